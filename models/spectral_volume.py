@@ -1,0 +1,189 @@
+"""Motion textures and spectral volumes: the representation of paper section 4.
+
+Axis order everywhere: a motion texture is ``[B, T, 2, H, W]`` (x right, y down, pixels of its own resolution, from
+frame 0 to frame t), a spectral volume is ``[B, K, 4, H, W]`` with channels Re x, Re y, Im x, Im y. A coefficient is the
+`rfft` over t divided by T, so it is in pixels and does not grow with the number of frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def motion_to_spectral_volume(motion: Tensor, num_frequencies: int) -> Tensor:
+    """Spectral volume of a motion texture (paper Eq. 2), truncated to the lowest frequencies.
+
+    Args:
+        motion: ``[B, T, 2, H, W]`` in pixels.
+        num_frequencies: K, at most ``T // 2 + 1``; frequency 0 is the mean displacement.
+
+    Returns:
+        ``[B, K, 4, H, W]`` real tensor in pixels.
+    """
+    _expect_axes(motion, 5, 2, "motion texture [B, T, 2, H, W]")
+    num_frames = motion.shape[1]
+    if not 1 <= num_frequencies <= num_frames // 2 + 1:
+        raise ValueError(f"{num_frames} frames have {num_frames // 2 + 1} frequencies, {num_frequencies} were asked for")
+    coefficients = torch.fft.rfft(motion, dim=1, norm="forward")[:, :num_frequencies]
+    return torch.cat([coefficients.real, coefficients.imag], dim=2)
+
+
+def spectral_volume_to_motion(volume: Tensor, num_frames: int) -> Tensor:
+    """Motion texture of a spectral volume: `irfft` over ``num_frames``, odd or even; missing frequencies are zero.
+
+    Args:
+        volume: ``[B, K, 4, H, W]`` in pixels.
+        num_frames: T, with ``T // 2 + 1 >= K``.
+
+    Returns:
+        ``[B, T, 2, H, W]`` in pixels.
+    """
+    return motion_at_times(volume, torch.arange(num_frames), num_frames)
+
+
+def motion_at_times(volume: Tensor, times: Tensor | Sequence[float], period: float) -> Tensor:
+    """Displacements at any times, whole or fractional, of the periodic motion that a volume describes.
+
+    ``F_t = Re S_0 + sum_k w_k (Re S_k cos(2 pi k t / T) - Im S_k sin(2 pi k t / T))`` with ``w_k = 2``, or 1 at the Nyquist
+    frequency of an even T. A few frames can be had without the rest, which is what keeps rendering at
+    large sizes within memory, and fractional times are what slow motion needs.
+
+    Args:
+        volume: ``[B, K, 4, H, W]`` in pixels.
+        times: N times in frames.
+        period: T, the number of frames after which the motion repeats.
+
+    Returns:
+        ``[B, N, 2, H, W]`` in pixels.
+    """
+    _expect_axes(volume, 5, 4, "spectral volume [B, K, 4, H, W]")
+    batch, num_frequencies, _, height, width = volume.shape
+    if 2 * (num_frequencies - 1) > period:
+        raise ValueError(f"{num_frequencies} frequencies need at least {2 * (num_frequencies - 1)} frames, got {period}")
+    # The angles in float64: with hundreds of frames times 16 frequencies float32 angles would drift.
+    frequencies = torch.arange(num_frequencies, dtype=torch.float64)
+    angles = 2 * math.pi / period * torch.as_tensor(times, dtype=torch.float64)[:, None] * frequencies
+    weights = torch.full_like(frequencies, 2.0)
+    weights[frequencies * 2 == period] = 1.0
+    weights[0] = 1.0
+    basis = torch.stack([weights * angles.cos(), -weights * angles.sin()], dim=-1).to(volume)  # [N, K, 2]
+    parts = volume.reshape(batch, num_frequencies, 2, 2 * height * width)  # real and imaginary part, then (x, y, H, W)
+    motion = torch.einsum("nkp,bkpi->bni", basis, parts)
+    return motion.reshape(batch, len(angles), 2, height, width)
+
+
+def anchor_to_first_frame(volume: Tensor, num_frames: int) -> Tensor:
+    """The same motion shifted so that frame 0 does not move: the photograph is the first frame of its loop.
+
+    Only the real mean coefficients change. A motion texture measures displacement from frame 0, so this holds for every
+    measured volume up to truncation; a sampled one fulfils it only about.
+    """
+    anchored = volume.clone()
+    anchored[:, 0, :2] -= motion_at_times(volume, [0.0], num_frames)[:, 0]
+    anchored[:, 0, 2:] = 0
+    return anchored
+
+
+def motion_amplitude(volume: Tensor) -> Tensor:
+    """Root mean square displacement about the mean position, ``sqrt(2 sum_{k>=1} |S_k|^2)``: ``[B, K, 4, H, W] -> [B, 1, H, W]``.
+
+    The mean frequency is left out: it only says at which phase of the motion the photograph was taken.
+    """
+    _expect_axes(volume, 5, 4, "spectral volume [B, K, 4, H, W]")
+    return (2 * volume[:, 1:].square().sum(dim=(1, 2))).sqrt()[:, None]
+
+
+def resize_motion(motion: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    """Resize motion and rescale its vectors, so that they stay in pixels of the new resolution.
+
+    Args:
+        motion: ``[..., C, H, W]`` with C = 2 (x, y) or 4 (Re x, Re y, Im x, Im y).
+        size: new (H, W).
+        mode: ``bilinear`` or ``bicubic`` (antialiased when shrinking), or ``area``.
+
+    Returns:
+        ``[..., C, *size]``.
+    """
+    channels, height, width = motion.shape[-3:]
+    if channels not in (2, 4):
+        raise ValueError(f"motion has 2 or 4 channels, got a tensor of shape {tuple(motion.shape)}")
+    if (height, width) == tuple(size):
+        return motion
+    flat = motion.reshape(-1, channels, height, width)
+    if mode == "area":
+        resized = F.interpolate(flat, size=size, mode="area")
+    else:
+        shrinks = size[0] < height or size[1] < width
+        resized = F.interpolate(flat, size=size, mode=mode, align_corners=False, antialias=shrinks)
+    scale = motion.new_tensor([size[1] / width, size[0] / height] * (channels // 2))
+    return (resized * scale[:, None, None]).reshape(*motion.shape[:-2], *size)
+
+
+@dataclass(frozen=True)
+class SpectralNormalizer:
+    """Per-frequency normalisation of spectral volumes before diffusion, and its inverse.
+
+    ``adaptive`` is the paper's Eq. 4: ``sign(S) sqrt(|S| / s_k)``, s_k the 95th percentile of |coefficient| over the
+    training set. ``std`` is the reference implementation's ``S / (2.82 std_k)`` with the root mean square about zero.
+    The scales belong to a trained model and are stored in its checkpoint.
+    """
+
+    kind: str  # one of NORMALIZATIONS
+    scales: tuple[float, ...]  # one a frequency, in pixels
+
+    def __post_init__(self) -> None:
+        if self.kind not in NORMALIZATIONS:
+            raise ValueError(f"unknown normalisation {self.kind!r}, expected one of {', '.join(NORMALIZATIONS)}")
+        if not self.scales or not all(math.isfinite(scale) and scale > 0 for scale in self.scales):
+            raise ValueError(f"normalisation scales must be positive and finite, got {self.scales}")
+
+    @classmethod
+    def from_statistics(cls, kind: str, statistics: dict, num_frequencies: int) -> SpectralNormalizer:
+        """Build from a dataset's ``stats.json`` (lists ``p95`` and ``rms`` in pixels, one value a frequency)."""
+        if kind not in NORMALIZATIONS:
+            raise ValueError(f"unknown normalisation {kind!r}, expected one of {', '.join(NORMALIZATIONS)}")
+        key, factor = NORMALIZATIONS[kind]
+        values = statistics[key][:num_frequencies]
+        if len(values) < num_frequencies:
+            raise ValueError(f"the dataset has {len(values)} frequencies, the model needs {num_frequencies}")
+        # A frequency that never moves has no scale of its own; a tiny one keeps its normalised value at zero.
+        return cls(kind, tuple(max(float(value) * factor, 1e-6) for value in values))
+
+    def normalize(self, volume: Tensor) -> Tensor:
+        """``[B, K, 4, H, W]`` in pixels -> the same shape, about [-1, 1]."""
+        scaled = volume / self._scales(volume)
+        return scaled.sign() * scaled.abs().sqrt() if self.kind == "adaptive" else scaled
+
+    def denormalize(self, normalized: Tensor) -> Tensor:
+        """Inverse of :meth:`normalize`."""
+        values = normalized.sign() * normalized.square() if self.kind == "adaptive" else normalized
+        return values * self._scales(normalized)
+
+    def to_dict(self) -> dict:
+        """Primitives for a checkpoint's ``config.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> SpectralNormalizer:
+        """Inverse of :meth:`to_dict`."""
+        return cls(values["kind"], tuple(values["scales"]))
+
+    def _scales(self, volume: Tensor) -> Tensor:
+        if volume.shape[1] != len(self.scales):
+            raise ValueError(f"normalisation has {len(self.scales)} frequencies, the volume has {volume.shape[1]}")
+        return volume.new_tensor(self.scales)[:, None, None, None]
+
+
+# kind -> (key in stats.json, factor on it)
+NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82)}
+
+
+def _expect_axes(tensor: Tensor, ndim: int, channels: int, name: str) -> None:
+    if tensor.ndim != ndim or tensor.shape[2] != channels:
+        raise ValueError(f"expected a {name}, got shape {tuple(tensor.shape)}")
