@@ -29,7 +29,9 @@ def motion_to_spectral_volume(motion: Tensor, num_frequencies: int) -> Tensor:
     _expect_axes(motion, 5, 2, "motion texture [B, T, 2, H, W]")
     num_frames = motion.shape[1]
     if not 1 <= num_frequencies <= num_frames // 2 + 1:
-        raise ValueError(f"{num_frames} frames have {num_frames // 2 + 1} frequencies, {num_frequencies} were asked for")
+        raise ValueError(
+            f"{num_frames} frames have {num_frames // 2 + 1} frequencies, {num_frequencies} were asked for"
+        )
     coefficients = torch.fft.rfft(motion, dim=1, norm="forward")[:, :num_frequencies]
     return torch.cat([coefficients.real, coefficients.imag], dim=2)
 
@@ -65,7 +67,9 @@ def motion_at_times(volume: Tensor, times: Tensor | Sequence[float], period: flo
     _expect_axes(volume, 5, 4, "spectral volume [B, K, 4, H, W]")
     batch, num_frequencies, _, height, width = volume.shape
     if 2 * (num_frequencies - 1) > period:
-        raise ValueError(f"{num_frequencies} frequencies need at least {2 * (num_frequencies - 1)} frames, got {period}")
+        raise ValueError(
+            f"{num_frequencies} frequencies need at least {2 * (num_frequencies - 1)} frames, got {period}"
+        )
     # The angles in float64: with hundreds of frames times 16 frequencies float32 angles would drift.
     frequencies = torch.arange(num_frequencies, dtype=torch.float64)
     angles = 2 * math.pi / period * torch.as_tensor(times, dtype=torch.float64)[:, None] * frequencies

@@ -1,0 +1,103 @@
+"""What every script's command line shares: one-line errors with the right exit status, devices, sizes and reports."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# The packages whose versions a report records.
+REPORTED_PACKAGES = ("torch", "torchvision", "diffusers", "safetensors", "numpy", "numba", "opencv-python-headless")
+
+
+def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
+    """Run a script's body and turn what goes wrong into one line on stderr and an exit status.
+
+    Bad input (`ValueError`, `OSError`) gives 2, Ctrl-C 130. Anything else is a defect of ours: its traceback is
+    kept, because a report needs it, and Python ends with status 1.
+    """
+    try:
+        script(arguments)
+    except (ValueError, OSError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"error: {message}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every script has: device, seed and report."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: the best there is"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.json", help="write what was run, versions, timings and results"
+    )
+
+
+def select_device(name: str):  # -> torch.device, which is not imported here for the sake of `--help`
+    """The torch device of a ``--device`` choice; ``auto`` takes CUDA, then MPS, then the CPU."""
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise ValueError(f"--device {name}: this machine has none; use --device cpu")
+    return torch.device(name)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``256x160`` -> (256, 160), width first as on every command line here."""
+    width, separator, height = text.lower().partition("x")
+    if not separator or not width.isdigit() or not height.isdigit() or min(int(width), int(height)) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 256x160")
+    return int(width), int(height)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python, the machine and the packages that results may depend on."""
+    versions = {"python": platform.python_version(), "machine": platform.platform()}
+    for name in REPORTED_PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Write JSON through a temporary file, so that a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        temporary.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_report(path: Path | None, script: str, arguments: argparse.Namespace, results: dict) -> None:
+    """Write the ``--report`` file if one was asked for: command, versions, and the results given."""
+    if path is None:
+        return
+    options = {key: _primitive(value) for key, value in vars(arguments).items()}
+    write_json(path, {"script": script, "options": options, "versions": package_versions(), **results})
+
+
+def _primitive(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_primitive(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

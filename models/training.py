@@ -1,0 +1,280 @@
+"""What both training scripts share: checkpoints, EMA, seeds, learning rates, logs and plots.
+
+A checkpoint folder holds ``config.json`` (format version, kind, model configuration, training configuration),
+``model.safetensors`` and, while training, ``state/training.safetensors`` with everything that resuming needs.
+Each file is written beside its final name and renamed, so a process killed at any moment leaves the last good one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+FORMAT_VERSION = 1
+SCHEDULES = ("cosine", "constant")
+STATE_FILE = Path("state") / "training.safetensors"
+
+
+def step_generator(seed: int, step: int, stream: int = 0) -> torch.Generator:
+    """A CPU generator for one training step, from (seed, step, stream) alone: resuming needs no saved random state."""
+    # Multiplying by large odd constants keeps neighbouring (seed, step) pairs from sharing Mersenne Twister states.
+    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB) % 2**63
+    return torch.Generator().manual_seed(mixed)
+
+
+def learning_rate_at(step: int, base: float, max_steps: int, schedule: str = "cosine", warmup: int = 0) -> float:
+    """Learning rate of a step: linear warm-up, then constant or a cosine to zero at ``max_steps``."""
+    if schedule not in SCHEDULES:
+        raise ValueError(f"unknown learning rate schedule {schedule!r}, expected one of {', '.join(SCHEDULES)}")
+    if step < warmup:
+        return base * (step + 1) / warmup
+    if schedule == "constant":
+        return base
+    progress = min(1.0, (step - warmup) / max(1, max_steps - warmup))
+    return base * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class ExponentialMovingAverage:
+    """Moving average of a model's trainable parameters, ``s <- d s + (1 - d) p``.
+
+    The decay warms up as ``(1 + n) / (10 + n)``, so that a short run is not an average with its initialisation.
+    """
+
+    def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.shadow = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the model's parameters after an optimizer step."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        parameters = dict(model.named_parameters())
+        for name, average in self.shadow.items():
+            average.lerp_(parameters[name].detach(), 1 - decay)
+
+    @contextlib.contextmanager
+    def applied_to(self, model: nn.Module):
+        """Within this context the model carries the averaged parameters."""
+        parameters = dict(model.named_parameters())
+        backup = {name: parameters[name].detach().clone() for name in self.shadow}
+        self._copy(self.shadow, parameters)
+        try:
+            yield model
+        finally:
+            self._copy(backup, parameters)
+
+    @staticmethod
+    @torch.no_grad()
+    def _copy(values: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            parameters[name].copy_(value)
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors to a temporary file beside ``path`` and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    contiguous = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(contiguous, temporary, dict(metadata or {}))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_checkpoint(
+    folder: Path,
+    kind: str,  # "motion" or "frame_synthesis": a loader refuses the other
+    model_config: dict,  # whatever rebuilds the model, statistics included; primitives only
+    tensors: Mapping[str, Tensor],  # the weights that inference uses
+    training: dict,  # how they came about
+    dtype: torch.dtype | None = None,  # floating tensors are stored in it; None keeps each as it is
+) -> None:
+    """Write ``config.json`` and ``model.safetensors`` of a checkpoint folder."""
+    if dtype is not None:
+        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    config = {"format_version": FORMAT_VERSION, "kind": kind, "model": model_config, "training": training}
+    folder = Path(folder)
+    write_safetensors(folder / "model.safetensors", tensors)
+    temporary = folder / ".config.json.partial"
+    temporary.write_text(json.dumps(config, indent=1, allow_nan=False) + "\n")
+    os.replace(temporary, folder / "config.json")
+
+
+def load_config(folder: str | Path, kind: str) -> dict:
+    """Read and check a checkpoint's ``config.json``; every way in which it can be wrong has a one-line `ValueError`."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{folder}: no checkpoint there (config.json is missing); give a folder that training has written"
+        )
+    try:
+        config = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); the checkpoint is damaged") from None
+    if not isinstance(config, dict) or "kind" not in config or "model" not in config:
+        raise ValueError(f"{path}: not a checkpoint of this project (it has no kind)")
+    if config["kind"] != kind:
+        raise ValueError(f"{folder}: a checkpoint of kind {config['kind']!r} where one of kind {kind!r} is needed")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"{path}: format version {config.get('format_version')}, this code reads {FORMAT_VERSION}")
+    return config
+
+
+def load_checkpoint(folder: str | Path, kind: str) -> tuple[dict, dict[str, Tensor]]:
+    """Configuration and float32 weights of a checkpoint folder, without unpickling anything."""
+    config = load_config(folder, kind)
+    path = Path(folder) / "model.safetensors"
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: can't be read as safetensors ({error}); the checkpoint is damaged") from None
+    return config, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    """Load weights strictly; a mismatch is a one-line `ValueError` that names the first tensors concerned."""
+    expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in tensors.items()}
+    wrong = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
+    if wrong:
+        listing = ", ".join(
+            f"{n} {found.get(n, 'missing')} for {expected.get(n, 'nothing')}" for n in sorted(wrong)[:3]
+        )
+        raise ValueError(f"{source}: {len(wrong)} tensors don't fit the configured model: {listing}")
+    model.load_state_dict(dict(tensors), strict=True)
+
+
+def save_training_state(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: ExponentialMovingAverage,
+    extra: dict,
+) -> None:
+    """Write all that resuming needs as one file, so that its parts can't come from different steps.
+
+    Args:
+        extra: primitives kept beside the step (such as the stage or the run's configuration).
+    """
+    state = optimizer.state_dict()
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in ema.shadow.items()}
+    for index, values in state["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
+    summary = {"step": step, "ema_updates": ema.updates, "param_groups": state["param_groups"], **extra}
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # shared storage is refused by safetensors
+    write_safetensors(Path(folder) / STATE_FILE, tensors, {"state": json.dumps(summary)})
+
+
+def read_training_state(folder: str | Path) -> dict | None:
+    """The primitives of a saved training state (step, extra …), or None where there is nothing to resume."""
+    path = Path(folder) / STATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["state"])
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: can't be read ({error}); remove the folder to start again") from None
+
+
+def load_training_state(
+    folder: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: ExponentialMovingAverage
+) -> int:
+    """Restore what :func:`save_training_state` wrote and return its step."""
+    summary = read_training_state(folder)
+    if summary is None:
+        raise ValueError(f"{folder}: no training state to resume from")
+    path = Path(folder) / STATE_FILE
+    tensors = load_file(path)
+    load_weights(model, {n[6:]: t for n, t in tensors.items() if n.startswith("model.")}, path)
+    averages = {n[4:]: t for n, t in tensors.items() if n.startswith("ema.")}
+    if averages.keys() != ema.shadow.keys():
+        raise ValueError(f"{path}: its averages belong to other parameters; remove the folder to start again")
+    for name, value in averages.items():
+        ema.shadow[name].copy_(value)
+    ema.updates = summary["ema_updates"]
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            states.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": states, "param_groups": summary["param_groups"]})
+    return summary["step"]
+
+
+class CsvLog:
+    """A CSV table that training appends to; opening it again at a step drops the rows of steps that are redone."""
+
+    def __init__(self, path: Path, columns: Iterable[str], step: int = 0) -> None:
+        self.path = Path(path)
+        self.columns = ["step", *columns]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [row for row in read_csv(self.path) if int(row["step"]) <= step] if self.path.exists() else []
+        temporary = self.path.with_name(f".{self.path.name}.partial")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(kept)
+        os.replace(temporary, self.path)
+
+    def append(self, step: int, values: Mapping[str, float]) -> None:
+        """Add one row; columns without a value stay empty."""
+        with self.path.open("a", newline="") as file:
+            row = {"step": step, **{k: f"{v:.6g}" for k, v in values.items()}}
+            csv.DictWriter(file, self.columns).writerow(row)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file as dictionaries."""
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def plot_log(log: Path, output: Path, columns: Iterable[str], logarithmic: bool = True) -> None:
+    """Draw columns of a training log against the step, with a running mean over the thin raw line."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = read_csv(log)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for column in columns:
+        points = [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
+        if not points:
+            continue
+        steps, values = zip(*points, strict=True)
+        (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.8)
+        axes.plot(steps, _running_mean(values), color=line.get_color(), label=column)
+    axes.set_xlabel("step")
+    if logarithmic:
+        axes.set_yscale("log")
+    if axes.lines:
+        axes.legend()
+    temporary = output.with_name(f".{output.stem}.partial.png")
+    figure.savefig(temporary, dpi=110)
+    os.replace(temporary, output)
+
+
+def _running_mean(values: Iterable[float], memory: float = 0.95) -> list[float]:
+    means: list[float] = []
+    total = weight = 0.0
+    for value in values:
+        total, weight = memory * total + value, memory * weight + 1
+        means.append(total / weight)
+    return means
