@@ -1,1 +1,1 @@
-"""The motion model, the renderer and what joins them; see docs/paper_to_code.md for the map from equations to functions."""
+"""The motion model, the renderer and what joins them; docs/paper_to_code.md maps equations to functions."""
