@@ -1,0 +1,462 @@
+"""Compiled kernels of the coarse-to-fine flow: 16 targets of one source side by side, one a SIMD lane.
+
+Gauss-Seidel in raster order is serial along a row, so the vector runs across pairs, not across pixels. Arrays of a
+group of 16 pairs are ``[row, column, field, lane]`` float32; a lane never looks at another, so its result does not depend
+on its neighbours. Pictures are planar ``[channel, row, column]``, features ``[row, column, 8]`` (5 used). Imported late, because
+it imports numba; parameters are checked in `data.coarse2fine`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from data.coarse2fine_simd import (
+    clamp,
+    load8,
+    load16,
+    reciprocal_sqrt,
+    splat8,
+    splat16,
+    store,
+    store_positions,
+    transpose_pixels,
+    truncate,
+    within,
+)
+
+LANES = 16
+PIXEL = 8  # floats from one pixel of a feature picture to the next
+OMEGA = np.float32(1.8)
+EPSILON = np.float32(1e-6)
+
+# Fields of `coefficients`, in floats from the start of a pixel: weight alpha * phi, both right-hand sides, a12, and
+# omega over each diagonal.
+WEIGHT, RIGHT_U, RIGHT_V, CROSS, SCALE_U, SCALE_V = 0, 16, 32, 48, 64, 80
+COEFFICIENT = 96
+FLOW = 32  # u, then v
+STRIP = 48  # columns linearised at once, so that their five-row windows stay in cache
+SWEEPS = 10  # sweeps in flight at once, and
+TILE = 32  # columns they advance by: about 250 KB
+
+_SMOOTH_OUTER, _SMOOTH_INNER, _SMOOTH_CENTRE = np.float32(0.02), np.float32(0.11), np.float32(0.74)
+_SOURCE_SHARE, _TARGET_SHARE = np.float32(0.4), np.float32(0.6)
+_TWELFTH = np.float32(1.0 / 12.0)
+
+
+@njit(cache=True, nogil=True)
+def blur(picture, kernel):
+    """Separable blur ``[C, H, W]``, horizontal then vertical, edges clamped; ``kernel`` holds taps 0 .. radius."""
+    channels, height, width = picture.shape
+    radius = len(kernel) - 1
+    across = np.empty_like(picture)
+    padded = np.empty(width + 2 * radius, np.float32)
+    for c in range(channels):
+        for y in range(height):
+            padded[radius : radius + width] = picture[c, y]
+            padded[:radius] = picture[c, y, 0]
+            padded[radius + width :] = picture[c, y, width - 1]
+            row = across[c, y]
+            row[:] = kernel[0] * picture[c, y]
+            for r in range(1, radius + 1):
+                tap, left, right = kernel[r], padded[radius - r :], padded[radius + r :]
+                for x in range(width):
+                    row[x] += tap * (left[x] + right[x])
+    out = np.empty_like(picture)
+    for c in range(channels):
+        for y in range(height):
+            row = out[c, y]
+            row[:] = kernel[0] * across[c, y]
+            for r in range(1, radius + 1):
+                tap, above, below = kernel[r], across[c, max(y - r, 0)], across[c, min(y + r, height - 1)]
+                for x in range(width):
+                    row[x] += tap * (above[x] + below[x])
+    return out
+
+
+@njit(cache=True, nogil=True)
+def resample_positions(size, source_size, rate):
+    """Bilinear taps of an axis: position ``(j + 1) / rate - 1``, truncated, its fraction and both indices clamped."""
+    first, second, fraction = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.float32)
+    for j in range(size):
+        position = (j + 1) / rate - 1.0
+        whole = int(position)  # towards zero
+        fraction[j] = min(max(position - whole, 0.0), 1.0)
+        first[j] = min(max(whole, 0), source_size - 1)
+        second[j] = min(max(whole + 1, 0), source_size - 1)
+    return first, second, fraction
+
+
+@njit(cache=True, nogil=True)
+def resize(picture, rate, height, width):
+    """Bilinear resize of ``[C, H, W]`` at the nominal rate."""
+    left, right, across = resample_positions(width, picture.shape[2], rate)
+    top, bottom, down = resample_positions(height, picture.shape[1], rate)
+    out = np.empty((picture.shape[0], height, width), np.float32)
+    for c in range(picture.shape[0]):
+        for y in range(height):
+            above, below, share, row = picture[c, top[y]], picture[c, bottom[y]], down[y], out[c, y]
+            for x in range(width):
+                i, j = left[x], right[x]
+                first = above[i] + share * (below[i] - above[i])
+                second = above[j] + share * (below[j] - above[j])
+                row[x] = first + across[x] * (second - first)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def features(picture, out):
+    """Y, its two derivatives and, for RGB, G - R and G - B of ``[C, H, W]``, into ``[H + 1, W + 1, 8]``.
+
+    The extra row and column are zero: a warp may multiply them by a zero weight.
+    """
+    channels, height, width = picture.shape
+    out[height] = 0.0
+    out[:, width] = 0.0
+    brightness = np.empty((height, width + 4), np.float32)
+    for y in range(height):
+        row = brightness[y]
+        for x in range(width):
+            if channels == 3:
+                row[x + 2] = (
+                    np.float32(0.299) * picture[0, y, x]
+                    + np.float32(0.587) * picture[1, y, x]
+                    + np.float32(0.114) * picture[2, y, x]
+                )
+            else:
+                row[x + 2] = picture[0, y, x]
+        row[:2] = row[2]
+        row[width + 2 :] = row[width + 1]
+    for y in range(height):
+        row = brightness[y]
+        above, above2 = brightness[max(y - 1, 0)], brightness[max(y - 2, 0)]
+        below, below2 = brightness[min(y + 1, height - 1)], brightness[min(y + 2, height - 1)]
+        for x in range(width):
+            pixel, i = out[y, x], x + 2
+            pixel[0] = row[i]
+            pixel[1] = _TWELFTH * (row[i - 2] - row[i + 2] + np.float32(8.0) * (row[i + 1] - row[i - 1]))
+            pixel[2] = _TWELFTH * (above2[i] - below2[i] + np.float32(8.0) * (below[i] - above[i]))
+            pixel[3] = picture[1, y, x] - picture[0, y, x] if channels == 3 else np.float32(0.0)
+            pixel[4] = picture[1, y, x] - picture[2, y, x] if channels == 3 else np.float32(0.0)
+            pixel[5:] = np.float32(0.0)
+
+
+@njit(cache=True, nogil=True)
+def source_terms(picture_features, height, width):
+    """What `linearise` needs of the source: ``[H, W, 4, 8]`` features, smoothed, and the derivatives' share of those."""
+    smooth_rows = np.zeros((height, width, PIXEL), np.float32)
+    out = np.zeros((height, width, 4, PIXEL), np.float32)
+    for y in range(height):
+        for x in range(width):
+            a, b = picture_features[y, max(x - 2, 0)], picture_features[y, max(x - 1, 0)]
+            c, d = picture_features[y, min(x + 1, width - 1)], picture_features[y, min(x + 2, width - 1)]
+            centre = picture_features[y, x]
+            for i in range(PIXEL):
+                smooth_rows[y, x, i] = (
+                    _SMOOTH_CENTRE * centre[i] + _SMOOTH_INNER * (b[i] + c[i]) + _SMOOTH_OUTER * (a[i] + d[i])
+                )
+                out[y, x, 0, i] = centre[i]
+    for y in range(height):
+        a, b = smooth_rows[max(y - 2, 0)], smooth_rows[max(y - 1, 0)]
+        c, d = smooth_rows[min(y + 1, height - 1)], smooth_rows[min(y + 2, height - 1)]
+        for x in range(width):
+            for i in range(PIXEL):
+                out[y, x, 1, i] = (
+                    _SMOOTH_CENTRE * smooth_rows[y, x, i]
+                    + _SMOOTH_INNER * (b[x, i] + c[x, i])
+                    + _SMOOTH_OUTER * (a[x, i] + d[x, i])
+                )
+    share, eight = _SOURCE_SHARE * _TWELFTH, np.float32(8.0)
+    for y in range(height):
+        y_2, y_1, y1, y2 = max(y - 2, 0), max(y - 1, 0), min(y + 1, height - 1), min(y + 2, height - 1)
+        for x in range(width):
+            x_2, x_1, x1, x2 = max(x - 2, 0), max(x - 1, 0), min(x + 1, width - 1), min(x + 2, width - 1)
+            for i in range(PIXEL):
+                out[y, x, 2, i] = share * (
+                    out[y, x_2, 1, i] - out[y, x2, 1, i] + eight * (out[y, x1, 1, i] - out[y, x_1, 1, i])
+                )
+                out[y, x, 3, i] = share * (
+                    out[y_2, x, 1, i] - out[y2, x, 1, i] + eight * (out[y1, x, 1, i] - out[y_1, x, 1, i])
+                )
+    return out
+
+
+@njit(cache=True, nogil=True)
+def upsample_flow(flow, height, width, scale):
+    """Bilinear resize of a group's flow ``[h, w, 2, 16]`` to a finer level, vectors multiplied by ``scale``."""
+    left, right, across = resample_positions(width, flow.shape[1], width / flow.shape[1])
+    top, bottom, down = resample_positions(height, flow.shape[0], height / flow.shape[0])
+    out = np.empty((height, width, 2, LANES), np.float32)
+    gain, stride = splat16(np.float32(scale)), flow.shape[1] * FLOW
+    for y in range(height):
+        above, below, share = top[y] * stride, bottom[y] * stride, splat16(down[y])
+        for x in range(width):
+            i, j, fraction = left[x] * FLOW, right[x] * FLOW, splat16(across[x])
+            for field in range(0, FLOW, LANES):
+                corner = load16(flow, above + i + field)
+                first = corner + share * (load16(flow, below + i + field) - corner)
+                corner = load16(flow, above + j + field)
+                second = corner + share * (load16(flow, below + j + field) - corner)
+                store(out, (y * width + x) * FLOW + field, gain * (first + fraction * (second - first)))
+    return out
+
+
+@njit(cache=True, nogil=True)
+def warp_row(targets, source, flow, y, start, stop, channels, out, scratch, positions):
+    """Target features at ``(x + u, y + v)``, the source's own outside the picture: columns of one row into ``out``.
+
+    A lane's four corners are whole pixels of its target (8 floats), which is why features are interleaved: 64 loads a
+    pixel of the group in place of 5 x 4 gathers.
+    """
+    height, width = source.shape[0], source.shape[1]
+    one = splat16(np.float32(1.0))
+    row_step = (width + 1) * PIXEL
+    picture_step = (height + 1) * row_step
+    right, bottom = np.float32(width - 1), np.float32(height - 1)
+    for x in range(start, stop):
+        place = (y * width + x) * FLOW
+        column = load16(flow, place) + splat16(np.float32(x))
+        row = load16(flow, place + LANES) + splat16(np.float32(y))
+        inside = within(column, right) * within(row, bottom)
+        column, row = clamp(column, right), clamp(row, bottom)
+        whole_column, whole_row = truncate(column), truncate(row)
+        store_positions(positions, 0, whole_row, whole_column, np.int32(width + 1))
+        across, down = column - whole_column, row - whole_row
+        upper, lower = inside - inside * down, inside * down
+        store(scratch, 128, upper - upper * across)
+        store(scratch, 144, upper * across)
+        store(scratch, 160, lower - lower * across)
+        store(scratch, 176, lower * across)
+        for lane in range(LANES):
+            at = lane * picture_step + np.int64(positions[lane]) * PIXEL
+            value = load8(targets, at) * splat8(scratch[128 + lane])
+            value += load8(targets, at + PIXEL) * splat8(scratch[144 + lane])
+            value += load8(targets, at + row_step) * splat8(scratch[160 + lane])
+            value += load8(targets, at + row_step + PIXEL) * splat8(scratch[176 + lane])
+            store(scratch, lane * PIXEL, value)
+        transpose_pixels(scratch, scratch[192:])
+        outside = one - inside
+        for c in range(channels):
+            value = load16(scratch, 192 + c * LANES) + outside * splat16(source[y, x, 0, c])
+            store(out, ((x - start) * channels + c) * LANES, value)
+
+
+@njit(cache=True, nogil=True)
+def _smooth5(array, a, b, c, d, e):
+    outer = load16(array, a) + load16(array, e)
+    inner = load16(array, b) + load16(array, d)
+    centre = load16(array, c) * splat16(_SMOOTH_CENTRE)
+    return centre + inner * splat16(_SMOOTH_INNER) + outer * splat16(_SMOOTH_OUTER)
+
+
+@njit(cache=True, nogil=True)
+def _derivative5(array, a, b, d, e):
+    share = _TARGET_SHARE * _TWELFTH
+    difference = load16(array, d) - load16(array, b)
+    return (load16(array, a) - load16(array, e)) * splat16(share) + difference * splat16(np.float32(8.0) * share)
+
+
+@njit(cache=True, nogil=True)
+def _smoothness_weight(flow, state, y, x, height, width, alpha):
+    """alpha / 2 / sqrt(|grad u|^2 + |grad v|^2 + epsilon) of flow + increment; forward differences, 0 at the end."""
+    place, inner, inner_row = (y * width + x) * FLOW, ((y + 1) * (width + 2) + x + 1) * FLOW, (width + 2) * FLOW
+    total = splat16(EPSILON)
+    for field in range(0, FLOW, LANES):
+        centre = load16(flow, place + field) + load16(state, inner + field)
+        if x < width - 1:
+            step = load16(flow, place + FLOW + field) + load16(state, inner + FLOW + field) - centre
+            total += step * step
+        if y < height - 1:
+            step = load16(flow, place + width * FLOW + field) + load16(state, inner + inner_row + field) - centre
+            total += step * step
+    return splat16(np.float32(0.5) * alpha) * reciprocal_sqrt(total)
+
+
+@njit(cache=True, nogil=True)
+def coefficient_row(smooth, rows, offset, source, flow, state, coefficients, y, start, stop, channels, alpha):
+    """The linear system of one row: data term and smoothness, into ``coefficients`` (specification steps 6 and 7).
+
+    ``smooth`` is a window of smoothed warped rows; ``rows`` holds where rows y-2 .. y+2 start in it, and column ``start`` is
+    ``offset`` pixels in.
+    """
+    height, width = source.shape[0], source.shape[1]
+    step = channels * LANES
+    zero, one = splat16(np.float32(0.0)), splat16(np.float32(1.0))
+    omega, floor = splat16(OMEGA), splat16(np.float32(0.05) * alpha)
+    half = splat16(np.float32(0.5 / channels))
+    coefficient_step = (width + 1) * COEFFICIENT
+    above2, above, here, below, below2 = rows[0], rows[1], rows[2], rows[3], rows[4]
+    for x in range(start, stop):
+        place, inner = (y * width + x) * FLOW, ((y + 1) * (width + 2) + x + 1) * FLOW
+        du, dv = load16(state, inner), load16(state, inner + LANES)
+        a11, a22, a12, b1, b2 = zero, zero, zero, zero, zero
+        for c in range(channels):
+            at = (x - start + offset) * step + c * LANES
+            i = here + at
+            gradient_x = splat16(source[y, x, 2, c]) + _derivative5(
+                smooth, i - 2 * step, i - step, i + step, i + 2 * step
+            )
+            gradient_y = splat16(source[y, x, 3, c]) + _derivative5(
+                smooth, above2 + at, above + at, below + at, below2 + at
+            )
+            change = load16(smooth, i) - splat16(source[y, x, 1, c])
+            residual = change + gradient_x * du + gradient_y * dv
+            weight = half * reciprocal_sqrt(residual * residual + splat16(EPSILON))
+            weighted_x, weighted_y = weight * gradient_x, weight * gradient_y
+            a11 += weighted_x * gradient_x
+            a22 += weighted_y * gradient_y
+            a12 += weighted_x * gradient_y
+            b1 -= weighted_x * change
+            b2 -= weighted_y * change
+        # Pixel (y, x) of `coefficients` is at row y + 1, column x + 1; row and column 0 are zero weights.
+        out = (y + 1) * coefficient_step + (x + 1) * COEFFICIENT
+        phi = _smoothness_weight(flow, state, y, x, height, width, alpha)
+        phi_left, phi_above = load16(coefficients, out - COEFFICIENT), load16(coefficients, out - coefficient_step)
+        u, v = load16(flow, place), load16(flow, place + LANES)
+        diagonal = floor
+        if x < width - 1:
+            diagonal += phi
+            b1 += phi * (load16(flow, place + FLOW) - u)
+            b2 += phi * (load16(flow, place + FLOW + LANES) - v)
+        if y < height - 1:
+            diagonal += phi
+            b1 += phi * (load16(flow, place + width * FLOW) - u)
+            b2 += phi * (load16(flow, place + width * FLOW + LANES) - v)
+        if x > 0:
+            diagonal += phi_left
+            b1 += phi_left * (load16(flow, place - FLOW) - u)
+            b2 += phi_left * (load16(flow, place - FLOW + LANES) - v)
+        if y > 0:
+            diagonal += phi_above
+            b1 += phi_above * (load16(flow, place - width * FLOW) - u)
+            b2 += phi_above * (load16(flow, place - width * FLOW + LANES) - v)
+        store(coefficients, out + WEIGHT, phi)
+        store(coefficients, out + RIGHT_U, b1)
+        store(coefficients, out + RIGHT_V, b2)
+        store(coefficients, out + CROSS, a12)
+        store(coefficients, out + SCALE_U, omega * (one / (a11 + diagonal)))
+        store(coefficients, out + SCALE_V, omega * (one / (a22 + diagonal)))
+
+
+@njit(cache=True, nogil=True)
+def linearise(targets, source, flow, state, coefficients, channels, alpha):
+    """Warp, smooth, differentiate and fill ``coefficients``, strip by strip of columns, row by row.
+
+    Each strip keeps five rows of horizontally smoothed and five of fully smoothed features: nothing of a picture's size is
+    written but the coefficients.
+    """
+    height, width = source.shape[0], source.shape[1]
+    step = channels * LANES
+    span = STRIP + 8
+    warped = np.empty(span * step, np.float32)
+    across = np.empty(5 * span * step, np.float32)
+    smooth = np.empty(5 * span * step, np.float32)
+    scratch, positions = np.zeros(192 + 5 * LANES, np.float32), np.zeros(LANES, np.int32)
+    rows = np.empty(5, np.int64)
+    for start in range(0, width, STRIP):
+        stop = min(start + STRIP, width)
+        warp_start, warp_stop = max(start - 4, 0), min(stop + 4, width)
+        smooth_start, smooth_stop = max(start - 2, 0), min(stop + 2, width)
+        for wave in range(height + 4):
+            if wave < height:
+                warp_row(targets, source, flow, wave, warp_start, warp_stop, channels, warped, scratch, positions)
+                ring = (wave % 5) * span
+                for x in range(smooth_start, smooth_stop):
+                    a, b = max(x - 2, 0) - warp_start, max(x - 1, 0) - warp_start
+                    d, e = min(x + 1, width - 1) - warp_start, min(x + 2, width - 1) - warp_start
+                    for i in range(0, step, LANES):
+                        value = _smooth5(
+                            warped, a * step + i, b * step + i, (x - warp_start) * step + i, d * step + i, e * step + i
+                        )
+                        store(across, (ring + x - start + 2) * step + i, value)
+            y = wave - 2
+            if 0 <= y < height:
+                for k in range(5):
+                    rows[k] = (min(max(y + k - 2, 0), height - 1) % 5) * span * step
+                ring = (y % 5) * span * step
+                for i in range((smooth_start - start + 2) * step, (smooth_stop - start + 2) * step, LANES):
+                    value = _smooth5(across, rows[0] + i, rows[1] + i, rows[2] + i, rows[3] + i, rows[4] + i)
+                    store(smooth, ring + i, value)
+                for k in range(2):  # clamped edges: repeat the first and last column of the picture
+                    for i in range(0, step, LANES):
+                        if start == 0:
+                            store(smooth, ring + k * step + i, load16(smooth, ring + 2 * step + i))
+                        if stop == width:
+                            last = ring + (stop - start + 1) * step + i
+                            store(smooth, last + (k + 1) * step, load16(smooth, last))
+            y = wave - 4
+            if 0 <= y < height:
+                for k in range(5):
+                    rows[k] = (min(max(y + k - 2, 0), height - 1) % 5) * span * step
+                coefficient_row(smooth, rows, 2, source, flow, state, coefficients, y, start, stop, channels, alpha)
+
+
+@njit(cache=True, nogil=True)
+def relax_row(state, coefficients, y, start, stop, width):
+    """One successive over-relaxation sweep over columns ``start .. stop`` of a row, left to right, u before v."""
+    state_step, coefficient_step = (width + 2) * FLOW, (width + 1) * COEFFICIENT
+    place = (y + 1) * state_step + (start + 1) * FLOW
+    at = (y + 1) * coefficient_step + (start + 1) * COEFFICIENT
+    keep = splat16(np.float32(1.0) - OMEGA)
+    left_u, left_v = load16(state, place - FLOW), load16(state, place - FLOW + LANES)
+    u, v = load16(state, place), load16(state, place + LANES)
+    weight_left = load16(coefficients, at - COEFFICIENT)
+    for _ in range(start, stop):
+        right_u, right_v = load16(state, place + FLOW), load16(state, place + FLOW + LANES)
+        weight = load16(coefficients, at + WEIGHT)
+        weight_above = load16(coefficients, at - coefficient_step)
+        cross = load16(coefficients, at + CROSS)
+        scale_u, scale_v = load16(coefficients, at + SCALE_U), load16(coefficients, at + SCALE_V)
+        sum_u = load16(coefficients, at + RIGHT_U) + weight_above * load16(state, place - state_step)
+        sum_u = sum_u + weight * (right_u + load16(state, place + state_step)) - cross * v
+        sum_v = load16(coefficients, at + RIGHT_V) + weight_above * load16(state, place - state_step + LANES)
+        sum_v = sum_v + weight * (right_v + load16(state, place + state_step + LANES))
+        # The left neighbour comes last, so that the serial chain along the row is one fused instruction a field.
+        left_u = keep * u + scale_u * sum_u + (scale_u * weight_left) * left_u
+        left_v = keep * v + scale_v * sum_v - (scale_v * cross) * left_u + (scale_v * weight_left) * left_v
+        store(state, place, left_u)
+        store(state, place + LANES, left_v)
+        u, v, weight_left = right_u, right_v, weight
+        place += FLOW
+        at += COEFFICIENT
+
+
+@njit(cache=True, nogil=True)
+def relax(state, coefficients, height, width, num_sweeps):
+    """All sweeps of one outer iteration, exactly as if done one after the other in raster order.
+
+    Sweep s of pixel (y, x) needs only pixels that are no later in any of (s, y + s, x + s), so tiles of that skewed space may be
+    done one at a time, with their data in cache.
+    """
+    for first in range(0, num_sweeps, SWEEPS):
+        sweeps = min(SWEEPS, num_sweeps - first)
+        for tile in range(0, width + sweeps - 1, TILE):
+            for wave in range(height + sweeps - 1):
+                for sweep in range(max(0, wave - height + 1), min(sweeps, wave + 1)):
+                    start, stop = max(tile - sweep, 0), min(tile + TILE - sweep, width)
+                    if start < stop:
+                        relax_row(state, coefficients, wave - sweep, start, stop, width)
+
+
+@njit(cache=True, nogil=True)
+def solve_level(targets, source, flow, channels, alpha, num_outer, num_inner, num_sweeps):
+    """Refine a group's flow ``[H, W, 2, 16]`` in place on one pyramid level.
+
+    Args:
+        targets: ``[16, H + 1, W + 1, 8]`` features.
+        source: ``[H, W, 4, 8]`` from `source_terms`.
+    """
+    height, width = source.shape[0], source.shape[1]
+    coefficients = np.zeros((height + 1, width + 1, COEFFICIENT), np.float32)
+    state = np.zeros((height + 2, width + 2, FLOW), np.float32)
+    zero = splat16(np.float32(0.0))
+    for _ in range(num_outer):
+        for _ in range(num_inner):
+            linearise(targets, source, flow, state, coefficients, channels, alpha)
+            state[:] = 0.0
+            relax(state, coefficients, height, width, num_sweeps)
+        for y in range(height):
+            place, inner = y * width * FLOW, ((y + 1) * (width + 2) + 1) * FLOW
+            for i in range(0, width * FLOW, LANES):
+                store(flow, place + i, load16(flow, place + i) + load16(state, inner + i))
+                store(state, inner + i, zero)
