@@ -193,7 +193,7 @@ def scan_video(path: str | Path, max_frames: int | None = None) -> VideoInfo:
     with _open_video(path) as capture:
         declared, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
         width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        times = []
+        times: list[float] = []
         while (max_frames is None or len(times) < max_frames) and capture.grab():
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
     if not times:

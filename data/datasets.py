@@ -1,0 +1,184 @@
+"""PyTorch datasets over a dataset folder that `data.prepare` wrote. An item only reads what it needs from one file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from data.sequences import read_metadata, read_sequence, read_slice
+from models.spectral_volume import motion_at_times
+
+__all__ = [
+    "FramePairDataset",
+    "MotionDataset",
+    "importance_motion",
+    "load_manifest",
+    "load_statistics",
+    "read_metadata",
+    "read_sequence",
+]
+
+# Columns of manifest.csv that are numbers.
+INTEGERS = ("start", "num_frames", "width", "height", "stored_frames")
+NUMBERS = ("fps", "mean_magnitude", "median_magnitude", "p95_magnitude", "rms_amplitude", "moving_fraction")
+IMPORTANCE_TIMES = 16  # the mean over so many times of a smooth motion is as good as over all frames
+
+
+def load_manifest(folder: str | Path, split: str | None = None) -> list[dict]:
+    """Rows of ``manifest.csv`` with numbers as numbers: all of them, or the kept sequences of one split.
+
+    Rows of dropped videos have None for what they do not have.
+    """
+    path = _dataset_file(folder, "manifest.csv")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows: list[dict] = list(csv.DictReader(file))
+    for row in rows:
+        for names, kind in ((INTEGERS, int), (NUMBERS, float)):
+            row.update({name: kind(row[name]) if row[name] else None for name in names})
+    if split is None:
+        return rows
+    kept = [row for row in rows if row["status"] == "kept"]
+    chosen = [row for row in kept if row["split"] == split]
+    if not chosen:
+        there = ", ".join(sorted({row["split"] for row in kept})) or "nothing"
+        raise ValueError(f"{path}: no sequences in the split {split!r}, the dataset has {there}")
+    return chosen
+
+
+def load_statistics(folder: str | Path) -> dict:
+    """``stats.json``: lists ``p95`` and ``rms`` in pixels, one value a frequency; size [W, H], num_frames, fps, ..."""
+    path = _dataset_file(folder, "stats.json")
+    statistics = json.loads(path.read_text())
+    if statistics.get("format_version") != 1:
+        raise ValueError(f"{path}: format version {statistics.get('format_version')}, this program reads 1")
+    return statistics
+
+
+def importance_motion(volume: Tensor, num_frames: int) -> Tensor:
+    """Importance of a pixel by its motion, ``mean_t |F_t|`` in pixels (paper section 5: what moves is in front).
+
+    Args:
+        volume: ``[B, K, 4, H, W]`` in pixels.
+        num_frames: T, the period of the motion.
+
+    Returns:
+        ``[B, 1, H, W]``.
+    """
+    times = torch.arange(IMPORTANCE_TIMES) * (num_frames / IMPORTANCE_TIMES)
+    return motion_at_times(volume, times, num_frames).square().sum(dim=2).sqrt().mean(dim=1, keepdim=True)
+
+
+class MotionDataset(Dataset):
+    """Photo and spectral volume of each sequence, for the motion model.
+
+    Items: ``image`` float32 ``[3, H, W]`` in [-1, 1], ``spectral_volume`` float32 ``[K, 4, H, W]`` in pixels, ``id``.
+
+    Args:
+        folder: dataset folder.
+        split: ``train``, ``validation`` or ``test``.
+        num_frequencies: K, the lowest so many of those stored.
+        cache: keep what was read in memory (as uint8 and float16), about 5 MB a sequence at 256x160 and K = 16.
+    """
+
+    def __init__(
+        self, folder: str | Path, split: str = "train", num_frequencies: int = 16, cache: bool = False
+    ) -> None:
+        stored = load_statistics(folder)["num_frequencies"]
+        if not 1 <= num_frequencies <= stored:
+            raise ValueError(f"{folder}: holds {stored} frequencies, {num_frequencies} were asked for")
+        self.rows = load_manifest(folder, split)
+        self.folder = Path(folder)
+        self.num_frequencies = num_frequencies
+        self._cache: dict[int, tuple[Tensor, Tensor]] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        image, volume = self._read(index)
+        return {"image": _to_float(image), "spectral_volume": volume.float(), "id": self.rows[index]["id"]}
+
+    def _read(self, index: int) -> tuple[Tensor, Tensor]:
+        if self._cache is not None and index in self._cache:
+            return self._cache[index]
+        path = _sequence_path(self.folder, self.rows[index])
+        image = read_sequence(path, ["first_frame"])["first_frame"]
+        item = image, read_slice(path, "spectral_volume", slice(0, self.num_frequencies))
+        if self._cache is not None:
+            self._cache[index] = item
+        return item
+
+
+class FramePairDataset(Dataset):
+    """First frame and a stored later frame with the flow between them, for the renderer.
+
+    Items: ``source`` and ``target`` float32 ``[3, H, W]`` in [-1, 1], ``flow`` float32 ``[2, H, W]`` in pixels from
+    source to target, ``importance_motion`` float32 ``[1, H, W]``, ``id``, ``frame_index`` (t of the target). The stored
+    frames of a sequence follow each other; a shuffling sampler draws a random one.
+
+    Args:
+        folder: dataset folder.
+        split: ``train``, ``validation`` or ``test``.
+        cache: keep frames and flows in memory (as uint8 and float16). The importance maps are always kept.
+    """
+
+    def __init__(self, folder: str | Path, split: str = "train", cache: bool = False) -> None:
+        self.rows = load_manifest(folder, split)
+        self.folder = Path(folder)
+        self._pairs = [(row, number) for row, count in enumerate(self.rows) for number in range(count["stored_frames"])]
+        self._importance: dict[int, Tensor] = {}
+        self._cache: dict[int, dict[str, Tensor]] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> dict:
+        sequence, number = self._pairs[index]
+        tensors = self._read(sequence, number)
+        return {
+            "source": _to_float(tensors["first_frame"]),
+            "target": _to_float(tensors["frames"]),
+            "flow": tensors["flows"].float(),
+            "importance_motion": self.importance(sequence),
+            "id": self.rows[sequence]["id"],
+            "frame_index": int(tensors["frame_indices"]),
+        }
+
+    def importance(self, sequence: int) -> Tensor:
+        """:func:`importance_motion` of a sequence, ``[1, H, W]``; computed at the first call."""
+        if sequence not in self._importance:
+            row = self.rows[sequence]
+            volume = read_sequence(_sequence_path(self.folder, row), ["spectral_volume"])["spectral_volume"]
+            self._importance[sequence] = importance_motion(volume[None].float(), row["num_frames"])[0]
+        return self._importance[sequence]
+
+    def _read(self, sequence: int, number: int) -> dict[str, Tensor]:
+        path = _sequence_path(self.folder, self.rows[sequence])
+        per_frame = ("frames", "flows", "frame_indices")
+        if self._cache is not None:
+            if sequence not in self._cache:
+                self._cache[sequence] = read_sequence(path, ["first_frame", *per_frame])
+            whole = self._cache[sequence]
+            return {"first_frame": whole["first_frame"], **{name: whole[name][number] for name in per_frame}}
+        tensors = read_sequence(path, ["first_frame"])
+        return tensors | {name: read_slice(path, name, slice(number, number + 1))[0] for name in per_frame}
+
+
+def _to_float(image: Tensor) -> Tensor:
+    return image.float() / 127.5 - 1
+
+
+def _sequence_path(folder: Path, row: dict) -> Path:
+    return folder / "sequences" / f"{row['id']}.safetensors"
+
+
+def _dataset_file(folder: str | Path, name: str) -> Path:
+    path = Path(folder) / name
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; make the dataset folder with python -m data.prepare")
+    return path

@@ -1,0 +1,504 @@
+"""Videos -> dataset folder: ``python -m data.prepare VIDEO_OR_FOLDER... --output DATASET``.
+
+Estimates the flow of every sequence (the slow part, one process a core), writes its spectral volume, and describes the
+whole in ``manifest.csv`` and ``stats.json``. The same command goes on where an interrupted run stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fnmatch
+import functools
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.command_line import add_common_options, parse_size, run_script, write_json, write_report
+from data.sequences import (
+    STATISTICS,
+    SequenceJob,
+    SequenceOptions,
+    drop_reason,
+    finished_statistics,
+    prepare_sequence,
+    volume_statistics,
+)
+from data.video import MIN_SIDE, VIDEO_SUFFIXES, VideoInfo, scan_video, temporary_path
+
+SPLITS = ("train", "validation", "test")
+FLOWS = ("coarse2fine", "pyflow", "deepflow", "dis")
+COLUMNS = (
+    *("id", "source", "source_sha256", "start", "fps", "num_frames", "width", "height", "stored_frames"),
+    *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason"),
+)
+MIN_LOOP = 16  # frames of the shortest clip that --wrap takes for a loop
+EXAMPLES = """examples:
+  python -m data.prepare clips/ --output dataset
+  python -m data.prepare loops/*.mp4 --wrap --stride 30 --validation 'rose*' --split 1,0,0 --output dataset
+  python -m data.prepare clip.mp4 --flow dis --num-frames 60 --num-frequencies 8 --output quick_look
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input video: what decoding it showed, or why it cannot be used."""
+
+    path: str
+    name: str  # relative to the input it was found in
+    sha256: str
+    info: VideoInfo | None
+    problem: str | None
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse without the usage text in front of an error."""
+
+    def error(self, message: str):
+        self.exit(2, f"error: {message} (see --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of ``python -m data.prepare``."""
+    parser = OneLineParser(
+        prog="python -m data.prepare", description="Turn videos into a dataset folder of spectral volumes.",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER", help="folders are searched for videos")
+    add(
+        "--output",
+        required=True,
+        type=Path,
+        metavar="DATASET",
+        help="dataset folder; an unfinished one is gone on with",
+    )
+    add("--size", type=_size, default=(256, 160), metavar="WxH", help="of the sequences (default: 256x160)")
+    add("--fps", type=_positive, default=30.0, help="default: 30; clips within 10 %% of it keep their own rate")
+    add("--num-frames", type=_count, default=150, metavar="T", help="frames of a sequence (default: 150)")
+    add("--stride", type=_count, default=10, help="frames between the starts of sequences (default: 10)")
+    add("--num-frequencies", type=_count, default=24, metavar="K", help="frequencies to keep (default: 24)")
+    add("--stored-frames", type=_count, default=10, metavar="M", help="frames kept for the renderer (default: 10)")
+    add("--flow", choices=FLOWS, default="coarse2fine", help="optical flow estimator (default: coarse2fine)")
+    add("--wrap", action="store_true", help="the clips loop: sequences start anywhere and wrap around the end")
+    add("--max-sequences-per-video", type=_count, metavar="N", help="take at most N, spread over the video")
+    add("--split", type=_split, default=(0.9, 0.05, 0.05), metavar="TRAIN,VALIDATION,TEST", help="shares of the videos")
+    add("--validation", nargs="+", default=[], metavar="GLOB", help="file names that go to the validation split")
+    add("--test", nargs="+", default=[], metavar="GLOB", help="file names that go to the test split")
+    add("--min-motion", type=float, default=0.1, metavar="PX", help="drop what moves less in the mean (default: 0.1)")
+    add("--keep-all", action="store_true", help="keep sequences without motion or with camera motion")
+    add("--workers", type=_count, default=os.cpu_count(), metavar="N", help="processes (default: one a core)")
+    add("--overwrite", action="store_true", help="delete a dataset made with other options and start anew")
+    add_common_options(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return run_script(prepare, build_parser().parse_args(argv))
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """Make or complete the dataset folder that the command line describes."""
+    from data.optical_flow import estimator_parameters
+
+    started = time.perf_counter()
+    names = find_videos(arguments.inputs)
+    # A whole number of loops may be up to a tenth shorter than --num-frames, see sequence_frames.
+    fewest = math.ceil(0.9 * arguments.num_frames) if arguments.wrap else arguments.num_frames
+    options = SequenceOptions(
+        size=arguments.size,
+        num_frequencies=min(arguments.num_frequencies, fewest // 2 + 1),
+        stored_frames=arguments.stored_frames,
+        estimator=arguments.flow,
+        estimator_parameters=estimator_parameters(arguments.flow),
+        min_motion=arguments.min_motion,
+        keep_all=arguments.keep_all,
+    )
+    folder = open_dataset(arguments, options)
+    sources = scan_sources(names, arguments)
+    scanned = time.perf_counter()
+    jobs = [job for source in sources for job in sequence_jobs(source, arguments)]
+    results, computed = run_jobs(jobs, options, folder, arguments.workers)
+    finished = time.perf_counter()
+    rows = manifest_rows(sources, jobs, results, options, arguments)
+    write_manifest(folder / "manifest.csv", rows)
+    kept = [row for row in rows if row["status"] == "kept"]
+    if not kept:
+        raise ValueError(f"no sequence is usable; {folder / 'manifest.csv'} says why for each video")
+    statistics = dataset_statistics(folder, kept, options, arguments)
+    write_json(folder / "stats.json", statistics)
+    counts = {split: sum(row["split"] == split for row in kept) for split in SPLITS}
+    dropped = sum(row["status"] == "dropped" for row in rows)
+    listed = ", ".join(f"{count} {split}" for split, count in counts.items())
+    print(f"{folder}: {len(kept)} sequences ({listed}), {dropped} dropped, {computed} computed now")
+    timings = {"scan": scanned - started, "sequences": finished - scanned, "statistics": time.perf_counter() - finished}
+    results_of_run = {"sequences": counts, "dropped": dropped, "computed": computed}
+    write_report(arguments.report, "data.prepare", arguments, {"timings_seconds": timings, "results": results_of_run})
+
+
+# Inputs ---------------------------------------------------------------------------------------------------------------
+
+
+def find_videos(inputs: list[Path]) -> list[tuple[Path, str]]:
+    """(path, name relative to its input) of every input video, sorted by name."""
+    found: dict[Path, str] = {}
+    for given in inputs:
+        if given.is_dir():
+            paths = sorted(path for path in given.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+            if not paths:
+                raise ValueError(f"{given}: no videos in this folder (known: {' '.join(VIDEO_SUFFIXES)})")
+            found |= {path.resolve(): path.relative_to(given).as_posix() for path in paths}
+        elif given.exists():
+            found[given.resolve()] = given.name
+        else:
+            raise ValueError(f"{given}: no such video or folder")
+    return sorted(found.items(), key=lambda item: (item[1], item[0]))
+
+
+def scan_sources(names: list[tuple[Path, str]], arguments: argparse.Namespace) -> list[Source]:
+    """Decode and hash every video once; problems become part of the source and one line on stderr."""
+    sources = parallel_map(_scan, [(str(path), name) for path, name in names], arguments.workers, "videos")
+    first_of: dict[str, str] = {}
+    checked = []
+    for source in sources:
+        problem = source.problem or _shortness(source, arguments)
+        if problem is None and source.sha256 in first_of:
+            problem = f"the same file as {first_of[source.sha256]}"
+        first_of.setdefault(source.sha256, source.name)
+        if problem:
+            print(f"warning: {source.name}: {problem}", file=sys.stderr)
+        checked.append(Source(source.path, source.name, source.sha256, source.info, problem))
+    return checked
+
+
+def _scan(item: tuple[str, str]) -> Source:
+    path, name = item
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return Source(path, name, digest.hexdigest(), scan_video(path), None)
+    except (ValueError, OSError) as error:
+        # The manifest names the video already, and no absolute path belongs into it.
+        return Source(path, name, digest.hexdigest(), None, str(error).removeprefix(f"{path}: "))
+
+
+def _shortness(source: Source, arguments: argparse.Namespace) -> str | None:
+    assert source.info is not None
+    frames = len(source.info.resample(arguments.fps)[0])
+    needed = MIN_LOOP if arguments.wrap else arguments.num_frames
+    return f"too short: {frames} frames, {needed} are needed" if frames < needed else None
+
+
+def sequence_jobs(source: Source, arguments: argparse.Namespace) -> Iterator[SequenceJob]:
+    """The sequences of a video, none if it has a problem."""
+    if source.problem or source.info is None:
+        return
+    indices, fps = source.info.resample(arguments.fps)
+    num_frames = sequence_frames(len(indices), arguments.num_frames, arguments.wrap)
+    last = len(indices) if arguments.wrap else len(indices) - num_frames + 1
+    starts = np.arange(0, last, arguments.stride)
+    limit = arguments.max_sequences_per_video
+    if limit and len(starts) > limit:
+        starts = starts[np.linspace(0, len(starts) - 1, limit).round().astype(int)]
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", Path(source.name).stem).strip("_") or "video"
+    for start in starts.tolist():
+        frames = indices[(start + np.arange(num_frames)) % len(indices)]
+        # Part of the hash keeps apart videos of one name in two folders.
+        name = f"{slug}-{source.sha256[:8]}_{start:05d}"
+        yield SequenceJob(name, source.path, source.name, source.sha256, start, fps, tuple(frames.tolist()))
+
+
+def sequence_frames(clip_frames: int, num_frames: int, wrap: bool) -> int:
+    """Frames of a clip's sequences: with ``wrap`` a whole number of loops if that is within 10 % of ``num_frames``.
+
+    The motion is then periodic as a spectral volume wants it, without a jump that leaks into all frequencies.
+    Coefficients do not depend on the number of frames, so such sequences mix with others.
+    """
+    if not wrap:
+        return num_frames
+    loops = clip_frames * max(1, round(num_frames / clip_frames))
+    return loops if abs(loops - num_frames) <= 0.1 * num_frames else num_frames
+
+
+# Computing ------------------------------------------------------------------------------------------------------------
+
+
+def open_dataset(arguments: argparse.Namespace, options: SequenceOptions) -> Path:
+    """Make the dataset folder, or check that the existing one was made with the same options."""
+    folder: Path = arguments.output
+    file = folder / "parameters.json"
+    wanted = {name: getattr(arguments, name) for name in ("size", "fps", "num_frames", "stride", "stored_frames")}
+    wanted |= {"wrap": arguments.wrap, "num_frequencies": options.num_frequencies, "flow": options.estimator}
+    wanted["max_sequences_per_video"] = arguments.max_sequences_per_video
+    wanted = json.loads(json.dumps(wanted | {"flow_parameters": options.estimator_parameters}))
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file, --output needs a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not file.is_file():
+            raise ValueError(f"{folder}: holds something other than a dataset, choose another --output")
+        differing = _differences(json.loads(file.read_text()), wanted)
+        if differing and not arguments.overwrite:
+            raise ValueError(f"{folder}: made with {differing}; choose another --output or pass --overwrite")
+        _clear(folder, everything=bool(differing))
+    (folder / "sequences").mkdir(parents=True, exist_ok=True)
+    write_json(file, wanted)
+    return folder
+
+
+def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {there.get(name)}, not {value}" for name, value in wanted.items() if there.get(name) != value
+    )
+
+
+def _clear(folder: Path, everything: bool) -> None:
+    """Remove the remains of a killed run, or all that this program wrote; nothing else."""
+    stale = list((folder / "sequences").glob(".*.tmp.safetensors"))
+    if everything:
+        stale += [folder / "manifest.csv", folder / "stats.json", *(folder / "sequences").glob("*.safetensors")]
+    for path in stale:
+        path.unlink(missing_ok=True)
+
+
+def run_jobs(
+    jobs: list[SequenceJob], options: SequenceOptions, folder: Path, workers: int
+) -> tuple[dict[str, dict[str, float] | str], int]:
+    """Statistics, or a line saying what went wrong, by sequence id; and how many had to be computed."""
+    sequences = folder / "sequences"
+    results: dict[str, dict[str, float] | str] = {}
+    for job in jobs:
+        statistics = finished_statistics(job, options, sequences)
+        if statistics is not None:
+            results[job.id] = statistics
+    missing = [job for job in jobs if job.id not in results]
+    compute = functools.partial(_compute, options=options, folder=sequences)
+    try:
+        outcomes = parallel_map(compute, missing, workers, "sequences", len(results))
+    finally:
+        _clear(folder, everything=False)
+    results.update({job.id: outcome for job, outcome in zip(missing, outcomes, strict=True)})
+    for job in missing:
+        if isinstance(results[job.id], str):
+            print(f"warning: {job.id}: {results[job.id]}", file=sys.stderr)
+    return results, len(missing)
+
+
+def _compute(job: SequenceJob, options: SequenceOptions, folder: Path) -> dict[str, float] | str:
+    from data.optical_flow import estimate_flow
+
+    estimate = functools.partial(estimate_flow, estimator=options.estimator, num_threads=1)
+    try:
+        return prepare_sequence(job, options, folder, estimate)
+    except ValueError as error:
+        return str(error).removeprefix(f"{job.path}: ")
+
+
+def parallel_map(function: Callable, items: list, workers: int, unit: str, done: int = 0) -> list:
+    """``[function(item) for item in items]`` with a progress bar, in processes if there are several workers and items.
+
+    Ctrl-C, or an exception in a worker, stops all of them at once.
+    """
+    from tqdm import tqdm
+
+    results: list[Any] = [None] * len(items)
+    progress = tqdm(total=done + len(items), initial=done, unit=f" {unit}", dynamic_ncols=True, smoothing=0)
+    if workers == 1 or len(items) < 2:
+        with progress:
+            for index, item in enumerate(items):
+                results[index] = function(item)
+                progress.update()
+        return results
+    # Spawned, because a forked copy of a process that has used torch's or OpenCV's threads may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(items)), context, initializer=_start_worker)
+    try:
+        with progress:
+            positions = {pool.submit(function, item): index for index, item in enumerate(items)}
+            for future in as_completed(positions):
+                results[positions[future]] = future.result()
+                progress.update()
+    except BaseException:
+        for process in list(getattr(pool, "_processes", {}).values()):
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return results
+
+
+def _start_worker() -> None:
+    import cv2
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+# Results --------------------------------------------------------------------------------------------------------------
+
+
+def assign_splits(sources: list[Source], arguments: argparse.Namespace) -> dict[str, str]:
+    """Split by sha256 of each usable video: pinned by file name, the rest by the shares of ``--split``.
+
+    The order in which videos are dealt out comes from their content and the seed, not from names or folders. Each
+    split with a share gets a video as long as there are enough.
+    """
+    splits: dict[str, str] = {}
+    free = []
+    for source in sources:
+        if source.problem:
+            continue
+        pinned = [
+            split
+            for split, globs in (("validation", arguments.validation), ("test", arguments.test))
+            if any(fnmatch.fnmatch(name, glob) for glob in globs for name in (source.name, Path(source.name).name))
+        ]
+        if pinned:
+            splits[source.sha256] = pinned[0]
+        else:
+            free.append(source.sha256)
+    free.sort(key=lambda digest: hashlib.sha256(f"{arguments.seed} {digest}".encode()).hexdigest())
+    for split, count in zip(SPLITS, split_counts(len(free), arguments.split), strict=True):
+        splits.update(dict.fromkeys(free[:count], split))
+        free = free[count:]
+    return splits
+
+
+def split_counts(total: int, shares: tuple[float, ...]) -> list[int]:
+    """Whole numbers that add up to ``total`` in these shares; a share above zero gets at least one if possible."""
+    counts = [math.floor(total * share + 1e-9) for share in shares]
+    while sum(counts) < total:
+        remainders = [
+            total * share - count if share else -math.inf for share, count in zip(shares, counts, strict=True)
+        ]
+        counts[int(np.argmax(remainders))] += 1
+    for index, share in enumerate(shares):
+        largest = int(np.argmax(counts))
+        if share and not counts[index] and counts[largest] > 1:
+            counts[index], counts[largest] = 1, counts[largest] - 1
+    return counts
+
+
+def manifest_rows(
+    sources: list[Source], jobs: list[SequenceJob], results: Mapping[str, dict[str, float] | str],
+    options: SequenceOptions, arguments: argparse.Namespace,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """A row a sequence, and one for each video that gave none; the order depends on the inputs alone."""
+    splits = assign_splits(sources, arguments)
+    common = {
+        "width": options.size[0],
+        "height": options.size[1],
+        "estimator": options.estimator,
+        "estimator_parameters": json.dumps(options.estimator_parameters, sort_keys=True),
+    }
+    rows: list[dict[str, Any]] = []
+    for source in sources:
+        named = {"source": source.name, "source_sha256": source.sha256}
+        if source.problem:
+            rows.append({**common, **named, "status": "dropped", "reason": source.problem})
+        for job in (job for job in jobs if job.path == source.path):
+            result = results[job.id]
+            statistics = result if isinstance(result, dict) else {}
+            reason = drop_reason(result, options) if isinstance(result, dict) else result
+            row = {
+                "id": job.id,
+                "start": job.start,
+                "fps": round(job.fps, 6),
+                "num_frames": job.num_frames,
+                **statistics,
+            }
+            row |= {"stored_frames": min(options.stored_frames, job.num_frames - 1), "split": splits[job.source_sha256]}
+            rows.append({**common, **named, **row, "status": "dropped" if reason else "kept", "reason": reason or ""})
+    return rows
+
+
+def write_manifest(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write ``manifest.csv``."""
+    with temporary_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def dataset_statistics(
+    folder: Path, kept: list[dict[str, Any]], options: SequenceOptions, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Contents of ``stats.json``: per-frequency statistics of the train split, of all sequences if that is empty."""
+    from tqdm import tqdm
+
+    train = [row for row in kept if row["split"] == "train"]
+    if not train:
+        print("warning: the train split is empty, stats.json describes all sequences", file=sys.stderr)
+    used = train or kept
+    paths = [folder / "sequences" / f"{row['id']}.safetensors" for row in used]
+    with tqdm(total=len(paths), unit=" statistics", dynamic_ncols=True, leave=False) as progress:
+        values = volume_statistics(paths, progress.update)
+    return {
+        "format_version": 1,
+        "split": "train" if train else "all",
+        "num_sequences": len(used),
+        "num_frames": arguments.num_frames,
+        "num_frequencies": options.num_frequencies,
+        "size": list(options.size),
+        "fps": arguments.fps,
+        "estimator": options.estimator,
+        **values,
+        "mean_magnitude": float(np.mean([row["mean_magnitude"] for row in used])),
+    }
+
+
+# Argument types -------------------------------------------------------------------------------------------------------
+
+
+def _size(text: str) -> tuple[int, int]:
+    size = parse_size(text)
+    if min(size) < MIN_SIDE:
+        raise argparse.ArgumentTypeError(f"{text!r} is too small, each side needs {MIN_SIDE} pixels or more")
+    return size
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _split(text: str) -> tuple[float, ...]:
+    try:
+        shares = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        shares = ()
+    if len(shares) != len(SPLITS) or any(not 0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not three shares that add up to 1, such as 0.9,0.05,0.05")
+    return shares
+
+
+if __name__ == "__main__":
+    sys.exit(main())
