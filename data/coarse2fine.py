@@ -1,8 +1,8 @@
 """Coarse-to-fine variational optical flow: Brox et al. (2004) as in Ce Liu, "Beyond Pixels" (2009).
 
-The estimator behind the paper's motion textures. This is the project's own implementation, in float32 with numba:
-the arithmetic and update order are those of the widely used `pyflow`, and results agree with it to better than 1e-3 pixels.
-Sixteen pairs that share their source are solved together, one a SIMD lane, so a batch costs far less a pair than a lone pair.
+This is the project's own implementation, in float32 with numba, of the algorithm that the widely used `pyflow`
+computes, with the same update order. Sixteen pairs that share their source are solved together, one a SIMD lane, so a
+pair of a batch costs far less than a lone pair.
 """
 
 from __future__ import annotations
@@ -83,31 +83,36 @@ def coarse2fine_flow_batch(
     """
     _check_parameters(alpha, ratio, min_width, num_outer, num_inner, num_sor, color_type, num_threads)
     first, others = _check_images(source, targets, color_type)
-    from data import coarse2fine_kernels as kernels
+    from data import coarse2fine_kernels, coarse2fine_pyramid
 
     channels = 5 if color_type == 0 else 3
     sizes = pyramid_sizes(first.shape[1], first.shape[0], ratio, min_width)
     terms = []
     for picture in _pyramid(_planar(first, color_type), sizes, ratio):
         height, width = picture.shape[1:]
-        features = np.empty((height + 1, width + 1, kernels.PIXEL), np.float32)
-        kernels.features(picture, features)
-        terms.append(kernels.source_terms(features, height, width))
+        features = np.empty((height + 1, width + 1, coarse2fine_pyramid.PIXEL), np.float32)
+        coarse2fine_pyramid.features(picture, features)
+        terms.append(coarse2fine_pyramid.source_terms(features, height, width))
     flows = np.empty((len(others), *first.shape[:2], 2), np.float32)
 
     def solve(begin: int) -> int:
-        group = [_pyramid(_planar(image, color_type), sizes, ratio) for image in others[begin : begin + kernels.LANES]]
+        group = [
+            _pyramid(_planar(image, color_type), sizes, ratio)
+            for image in others[begin : begin + coarse2fine_pyramid.LANES]
+        ]
         flow = None
         for level in reversed(range(len(sizes))):
             width, height = sizes[level]
-            targets_features = np.zeros((kernels.LANES, height + 1, width + 1, kernels.PIXEL), np.float32)
+            targets_features = np.zeros(
+                (coarse2fine_pyramid.LANES, height + 1, width + 1, coarse2fine_pyramid.PIXEL), np.float32
+            )
             for lane, pictures in enumerate(group):
-                kernels.features(pictures[level], targets_features[lane])
+                coarse2fine_pyramid.features(pictures[level], targets_features[lane])
             if flow is None:
-                flow = np.zeros((height, width, 2, kernels.LANES), np.float32)
+                flow = np.zeros((height, width, 2, coarse2fine_pyramid.LANES), np.float32)
             else:
-                flow = kernels.upsample_flow(flow, height, width, 1.0 / ratio)
-            kernels.solve_level(
+                flow = coarse2fine_pyramid.upsample_flow(flow, height, width, 1.0 / ratio)
+            coarse2fine_kernels.solve_level(
                 targets_features, terms[level], flow, channels, np.float32(alpha), num_outer + level, num_inner,
                 num_sor + 3 * level,
             )  # fmt: skip
@@ -115,7 +120,7 @@ def coarse2fine_flow_batch(
         flows[begin : begin + len(group)] = np.moveaxis(flow, 3, 0)[: len(group)]
         return len(group)
 
-    begins = range(0, len(others), kernels.LANES)
+    begins = range(0, len(others), coarse2fine_pyramid.LANES)
     with ThreadPoolExecutor(max_workers=num_threads) as pool:
         for count in pool.map(solve, begins):
             if progress is not None:
@@ -146,7 +151,7 @@ def _level_origin(level: int, widths: Sequence[int], ratio: float) -> tuple[int,
 
 
 def _pyramid(picture: Picture, sizes: Sequence[tuple[int, int]], ratio: float) -> list[Picture]:
-    from data import coarse2fine_kernels as kernels
+    from data import coarse2fine_pyramid
 
     widths = [size[0] for size in sizes]
     pictures = [picture]
@@ -155,8 +160,8 @@ def _pyramid(picture: Picture, sizes: Sequence[tuple[int, int]], ratio: float) -
         radius = int(sigma * 3)
         taps = np.exp(-(np.arange(radius + 1.0) ** 2) / (2 * sigma * sigma))
         taps /= taps[0] + 2 * taps[1:].sum()
-        blurred = kernels.blur(pictures[parent], taps.astype(np.float32)) if radius else pictures[parent]
-        pictures.append(kernels.resize(blurred, rate, sizes[level][1], sizes[level][0]))
+        blurred = coarse2fine_pyramid.blur(pictures[parent], taps.astype(np.float32)) if radius else pictures[parent]
+        pictures.append(coarse2fine_pyramid.resize(blurred, rate, sizes[level][1], sizes[level][0]))
     return pictures
 
 

@@ -1,16 +1,29 @@
-"""Compiled kernels of the coarse-to-fine flow: 16 targets of one source side by side, one a SIMD lane.
+"""The compiled solver of the coarse-to-fine flow: 16 targets of one source side by side, one a SIMD lane.
 
 Gauss-Seidel in raster order is serial along a row, so the vector runs across pairs, not across pixels. Arrays of a
-group of 16 pairs are ``[row, column, field, lane]`` float32; a lane never looks at another, so its result does not depend
-on its neighbours. Pictures are planar ``[channel, row, column]``, features ``[row, column, 8]`` (5 used). Imported late, because
-it imports numba; parameters are checked in `data.coarse2fine`.
+group of 16 pairs are ``[row, column, field, lane]`` float32; a lane never looks at another, so its result does not
+depend on its neighbours. Features are ``[row, column, 8]`` (5 used), as `data.coarse2fine_pyramid` makes them.
+Imported late, because it imports numba; parameters are checked in `data.coarse2fine`.
 """
+
+# mypy: disable-error-code="call-arg, var-annotated"
+# (numba gives an intrinsic its first argument, the typing context, and types what it returns.)
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
+from data.coarse2fine_pyramid import (
+    FLOW,
+    LANES,
+    PIXEL,
+    SMOOTH_CENTRE,
+    SMOOTH_INNER,
+    SMOOTH_OUTER,
+    SOURCE_SHARE,
+    TWELFTH,
+)
 from data.coarse2fine_simd import (
     clamp,
     load8,
@@ -25,8 +38,6 @@ from data.coarse2fine_simd import (
     within,
 )
 
-LANES = 16
-PIXEL = 8  # floats from one pixel of a feature picture to the next
 OMEGA = np.float32(1.8)
 EPSILON = np.float32(1e-6)
 
@@ -34,171 +45,11 @@ EPSILON = np.float32(1e-6)
 # omega over each diagonal.
 WEIGHT, RIGHT_U, RIGHT_V, CROSS, SCALE_U, SCALE_V = 0, 16, 32, 48, 64, 80
 COEFFICIENT = 96
-FLOW = 32  # u, then v
 STRIP = 48  # columns linearised at once, so that their five-row windows stay in cache
 SWEEPS = 10  # sweeps in flight at once, and
 TILE = 32  # columns they advance by: about 250 KB
 
-_SMOOTH_OUTER, _SMOOTH_INNER, _SMOOTH_CENTRE = np.float32(0.02), np.float32(0.11), np.float32(0.74)
-_SOURCE_SHARE, _TARGET_SHARE = np.float32(0.4), np.float32(0.6)
-_TWELFTH = np.float32(1.0 / 12.0)
-
-
-@njit(cache=True, nogil=True)
-def blur(picture, kernel):
-    """Separable blur ``[C, H, W]``, horizontal then vertical, edges clamped; ``kernel`` holds taps 0 .. radius."""
-    channels, height, width = picture.shape
-    radius = len(kernel) - 1
-    across = np.empty_like(picture)
-    padded = np.empty(width + 2 * radius, np.float32)
-    for c in range(channels):
-        for y in range(height):
-            padded[radius : radius + width] = picture[c, y]
-            padded[:radius] = picture[c, y, 0]
-            padded[radius + width :] = picture[c, y, width - 1]
-            row = across[c, y]
-            row[:] = kernel[0] * picture[c, y]
-            for r in range(1, radius + 1):
-                tap, left, right = kernel[r], padded[radius - r :], padded[radius + r :]
-                for x in range(width):
-                    row[x] += tap * (left[x] + right[x])
-    out = np.empty_like(picture)
-    for c in range(channels):
-        for y in range(height):
-            row = out[c, y]
-            row[:] = kernel[0] * across[c, y]
-            for r in range(1, radius + 1):
-                tap, above, below = kernel[r], across[c, max(y - r, 0)], across[c, min(y + r, height - 1)]
-                for x in range(width):
-                    row[x] += tap * (above[x] + below[x])
-    return out
-
-
-@njit(cache=True, nogil=True)
-def resample_positions(size, source_size, rate):
-    """Bilinear taps of an axis: position ``(j + 1) / rate - 1``, truncated, its fraction and both indices clamped."""
-    first, second, fraction = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.float32)
-    for j in range(size):
-        position = (j + 1) / rate - 1.0
-        whole = int(position)  # towards zero
-        fraction[j] = min(max(position - whole, 0.0), 1.0)
-        first[j] = min(max(whole, 0), source_size - 1)
-        second[j] = min(max(whole + 1, 0), source_size - 1)
-    return first, second, fraction
-
-
-@njit(cache=True, nogil=True)
-def resize(picture, rate, height, width):
-    """Bilinear resize of ``[C, H, W]`` at the nominal rate."""
-    left, right, across = resample_positions(width, picture.shape[2], rate)
-    top, bottom, down = resample_positions(height, picture.shape[1], rate)
-    out = np.empty((picture.shape[0], height, width), np.float32)
-    for c in range(picture.shape[0]):
-        for y in range(height):
-            above, below, share, row = picture[c, top[y]], picture[c, bottom[y]], down[y], out[c, y]
-            for x in range(width):
-                i, j = left[x], right[x]
-                first = above[i] + share * (below[i] - above[i])
-                second = above[j] + share * (below[j] - above[j])
-                row[x] = first + across[x] * (second - first)
-    return out
-
-
-@njit(cache=True, nogil=True)
-def features(picture, out):
-    """Y, its two derivatives and, for RGB, G - R and G - B of ``[C, H, W]``, into ``[H + 1, W + 1, 8]``.
-
-    The extra row and column are zero: a warp may multiply them by a zero weight.
-    """
-    channels, height, width = picture.shape
-    out[height] = 0.0
-    out[:, width] = 0.0
-    brightness = np.empty((height, width + 4), np.float32)
-    for y in range(height):
-        row = brightness[y]
-        for x in range(width):
-            if channels == 3:
-                row[x + 2] = (
-                    np.float32(0.299) * picture[0, y, x]
-                    + np.float32(0.587) * picture[1, y, x]
-                    + np.float32(0.114) * picture[2, y, x]
-                )
-            else:
-                row[x + 2] = picture[0, y, x]
-        row[:2] = row[2]
-        row[width + 2 :] = row[width + 1]
-    for y in range(height):
-        row = brightness[y]
-        above, above2 = brightness[max(y - 1, 0)], brightness[max(y - 2, 0)]
-        below, below2 = brightness[min(y + 1, height - 1)], brightness[min(y + 2, height - 1)]
-        for x in range(width):
-            pixel, i = out[y, x], x + 2
-            pixel[0] = row[i]
-            pixel[1] = _TWELFTH * (row[i - 2] - row[i + 2] + np.float32(8.0) * (row[i + 1] - row[i - 1]))
-            pixel[2] = _TWELFTH * (above2[i] - below2[i] + np.float32(8.0) * (below[i] - above[i]))
-            pixel[3] = picture[1, y, x] - picture[0, y, x] if channels == 3 else np.float32(0.0)
-            pixel[4] = picture[1, y, x] - picture[2, y, x] if channels == 3 else np.float32(0.0)
-            pixel[5:] = np.float32(0.0)
-
-
-@njit(cache=True, nogil=True)
-def source_terms(picture_features, height, width):
-    """What `linearise` needs of the source: ``[H, W, 4, 8]`` features, smoothed, and the derivatives' share of those."""
-    smooth_rows = np.zeros((height, width, PIXEL), np.float32)
-    out = np.zeros((height, width, 4, PIXEL), np.float32)
-    for y in range(height):
-        for x in range(width):
-            a, b = picture_features[y, max(x - 2, 0)], picture_features[y, max(x - 1, 0)]
-            c, d = picture_features[y, min(x + 1, width - 1)], picture_features[y, min(x + 2, width - 1)]
-            centre = picture_features[y, x]
-            for i in range(PIXEL):
-                smooth_rows[y, x, i] = (
-                    _SMOOTH_CENTRE * centre[i] + _SMOOTH_INNER * (b[i] + c[i]) + _SMOOTH_OUTER * (a[i] + d[i])
-                )
-                out[y, x, 0, i] = centre[i]
-    for y in range(height):
-        a, b = smooth_rows[max(y - 2, 0)], smooth_rows[max(y - 1, 0)]
-        c, d = smooth_rows[min(y + 1, height - 1)], smooth_rows[min(y + 2, height - 1)]
-        for x in range(width):
-            for i in range(PIXEL):
-                out[y, x, 1, i] = (
-                    _SMOOTH_CENTRE * smooth_rows[y, x, i]
-                    + _SMOOTH_INNER * (b[x, i] + c[x, i])
-                    + _SMOOTH_OUTER * (a[x, i] + d[x, i])
-                )
-    share, eight = _SOURCE_SHARE * _TWELFTH, np.float32(8.0)
-    for y in range(height):
-        y_2, y_1, y1, y2 = max(y - 2, 0), max(y - 1, 0), min(y + 1, height - 1), min(y + 2, height - 1)
-        for x in range(width):
-            x_2, x_1, x1, x2 = max(x - 2, 0), max(x - 1, 0), min(x + 1, width - 1), min(x + 2, width - 1)
-            for i in range(PIXEL):
-                out[y, x, 2, i] = share * (
-                    out[y, x_2, 1, i] - out[y, x2, 1, i] + eight * (out[y, x1, 1, i] - out[y, x_1, 1, i])
-                )
-                out[y, x, 3, i] = share * (
-                    out[y_2, x, 1, i] - out[y2, x, 1, i] + eight * (out[y1, x, 1, i] - out[y_1, x, 1, i])
-                )
-    return out
-
-
-@njit(cache=True, nogil=True)
-def upsample_flow(flow, height, width, scale):
-    """Bilinear resize of a group's flow ``[h, w, 2, 16]`` to a finer level, vectors multiplied by ``scale``."""
-    left, right, across = resample_positions(width, flow.shape[1], width / flow.shape[1])
-    top, bottom, down = resample_positions(height, flow.shape[0], height / flow.shape[0])
-    out = np.empty((height, width, 2, LANES), np.float32)
-    gain, stride = splat16(np.float32(scale)), flow.shape[1] * FLOW
-    for y in range(height):
-        above, below, share = top[y] * stride, bottom[y] * stride, splat16(down[y])
-        for x in range(width):
-            i, j, fraction = left[x] * FLOW, right[x] * FLOW, splat16(across[x])
-            for field in range(0, FLOW, LANES):
-                corner = load16(flow, above + i + field)
-                first = corner + share * (load16(flow, below + i + field) - corner)
-                corner = load16(flow, above + j + field)
-                second = corner + share * (load16(flow, below + j + field) - corner)
-                store(out, (y * width + x) * FLOW + field, gain * (first + fraction * (second - first)))
-    return out
+TARGET_SHARE = np.float32(1.0) - SOURCE_SHARE
 
 
 @njit(cache=True, nogil=True)
@@ -245,13 +96,13 @@ def warp_row(targets, source, flow, y, start, stop, channels, out, scratch, posi
 def _smooth5(array, a, b, c, d, e):
     outer = load16(array, a) + load16(array, e)
     inner = load16(array, b) + load16(array, d)
-    centre = load16(array, c) * splat16(_SMOOTH_CENTRE)
-    return centre + inner * splat16(_SMOOTH_INNER) + outer * splat16(_SMOOTH_OUTER)
+    centre = load16(array, c) * splat16(SMOOTH_CENTRE)
+    return centre + inner * splat16(SMOOTH_INNER) + outer * splat16(SMOOTH_OUTER)
 
 
 @njit(cache=True, nogil=True)
 def _derivative5(array, a, b, d, e):
-    share = _TARGET_SHARE * _TWELFTH
+    share = TARGET_SHARE * TWELFTH
     difference = load16(array, d) - load16(array, b)
     return (load16(array, a) - load16(array, e)) * splat16(share) + difference * splat16(np.float32(8.0) * share)
 
@@ -276,8 +127,8 @@ def _smoothness_weight(flow, state, y, x, height, width, alpha):
 def coefficient_row(smooth, rows, offset, source, flow, state, coefficients, y, start, stop, channels, alpha):
     """The linear system of one row: data term and smoothness, into ``coefficients`` (specification steps 6 and 7).
 
-    ``smooth`` is a window of smoothed warped rows; ``rows`` holds where rows y-2 .. y+2 start in it, and column ``start`` is
-    ``offset`` pixels in.
+    ``smooth`` is a window of smoothed warped rows; ``rows`` holds where rows y-2 .. y+2 start in it, and column
+    ``start`` is ``offset`` pixels in.
     """
     height, width = source.shape[0], source.shape[1]
     step = channels * LANES
@@ -342,8 +193,8 @@ def coefficient_row(smooth, rows, offset, source, flow, state, coefficients, y, 
 def linearise(targets, source, flow, state, coefficients, channels, alpha):
     """Warp, smooth, differentiate and fill ``coefficients``, strip by strip of columns, row by row.
 
-    Each strip keeps five rows of horizontally smoothed and five of fully smoothed features: nothing of a picture's size is
-    written but the coefficients.
+    Each strip keeps five rows of horizontally smoothed and five of fully smoothed features: nothing of a picture's size
+    is written but the coefficients.
     """
     height, width = source.shape[0], source.shape[1]
     step = channels * LANES
@@ -425,8 +276,8 @@ def relax_row(state, coefficients, y, start, stop, width):
 def relax(state, coefficients, height, width, num_sweeps):
     """All sweeps of one outer iteration, exactly as if done one after the other in raster order.
 
-    Sweep s of pixel (y, x) needs only pixels that are no later in any of (s, y + s, x + s), so tiles of that skewed space may be
-    done one at a time, with their data in cache.
+    Sweep s of pixel (y, x) needs only pixels that are no later in any of (s, y + s, x + s), so tiles of that skewed
+    space may be done one at a time, with their data in cache.
     """
     for first in range(0, num_sweeps, SWEEPS):
         sweeps = min(SWEEPS, num_sweeps - first)

@@ -1,9 +1,9 @@
-"""Short vectors of float32 for numba: one value a lane, so that kernels say what is vectorised instead of hoping for it.
+"""Short vectors of float32 for numba, so that kernels say what is vectorised instead of hoping for it.
 
 `float32xN` lives in a register inside compiled code only. Offsets count floats from the start of a C-contiguous array;
-nothing is bounds-checked. LLVM splits a vector into what the machine has (one AVX-512 register, two of AVX2, four of NEON).
-This module imports numba: import it only from kernels that are themselves imported late. numba's cache does not see
-edits of this file: delete ``data/__pycache__`` after one.
+nothing is bounds-checked. LLVM splits a vector into what the machine has (one AVX-512 register, two of AVX2, four of
+NEON). This module imports numba: import it only from kernels that are themselves imported late. numba's cache does not
+see edits of this file: delete ``data/__pycache__`` after one.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _make_load(vector: FloatVector) -> Any:
     def load(typingctx: Any, array: Any, offset: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             value_type = context.get_value_type(vector)
-            return builder.load(_address(context, builder, sig.args[0], *args, value_type), align=4)
+            return builder.load(_address(context, builder, sig.args[0], args[0], args[1], value_type), align=4)
 
         return vector(array, types.int64), codegen
 

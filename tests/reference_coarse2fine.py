@@ -1,7 +1,7 @@
 """The coarse-to-fine flow in plain float64 NumPy, step by step as described: what the fast kernels are held against.
 
-Slow on purpose. The relaxation visits anti-diagonals, which gives the same numbers as raster order: a pixel needs the new
-values of its left and upper neighbours, both on the diagonal before, and the old ones of the other two.
+Slow on purpose. The relaxation visits anti-diagonals, which gives the same numbers as raster order: a pixel needs the
+new values of its left and upper neighbours, both on the diagonal before, and the old ones of the other two.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def reference_flow(im1, im2, alpha=0.012, ratio=0.75, min_width=20, num_outer=7,
 
 
 def pyramid(image, ratio, min_width):
-    height, width = image.shape[:2]
+    width = image.shape[1]
     num_levels = max(int(math.log(min_width / width) / math.log(ratio)), 1)
     base, n = 1 / ratio - 1, int(math.log(0.25) / math.log(ratio))
     levels = [image]
