@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import argparse
 import csv
-import fnmatch
 import functools
-import hashlib
 import json
 import math
-import multiprocessing
 import os
 import re
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data.command_line import add_common_options, parse_size, run_script, write_json, write_report
+from data.parallel import parallel_map
 from data.sequences import (
     STATISTICS,
     SequenceJob,
@@ -37,9 +32,9 @@ from data.sequences import (
     prepare_sequence,
     volume_statistics,
 )
-from data.video import MIN_SIDE, VIDEO_SUFFIXES, VideoInfo, scan_video, temporary_path
+from data.sources import SPLITS, Source, assign_splits, find_videos, scan_sources
+from data.video import MIN_SIDE, temporary_path
 
-SPLITS = ("train", "validation", "test")
 FLOWS = ("coarse2fine", "pyflow", "deepflow", "dis")
 COLUMNS = (
     *("id", "source", "source_sha256", "start", "fps", "num_frames", "width", "height", "stored_frames"),
@@ -51,17 +46,6 @@ EXAMPLES = """examples:
   python -m data.prepare loops/*.mp4 --wrap --stride 30 --validation 'rose*' --split 1,0,0 --output dataset
   python -m data.prepare clip.mp4 --flow dis --num-frames 60 --num-frequencies 8 --output quick_look
 """
-
-
-@dataclass(frozen=True)
-class Source:
-    """One input video: what decoding it showed, or why it cannot be used."""
-
-    path: str
-    name: str  # relative to the input it was found in
-    sha256: str
-    info: VideoInfo | None
-    problem: str | None
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -129,7 +113,9 @@ def prepare(arguments: argparse.Namespace) -> None:
         keep_all=arguments.keep_all,
     )
     folder = open_dataset(arguments, options)
-    sources = scan_sources(names, arguments)
+    sources = scan_sources(
+        names, arguments.fps, MIN_LOOP if arguments.wrap else arguments.num_frames, arguments.workers
+    )
     scanned = time.perf_counter()
     jobs = [job for source in sources for job in sequence_jobs(source, arguments)]
     results, computed = run_jobs(jobs, options, folder, arguments.workers)
@@ -150,59 +136,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     write_report(arguments.report, "data.prepare", arguments, {"timings_seconds": timings, "results": results_of_run})
 
 
-# Inputs ---------------------------------------------------------------------------------------------------------------
-
-
-def find_videos(inputs: list[Path]) -> list[tuple[Path, str]]:
-    """(path, name relative to its input) of every input video, sorted by name."""
-    found: dict[Path, str] = {}
-    for given in inputs:
-        if given.is_dir():
-            paths = sorted(path for path in given.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
-            if not paths:
-                raise ValueError(f"{given}: no videos in this folder (known: {' '.join(VIDEO_SUFFIXES)})")
-            found |= {path.resolve(): path.relative_to(given).as_posix() for path in paths}
-        elif given.exists():
-            found[given.resolve()] = given.name
-        else:
-            raise ValueError(f"{given}: no such video or folder")
-    return sorted(found.items(), key=lambda item: (item[1], item[0]))
-
-
-def scan_sources(names: list[tuple[Path, str]], arguments: argparse.Namespace) -> list[Source]:
-    """Decode and hash every video once; problems become part of the source and one line on stderr."""
-    sources = parallel_map(_scan, [(str(path), name) for path, name in names], arguments.workers, "videos")
-    first_of: dict[str, str] = {}
-    checked = []
-    for source in sources:
-        problem = source.problem or _shortness(source, arguments)
-        if problem is None and source.sha256 in first_of:
-            problem = f"the same file as {first_of[source.sha256]}"
-        first_of.setdefault(source.sha256, source.name)
-        if problem:
-            print(f"warning: {source.name}: {problem}", file=sys.stderr)
-        checked.append(Source(source.path, source.name, source.sha256, source.info, problem))
-    return checked
-
-
-def _scan(item: tuple[str, str]) -> Source:
-    path, name = item
-    digest = hashlib.sha256()
-    try:
-        with Path(path).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return Source(path, name, digest.hexdigest(), scan_video(path), None)
-    except (ValueError, OSError) as error:
-        # The manifest names the video already, and no absolute path belongs into it.
-        return Source(path, name, digest.hexdigest(), None, str(error).removeprefix(f"{path}: "))
-
-
-def _shortness(source: Source, arguments: argparse.Namespace) -> str | None:
-    assert source.info is not None
-    frames = len(source.info.resample(arguments.fps)[0])
-    needed = MIN_LOOP if arguments.wrap else arguments.num_frames
-    return f"too short: {frames} frames, {needed} are needed" if frames < needed else None
+# Sequences ------------------------------------------------------------------------------------------------------------
 
 
 def sequence_jobs(source: Source, arguments: argparse.Namespace) -> Iterator[SequenceJob]:
@@ -234,9 +168,6 @@ def sequence_frames(clip_frames: int, num_frames: int, wrap: bool) -> int:
         return num_frames
     loops = clip_frames * max(1, round(num_frames / clip_frames))
     return loops if abs(loops - num_frames) <= 0.1 * num_frames else num_frames
-
-
-# Computing ------------------------------------------------------------------------------------------------------------
 
 
 def open_dataset(arguments: argparse.Namespace, options: SequenceOptions) -> Path:
@@ -309,91 +240,7 @@ def _compute(job: SequenceJob, options: SequenceOptions, folder: Path) -> dict[s
         return str(error).removeprefix(f"{job.path}: ")
 
 
-def parallel_map(function: Callable, items: list, workers: int, unit: str, done: int = 0) -> list:
-    """``[function(item) for item in items]`` with a progress bar, in processes if there are several workers and items.
-
-    Ctrl-C, or an exception in a worker, stops all of them at once.
-    """
-    from tqdm import tqdm
-
-    results: list[Any] = [None] * len(items)
-    progress = tqdm(total=done + len(items), initial=done, unit=f" {unit}", dynamic_ncols=True, smoothing=0)
-    if workers == 1 or len(items) < 2:
-        with progress:
-            for index, item in enumerate(items):
-                results[index] = function(item)
-                progress.update()
-        return results
-    # Spawned, because a forked copy of a process that has used torch's or OpenCV's threads may hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(items)), context, initializer=_start_worker)
-    try:
-        with progress:
-            positions = {pool.submit(function, item): index for index, item in enumerate(items)}
-            for future in as_completed(positions):
-                results[positions[future]] = future.result()
-                progress.update()
-    except BaseException:
-        for process in list(getattr(pool, "_processes", {}).values()):
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown()
-    return results
-
-
-def _start_worker() -> None:
-    import cv2
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-
-
 # Results --------------------------------------------------------------------------------------------------------------
-
-
-def assign_splits(sources: list[Source], arguments: argparse.Namespace) -> dict[str, str]:
-    """Split by sha256 of each usable video: pinned by file name, the rest by the shares of ``--split``.
-
-    The order in which videos are dealt out comes from their content and the seed, not from names or folders. Each
-    split with a share gets a video as long as there are enough.
-    """
-    splits: dict[str, str] = {}
-    free = []
-    for source in sources:
-        if source.problem:
-            continue
-        pinned = [
-            split
-            for split, globs in (("validation", arguments.validation), ("test", arguments.test))
-            if any(fnmatch.fnmatch(name, glob) for glob in globs for name in (source.name, Path(source.name).name))
-        ]
-        if pinned:
-            splits[source.sha256] = pinned[0]
-        else:
-            free.append(source.sha256)
-    free.sort(key=lambda digest: hashlib.sha256(f"{arguments.seed} {digest}".encode()).hexdigest())
-    for split, count in zip(SPLITS, split_counts(len(free), arguments.split), strict=True):
-        splits.update(dict.fromkeys(free[:count], split))
-        free = free[count:]
-    return splits
-
-
-def split_counts(total: int, shares: tuple[float, ...]) -> list[int]:
-    """Whole numbers that add up to ``total`` in these shares; a share above zero gets at least one if possible."""
-    counts = [math.floor(total * share + 1e-9) for share in shares]
-    while sum(counts) < total:
-        remainders = [
-            total * share - count if share else -math.inf for share, count in zip(shares, counts, strict=True)
-        ]
-        counts[int(np.argmax(remainders))] += 1
-    for index, share in enumerate(shares):
-        largest = int(np.argmax(counts))
-        if share and not counts[index] and counts[largest] > 1:
-            counts[index], counts[largest] = 1, counts[largest] - 1
-    return counts
 
 
 def manifest_rows(
@@ -401,7 +248,8 @@ def manifest_rows(
     options: SequenceOptions, arguments: argparse.Namespace,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A row a sequence, and one for each video that gave none; the order depends on the inputs alone."""
-    splits = assign_splits(sources, arguments)
+    pinned = {"validation": arguments.validation, "test": arguments.test}
+    splits = assign_splits(sources, arguments.split, pinned, arguments.seed)
     common = {
         "width": options.size[0],
         "height": options.size[1],

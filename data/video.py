@@ -71,7 +71,7 @@ def read_image(path: str | Path) -> np.ndarray:
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: not an image that can be read (known: {' '.join(IMAGE_SUFFIXES)})") from error
     except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError for broken chunks
-        raise ValueError(f"{path}: damaged image, save it again ({_first_line(error)})") from error
+        raise ValueError(f"{path}: damaged image, save it again ({str(error).splitlines()[0]})") from error
 
 
 def _to_rgb(image: Any, path: Path) -> Any:
@@ -89,17 +89,14 @@ def _to_rgb(image: Any, path: Path) -> Any:
 
 def _to_8_bits(values: np.ndarray, path: Path) -> np.ndarray:
     """Gray values of 16 or 32 bits, or floating point in [0, 1] or [0, 255], as uint8."""
-    values = values.astype(np.float64)
-    low, high = values.min(), values.max()
+    low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)) or low < 0:
         raise ValueError(f"{path}: gray values from {low:g} to {high:g} are not a photo, save it with 8 or 16 bits")
-    return np.rint(values * (255 / _white_level(values, high))).astype(np.uint8)
-
-
-def _white_level(values: np.ndarray, high: float) -> float:
-    if (values != np.rint(values)).any() or high <= 1:
-        return 1.0 if high <= 1 else max(255.0, high)
-    return 65535.0 if high <= 65535 else 2.0**32 - 1
+    if values.dtype.kind == "f":
+        white = 1.0 if high <= 1 else max(255.0, high)
+    else:
+        white = 65535.0 if high <= 65535 else 2.0**32 - 1
+    return np.rint(values * (255 / white)).astype(np.uint8)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -108,9 +105,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
     path = Path(path)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ValueError(
-            f"{path}: cannot write {path.suffix or 'a file without suffix'}, known: {' '.join(IMAGE_SUFFIXES)}"
-        )
+        raise ValueError(f"{path}: unknown suffix for an image, use one of {' '.join(IMAGE_SUFFIXES)}")
     _expect_folder(path)
     with temporary_path(path) as temporary:
         Image.fromarray(_expect_frame(image, path)).save(temporary, quality=95)
@@ -296,9 +291,7 @@ def check_output_suffix(path: str | Path) -> None:
     """Raise ValueError unless :func:`write_video` knows the suffix; call it before the work whose result is written."""
     path = Path(path)
     if path.suffix.lower() not in OUTPUT_WRITERS:
-        raise ValueError(
-            f"{path}: cannot write {path.suffix or 'a file without suffix'}, known: {' '.join(OUTPUT_SUFFIXES)}"
-        )
+        raise ValueError(f"{path}: unknown suffix for a video, use one of {' '.join(OUTPUT_SUFFIXES)}")
 
 
 def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
@@ -313,7 +306,7 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     # A GIF counts centiseconds and browsers slow down delays under 2: above 50 frames a second frames are left out.
     rate = "fps=50," if fps > 50 else ""
     palette = (
-        f"{rate}split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=sierra2_4a:diff_mode=rectangle"
+        f"{rate}split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=sierra2_4a:diff_mode=rectangle"
     )
     _run_ffmpeg(path, frames, fps, "gif", "pal8", ["-filter_complex", palette, "-loop", "0"])
 
@@ -401,7 +394,3 @@ def _expect_folder(path: Path) -> None:
         raise ValueError(f"{path}: the folder {path.parent} does not exist, make it first")
     if path.is_dir():
         raise ValueError(f"{path}: is a folder, name a file in it")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

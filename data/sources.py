@@ -1,0 +1,134 @@
+"""The input videos of `data.prepare`: finding them, looking at each once, and dealing them out to the splits."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.parallel import parallel_map
+from data.video import VIDEO_SUFFIXES, VideoInfo, scan_video
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input video: what decoding it showed, or why it cannot be used."""
+
+    path: str
+    name: str  # relative to the input it was found in
+    sha256: str
+    info: VideoInfo | None
+    problem: str | None
+
+
+def find_videos(inputs: list[Path]) -> list[tuple[Path, str]]:
+    """(path, name relative to its input) of every input video, sorted by name."""
+    found: dict[Path, str] = {}
+    for given in inputs:
+        if given.is_dir():
+            paths = sorted(path for path in given.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+            if not paths:
+                raise ValueError(f"{given}: no videos in this folder (known: {' '.join(VIDEO_SUFFIXES)})")
+            found |= {path.resolve(): path.relative_to(given).as_posix() for path in paths}
+        elif given.exists():
+            found[given.resolve()] = given.name
+        else:
+            raise ValueError(f"{given}: no such video or folder")
+    return sorted(found.items(), key=lambda item: (item[1], item[0]))
+
+
+def scan_sources(names: list[tuple[Path, str]], fps: float, fewest_frames: int, workers: int) -> list[Source]:
+    """Decode and hash every video once; problems become part of the source and one line on stderr.
+
+    Args:
+        names: what :func:`find_videos` returned.
+        fps: frame rate at which ``fewest_frames`` frames are needed.
+    """
+    sources = parallel_map(_scan, [(str(path), name) for path, name in names], workers, "videos")
+    first_of: dict[str, str] = {}
+    checked = []
+    for source in sources:
+        problem = source.problem or _shortness(source, fps, fewest_frames)
+        if problem is None and source.sha256 in first_of:
+            problem = f"the same file as {first_of[source.sha256]}"
+        first_of.setdefault(source.sha256, source.name)
+        if problem:
+            print(f"warning: {source.name}: {problem}", file=sys.stderr)
+        checked.append(Source(source.path, source.name, source.sha256, source.info, problem))
+    return checked
+
+
+def _scan(item: tuple[str, str]) -> Source:
+    path, name = item
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return Source(path, name, digest.hexdigest(), scan_video(path), None)
+    except (ValueError, OSError) as error:
+        # The manifest names the video already, and no absolute path belongs into it.
+        return Source(path, name, digest.hexdigest(), None, str(error).removeprefix(f"{path}: "))
+
+
+def _shortness(source: Source, fps: float, fewest_frames: int) -> str | None:
+    assert source.info is not None
+    frames = len(source.info.resample(fps)[0])
+    return f"too short: {frames} frames, {fewest_frames} are needed" if frames < fewest_frames else None
+
+
+def assign_splits(
+    sources: list[Source], shares: tuple[float, ...], pinned: Mapping[str, list[str]], seed: int
+) -> dict[str, str]:
+    """Split by sha256 of each usable video: pinned by file name, the rest by shares.
+
+    The order in which videos are dealt out comes from their content and the seed, not from names or folders. Each
+    split with a share gets a video as long as there are enough.
+
+    Args:
+        shares: of train, validation and test.
+        pinned: split -> globs for file names.
+    """
+    splits: dict[str, str] = {}
+    free = []
+    for source in sources:
+        if source.problem:
+            continue
+        names = {source.name, Path(source.name).name}
+        matching = [
+            split
+            for split, globs in pinned.items()
+            if any(fnmatch.fnmatch(name, glob) for glob in globs for name in names)
+        ]
+        if matching:
+            splits[source.sha256] = matching[0]
+        else:
+            free.append(source.sha256)
+    free.sort(key=lambda digest: hashlib.sha256(f"{seed} {digest}".encode()).hexdigest())
+    for split, count in zip(SPLITS, split_counts(len(free), shares), strict=True):
+        splits.update(dict.fromkeys(free[:count], split))
+        free = free[count:]
+    return splits
+
+
+def split_counts(total: int, shares: tuple[float, ...]) -> list[int]:
+    """Whole numbers that add up to ``total`` in these shares; a share above zero gets at least one if possible."""
+    counts = [math.floor(total * share + 1e-9) for share in shares]
+    while sum(counts) < total:
+        remainders = [
+            total * share - count if share else -math.inf for share, count in zip(shares, counts, strict=True)
+        ]
+        counts[int(np.argmax(remainders))] += 1
+    for index, share in enumerate(shares):
+        largest = int(np.argmax(counts))
+        if share and not counts[index] and counts[largest] > 1:
+            counts[index], counts[largest] = 1, counts[largest] - 1
+    return counts
