@@ -71,7 +71,7 @@ def read_image(path: str | Path) -> np.ndarray:
     except UnidentifiedImageError as error:
         raise ValueError(f"{path}: not an image that can be read (known: {' '.join(IMAGE_SUFFIXES)})") from error
     except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises SyntaxError for broken chunks
-        raise ValueError(f"{path}: damaged image, save it again ({str(error).splitlines()[0]})") from error
+        raise ValueError(f"{path}: damaged image, save it again ({' '.join(str(error).split())})") from error
 
 
 def _to_rgb(image: Any, path: Path) -> Any:
