@@ -1,13 +1,14 @@
 # make demo: animate the sample photo.  make test, make lint: the checks.  make clean: remove what the others made.
-# The first two set up .venv by themselves; PYTHON=python3.12 chooses the interpreter, PHOTO=... another photo.
+# All but the last set up .venv by themselves; PYTHON=python3.12 chooses the interpreter, PHOTO=... another photo.
 PYTHON ?= python3
 VENV ?= .venv
 PHOTO ?= data/samples/dahlia.jpg
 OUTPUTS ?= outputs
 
 BIN := $(VENV)/bin
-NAME := $(basename $(notdir $(PHOTO)))
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+# pip shows its progress on a terminal and keeps quiet in a log.
+INSTALL := [ -t 1 ] && quiet= || quiet=--quiet; \
+	$(BIN)/python -m pip install --disable-pip-version-check $$quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint clean
@@ -20,8 +21,7 @@ help:
 	@echo "The first call creates $(VENV) and installs the packages; PYTHON=python3.12 chooses the interpreter."
 
 demo: $(VENV)/.installed
-	$(BIN)/python generate.py $(PHOTO) -o $(OUTPUTS)/$(NAME).mp4 --show-motion --save-motion $(OUTPUTS)/$(NAME).safetensors
-	$(BIN)/python generate.py $(PHOTO) -o $(OUTPUTS)/$(NAME).webp --motion $(OUTPUTS)/$(NAME).safetensors --size 384x384
+	$(BIN)/python generate.py $(PHOTO) -o $(OUTPUTS)/ --preview webp --show-motion
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q
@@ -37,11 +37,12 @@ $(VENV)/.installed: requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1), Python 3.10 to 3.13 is needed; name one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "creating $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
-	$(INSTALL) -r requirements.txt
+	@echo "installing requirements.txt into $(VENV); on Linux PyTorch brings its CUDA libraries, about 5 GB in all"
+	@$(INSTALL) -r requirements.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(INSTALL) -r requirements-dev.txt
+	@$(INSTALL) -r requirements-dev.txt
 	@touch $@
 
 clean:

@@ -1,0 +1,227 @@
+"""What holds for the repository as a whole: imports, dependencies, command lines, documents, sizes."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("models", "data")
+# Heavy packages are imported by the functions that use them: training and rendering need only torch, numpy, safetensors.
+HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "scipy", "diffusers", "huggingface_hub")
+COMPILED_KERNELS = ("data.coarse2fine_kernels", "data.coarse2fine_simd")  # numba's decorators; imported late themselves
+OPTIONAL = ("cupy", "pyflow")  # used where somebody has them, with a ValueError or a slower path where not
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "llvmlite": "numba"}  # where the import's name differs
+TEXT_SUFFIXES = {".py", ".md", ".txt", ".toml", ".cff", ".json", ".csv", ".html", ".js", ".yml", ".yaml", ".cfg", ""}
+PRETRAINED_LIMIT = 40_000_000  # bytes
+
+
+def _files(*patterns: str) -> list[Path]:
+    """Files of the repository, without environments, outputs and caches."""
+    skipped = {"outputs", "runs", "__pycache__", "node_modules", ".git"}
+    found = []
+    for pattern in patterns:
+        for path in ROOT.rglob(pattern):
+            parts = path.relative_to(ROOT).parts
+            if path.is_file() and not any(p in skipped or p.startswith(".venv") or "_cache" in p for p in parts):
+                found.append(path)
+    return sorted(found)
+
+
+def _modules() -> list[str]:
+    paths = [path for package in PACKAGES for path in (ROOT / package).glob("*.py")]
+    return sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths if path.stem != "__init__")
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Dotted names of the modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _scripts() -> dict[str, list[str]]:
+    """Command of each script as written in the documents -> arguments for the interpreter."""
+    scripts = {f"python {path.name}": [str(path)] for path in sorted(ROOT.glob("*.py"))}
+    for module in _modules():
+        if '__name__ == "__main__"' in (ROOT / (module.replace(".", "/") + ".py")).read_text():
+            scripts[f"python -m {module}"] = ["-m", module]
+    return scripts
+
+
+def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder)}
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.CompletedProcess]:
+    folder = tmp_path_factory.mktemp("help")
+    with ThreadPoolExecutor(2) as pool:
+        runs = {name: pool.submit(_run, [*arguments, "--help"], folder) for name, arguments in _scripts().items()}
+        results = {name: run.result() for name, run in runs.items()}
+    assert not list(folder.iterdir()), "--help left files behind"
+    return results
+
+
+# Imports --------------------------------------------------------------------------------------------------------------
+
+
+def test_importing_every_module_is_light_and_creates_nothing(tmp_path: Path) -> None:
+    modules = [module for module in _modules() if module not in COMPILED_KERNELS]
+    code = (
+        f"import importlib, sys\n"
+        f"for name in {modules}: importlib.import_module(name)\n"
+        f"print(*[name for name in {HEAVY} if name in sys.modules])"
+    )
+    result = _run(["-c", code], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_never_import_data_and_packages_never_import_scripts() -> None:
+    scripts = {path.stem for path in ROOT.glob("*.py")}
+    for path in _files("models/*.py", "data/*.py"):
+        for name in _imports(path):
+            top, *rest = name.split(".")
+            assert top not in scripts, f"{path.name} imports the script {name}"
+            if path.parent.name == "models":
+                assert top != "data", f"{path.name} imports {name}"
+            elif top == "models":
+                assert rest[0] == "spectral_volume", f"data may use models.spectral_volume alone, {path.name}: {name}"
+
+
+def test_only_the_pipeline_knows_both_models() -> None:
+    both = {("models", "motion_diffusion"), ("models", "frame_synthesis")}
+    knows = {path.stem for path in _files("models/*.py") if both <= {tuple(n.split(".")[:2]) for n in _imports(path)}}
+    assert knows == {"pipeline"}
+
+
+# Dependencies ---------------------------------------------------------------------------------------------------------
+
+
+def _requirements(name: str) -> dict[str, Requirement]:
+    lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    parsed = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    assert len({canonicalize_name(r.name) for r in parsed}) == len(parsed), f"{name} names a package twice"
+    return {canonicalize_name(requirement.name): requirement for requirement in parsed}
+
+
+def test_constraints_pin_every_requirement_within_its_range() -> None:
+    pins = _requirements("constraints.txt")
+    for requirement in pins.values():
+        assert [s.operator for s in requirement.specifier] == ["=="], f"constraints.txt: {requirement} is no exact pin"
+    for name, requirement in {**_requirements("requirements.txt"), **_requirements("requirements-dev.txt")}.items():
+        assert name in pins, f"constraints.txt has no {name}"
+        version = next(iter(pins[name].specifier)).version
+        assert requirement.specifier.contains(version), f"constraints.txt: {version} is outside {requirement}"
+        assert any(s.operator == ">=" for s in requirement.specifier), f"{requirement} has no lower bound"
+
+
+def test_requirements_are_what_the_code_imports() -> None:
+    own = {*PACKAGES, *(path.stem for path in ROOT.glob("*.py"))}
+    imported = {name.split(".")[0] for path in _files("models/*.py", "data/*.py") for name in _imports(path)}
+    imported |= {name.split(".")[0] for path in ROOT.glob("*.py") for name in _imports(path)}
+    third_party = imported - own - set(sys.stdlib_module_names) - set(OPTIONAL)
+    needed = {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in third_party}
+    assert needed == set(_requirements("requirements.txt"))
+
+
+# Command lines and documents --------------------------------------------------------------------------------------------
+
+
+def test_every_script_shows_help_with_examples(helps: dict[str, subprocess.CompletedProcess]) -> None:
+    assert len(helps) >= 4
+    for name, result in helps.items():
+        assert result.returncode == 0, f"{name}: {result.stderr}"
+        assert re.search(rf"^\s*{re.escape(name)} ", result.stdout, re.MULTILINE), f"{name} --help shows no examples"
+        for option in ("--device", "--seed", "--report"):
+            assert option in result.stdout, f"{name} has no {option}"
+
+
+def _commands(path: Path) -> Iterator[str]:
+    """Commands in the code blocks of a Markdown file, continuation lines joined."""
+    for block in re.findall(r"^```\w*\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE):
+        yield from (line.strip() for line in block.replace("\\\n", " ").splitlines() if line.strip())
+
+
+def test_commands_in_documents_use_options_that_exist(helps: dict[str, subprocess.CompletedProcess]) -> None:
+    seen = 0
+    for path in _files("*.md"):
+        for command in _commands(path):
+            command = command.partition("#")[0]
+            match = re.search(r"python (-m data\.\w+|\w+\.py)", command)
+            if not match:
+                continue
+            seen += 1
+            assert match.group() in helps, f"{path.name}: no such script: {command}"
+            known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", helps[match.group()].stdout))
+            used = set(re.findall(r"(?<=\s)--?[a-z][\w-]*", command[match.end() :]))
+            assert used <= known, f"{path.name}: unknown options {sorted(used - known)} in: {command}"
+    assert seen >= 4
+
+
+def test_code_named_in_documents_exists() -> None:
+    names: dict[str, set[str]] = {}
+    for module in _modules():
+        tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+        names[module] = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+        names[module] |= {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if hasattr(t, "id")}
+    for path in _files("*.md"):
+        for module, rest in re.findall(r"`((?:models|data)\.\w+)((?:\.\w+)*)(?:\(\))?`", path.read_text()):
+            assert module in names, f"{path.name}: no module {module}"
+            missing = set(rest.split(".")[1:]) - names[module]
+            assert not missing, f"{path.name}: {module} has no {', '.join(missing)}"
+
+
+def test_relative_links_in_documents_resolve() -> None:
+    for path in _files("*.md"):
+        text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+        targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+        for target in targets:
+            if re.match(r"[a-z]+:", target):
+                continue
+            file, _, anchor = target.partition("#")
+            linked = (path.parent / file) if file else path
+            assert linked.exists(), f"{path.relative_to(ROOT)}: the link {target} leads nowhere"
+            if anchor:
+                assert anchor in _anchors(linked), f"{path.relative_to(ROOT)}: {target} names no heading"
+
+
+def _anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ +(.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_no_text_names_a_machine_or_a_registry() -> None:
+    places = ("work", "root", "home", "opt")
+    forbidden = [r"(?<![\w.~])/(" + "|".join(places) + r")/\w", r"\.\./" + "shared", "pypi" + r"\.org"]
+    forbidden += ["pythonhosted" + r"\.org", "--(extra-)?index" + "-url", "trusted" + "-host"]
+    pattern = re.compile("|".join(forbidden))
+    for path in _files("*"):
+        if path.suffix in TEXT_SUFFIXES and path.name != "LICENSE":
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                assert not pattern.search(line), f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+
+
+# Sizes ------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_along_is_small() -> None:
+    weights = sum(path.stat().st_size for path in (ROOT / "models" / "pretrained").rglob("*") if path.is_file())
+    assert weights <= PRETRAINED_LIMIT
+    media = _files("*.webp", "*.gif", "*.mp4", "*.jpg", "*.png")
+    assert all(path.stat().st_size <= 3_000_000 for path in media), "a picture or video of more than 3 MB"
