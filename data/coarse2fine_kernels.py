@@ -2,7 +2,7 @@
 
 Gauss-Seidel in raster order is serial along a row, so the vector runs across pairs, not across pixels. Arrays of a
 group of 16 pairs are ``[row, column, field, lane]`` float32; a lane never looks at another, so its result does not
-depend on its neighbours. Features are ``[row, column, 8]`` (5 used), as `data.coarse2fine_pyramid` makes them.
+depend on its neighbours. Features are ``[row, column, 5]`` as `data.coarse2fine_pyramid` makes them.
 Imported late, because it imports numba; parameters are checked in `data.coarse2fine`.
 """
 
@@ -17,6 +17,7 @@ from numba import njit
 from data.coarse2fine_pyramid import (
     FLOW,
     LANES,
+    PADDING,
     PIXEL,
     SMOOTH_CENTRE,
     SMOOTH_INNER,
@@ -53,43 +54,55 @@ TARGET_SHARE = np.float32(1.0) - SOURCE_SHARE
 
 
 @njit(cache=True, nogil=True)
-def warp_row(targets, source, flow, y, start, stop, channels, out, scratch, positions):
-    """Target features at ``(x + u, y + v)``, the source's own outside the picture: columns of one row into ``out``.
-
-    A lane's four corners are whole pixels of its target (8 floats), which is why features are interleaved: 64 loads a
-    pixel of the group in place of 5 x 4 gathers.
-    """
-    height, width = source.shape[0], source.shape[1]
-    one = splat16(np.float32(1.0))
-    row_step = (width + 1) * PIXEL
-    picture_step = (height + 1) * row_step
+def corners(flow, y, start, stop, height, width, positions, weights):
+    """Where columns of one row point to: the upper left pixel and four bilinear weights, all 0 outside the picture."""
     right, bottom = np.float32(width - 1), np.float32(height - 1)
     for x in range(start, stop):
-        place = (y * width + x) * FLOW
+        place, out = (y * width + x) * FLOW, (x - start) * LANES
         column = load16(flow, place) + splat16(np.float32(x))
         row = load16(flow, place + LANES) + splat16(np.float32(y))
         inside = within(column, right) * within(row, bottom)
         column, row = clamp(column, right), clamp(row, bottom)
         whole_column, whole_row = truncate(column), truncate(row)
-        store_positions(positions, 0, whole_row, whole_column, np.int32(width + 1))
+        store_positions(positions, out, whole_row, whole_column, np.int32(width + PADDING))
         across, down = column - whole_column, row - whole_row
-        upper, lower = inside - inside * down, inside * down
-        store(scratch, 128, upper - upper * across)
-        store(scratch, 144, upper * across)
-        store(scratch, 160, lower - lower * across)
-        store(scratch, 176, lower * across)
-        for lane in range(LANES):
-            at = lane * picture_step + np.int64(positions[lane]) * PIXEL
-            value = load8(targets, at) * splat8(scratch[128 + lane])
-            value += load8(targets, at + PIXEL) * splat8(scratch[144 + lane])
-            value += load8(targets, at + row_step) * splat8(scratch[160 + lane])
-            value += load8(targets, at + row_step + PIXEL) * splat8(scratch[176 + lane])
-            store(scratch, lane * PIXEL, value)
-        transpose_pixels(scratch, scratch[192:])
-        outside = one - inside
+        lower = inside * down
+        upper = inside - lower
+        store(weights, 4 * out, upper - upper * across)
+        store(weights, 4 * out + LANES, upper * across)
+        store(weights, 4 * out + 2 * LANES, lower - lower * across)
+        store(weights, 4 * out + 3 * LANES, lower * across)
+
+
+@njit(cache=True, nogil=True)
+def warp_row(targets, source, flow, y, start, stop, channels, out, positions, weights, pixels):
+    """Target features at ``(x + u, y + v)``, the source's own outside the picture: columns of one row into ``out``.
+
+    A corner is a whole pixel of a target's interleaved features, so a pixel of the group takes 64 loads in place of
+    5 x 4 gathers; lane by lane, so that each target is read along a row, which the hardware prefetches.
+    """
+    height, width = source.shape[0], source.shape[1]
+    row_step = (width + PADDING) * PIXEL
+    corners(flow, y, start, stop, height, width, positions, weights)
+    for lane in range(LANES):
+        picture = targets[lane]
+        for i in range(stop - start):
+            at, share = np.int64(positions[i * LANES + lane]) * PIXEL, i * 4 * LANES + lane
+            value = load8(picture, at) * splat8(weights[share])
+            value += load8(picture, at + PIXEL) * splat8(weights[share + LANES])
+            value += load8(picture, at + row_step) * splat8(weights[share + 2 * LANES])
+            value += load8(picture, at + row_step + PIXEL) * splat8(weights[share + 3 * LANES])
+            store(pixels, (i * LANES + lane) * 8, value)
+    one = splat16(np.float32(1.0))
+    for x in range(start, stop):
+        i = x - start
+        transpose_pixels(pixels, i * LANES * 8)
+        share = i * 4 * LANES
+        inside = load16(weights, share) + load16(weights, share + LANES)
+        outside = one - inside - load16(weights, share + 2 * LANES) - load16(weights, share + 3 * LANES)
         for c in range(channels):
-            value = load16(scratch, 192 + c * LANES) + outside * splat16(source[y, x, 0, c])
-            store(out, ((x - start) * channels + c) * LANES, value)
+            value = load16(pixels, (i * 8 + c) * LANES) + outside * splat16(source[y, x, 0, c])
+            store(out, (i * channels + c) * LANES, value)
 
 
 @njit(cache=True, nogil=True)
@@ -202,7 +215,8 @@ def linearise(targets, source, flow, state, coefficients, channels, alpha):
     warped = np.empty(span * step, np.float32)
     across = np.empty(5 * span * step, np.float32)
     smooth = np.empty(5 * span * step, np.float32)
-    scratch, positions = np.zeros(192 + 5 * LANES, np.float32), np.zeros(LANES, np.int32)
+    positions, weights = np.empty(span * LANES, np.int32), np.empty(span * 4 * LANES, np.float32)
+    pixels = np.empty(span * 8 * LANES, np.float32)
     rows = np.empty(5, np.int64)
     for start in range(0, width, STRIP):
         stop = min(start + STRIP, width)
@@ -210,7 +224,9 @@ def linearise(targets, source, flow, state, coefficients, channels, alpha):
         smooth_start, smooth_stop = max(start - 2, 0), min(stop + 2, width)
         for wave in range(height + 4):
             if wave < height:
-                warp_row(targets, source, flow, wave, warp_start, warp_stop, channels, warped, scratch, positions)
+                warp_row(
+                    targets, source, flow, wave, warp_start, warp_stop, channels, warped, positions, weights, pixels
+                )
                 ring = (wave % 5) * span
                 for x in range(smooth_start, smooth_stop):
                     a, b = max(x - 2, 0) - warp_start, max(x - 1, 0) - warp_start
@@ -294,8 +310,8 @@ def solve_level(targets, source, flow, channels, alpha, num_outer, num_inner, nu
     """Refine a group's flow ``[H, W, 2, 16]`` in place on one pyramid level.
 
     Args:
-        targets: ``[16, H + 1, W + 1, 8]`` features.
-        source: ``[H, W, 4, 8]`` from `source_terms`.
+        targets: ``[16, H + 1, W + 2, 5]`` features.
+        source: ``[H, W, 4, 5]`` from `source_terms`.
     """
     height, width = source.shape[0], source.shape[1]
     coefficients = np.zeros((height + 1, width + 1, COEFFICIENT), np.float32)

@@ -1,7 +1,7 @@
 """Compiled kernels of the coarse-to-fine flow for everything but the solver: blur, resize, features.
 
-Pictures are planar ``[channel, row, column]``, features interleaved ``[row, column, 8]`` (5 used), so that a warp loads
-whole pixels. Imported late, because it imports numba; parameters are checked in `data.coarse2fine`.
+Pictures are planar ``[channel, row, column]``, features interleaved ``[row, column, 5]``, so that a warp loads whole
+pixels. Imported late, because it imports numba; parameters are checked in `data.coarse2fine`.
 """
 
 # mypy: disable-error-code="call-arg"
@@ -15,7 +15,8 @@ from numba import njit
 from data.coarse2fine_simd import load16, splat16, store
 
 LANES = 16
-PIXEL = 8  # floats from one pixel of a feature picture to the next
+PIXEL = 5  # floats from one pixel of a feature picture to the next
+PADDING = 2  # columns beside a feature picture: a load of 8 floats must not leave the array
 FLOW = 2 * LANES  # floats from one pixel of a group's flow to the next: u, then v
 SMOOTH_OUTER, SMOOTH_INNER, SMOOTH_CENTRE = np.float32(0.02), np.float32(0.11), np.float32(0.74)
 SOURCE_SHARE = np.float32(0.4)  # of the source in the picture whose derivatives are taken; the target has the rest
@@ -84,13 +85,13 @@ def resize(picture, rate, height, width):
 
 @njit(cache=True, nogil=True)
 def features(picture, out):
-    """Y, its two derivatives and, for RGB, G - R and G - B of ``[C, H, W]``, into ``[H + 1, W + 1, 8]``.
+    """Y, its two derivatives and, for RGB, G - R and G - B of ``[C, H, W]``, into ``[H + 1, W + 2, 5]``.
 
-    The extra row and column are zero: a warp may multiply them by a zero weight.
+    The extra row and columns are zero: a warp may multiply them by a zero weight.
     """
     channels, height, width = picture.shape
     out[height] = 0.0
-    out[:, width] = 0.0
+    out[:, width:] = 0.0
     brightness = np.empty((height, width + 4), np.float32)
     for y in range(height):
         row = brightness[y]
@@ -116,12 +117,11 @@ def features(picture, out):
             pixel[2] = TWELFTH * (above2[i] - below2[i] + np.float32(8.0) * (below[i] - above[i]))
             pixel[3] = picture[1, y, x] - picture[0, y, x] if channels == 3 else np.float32(0.0)
             pixel[4] = picture[1, y, x] - picture[2, y, x] if channels == 3 else np.float32(0.0)
-            pixel[5:] = np.float32(0.0)
 
 
 @njit(cache=True, nogil=True)
 def source_terms(picture_features, height, width):
-    """What the solver needs of a source, ``[H, W, 4, 8]``: features, smoothed, and their share of both derivatives."""
+    """What the solver needs of a source, ``[H, W, 4, 5]``: features, smoothed, and their share of both derivatives."""
     smooth_rows = np.zeros((height, width, PIXEL), np.float32)
     out = np.zeros((height, width, 4, PIXEL), np.float32)
     for y in range(height):

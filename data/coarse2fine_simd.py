@@ -188,18 +188,17 @@ def store_positions(typingctx: Any, array: Any, offset: Any, rows: Any, columns:
 
 
 @intrinsic
-def transpose_pixels(typingctx: Any, pixels: Any, channels: Any) -> Any:
-    """Turn 16 pixels of 8 floats (``pixels``) into 5 vectors of 16 lanes (``channels``); floats 5 to 7 are padding."""
+def transpose_pixels(typingctx: Any, array: Any, offset: Any) -> Any:
+    """Turn 16 pixels of 8 floats, in place, into 5 vectors of 16 lanes; floats 5 to 7 of a pixel are padding."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         block_type = ir.VectorType(ir.FloatType(), 128)
-        zero = ir.Constant(ir.IntType(64), 0)
-        block = builder.load(_address(context, builder, sig.args[0], args[0], zero, block_type), align=4)
+        block = builder.load(_address(context, builder, sig.args[0], *args, block_type), align=4)
         for channel in range(5):
             lanes = ir.Constant(ir.VectorType(ir.IntType(32), 16), [8 * lane + channel for lane in range(16)])
             vector = builder.shuffle_vector(block, ir.Constant(block_type, ir.Undefined), lanes)
-            place = ir.Constant(ir.IntType(64), 16 * channel)
-            builder.store(vector, _address(context, builder, sig.args[1], args[1], place, vector.type), align=4)
+            place = builder.add(args[1], ir.Constant(ir.IntType(64), 16 * channel))
+            builder.store(vector, _address(context, builder, sig.args[0], args[0], place, vector.type), align=4)
         return context.get_dummy_value()
 
-    return types.void(pixels, channels), codegen
+    return types.void(array, types.int64), codegen
