@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from data.command_line import add_common_options, parse_size, run_script, write_json, write_report
+from data.optical_flow import ESTIMATORS, estimator_parameters
 from data.parallel import parallel_map
 from data.sequences import (
     STATISTICS,
@@ -35,7 +36,6 @@ from data.sequences import (
 from data.sources import SPLITS, Source, assign_splits, find_videos, scan_sources
 from data.video import MIN_SIDE, temporary_path
 
-FLOWS = ("coarse2fine", "pyflow", "deepflow", "dis")
 COLUMNS = (
     *("id", "source", "source_sha256", "start", "fps", "num_frames", "width", "height", "stored_frames"),
     *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason"),
@@ -72,11 +72,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--size", type=_size, default=(256, 160), metavar="WxH", help="of the sequences (default: 256x160)")
     add("--fps", type=_positive, default=30.0, help="default: 30; clips within 10 %% of it keep their own rate")
-    add("--num-frames", type=_count, default=150, metavar="T", help="frames of a sequence (default: 150)")
+    add("--num-frames", type=_frames, default=150, metavar="T", help="frames of a sequence (default: 150)")
     add("--stride", type=_count, default=10, help="frames between the starts of sequences (default: 10)")
     add("--num-frequencies", type=_count, default=24, metavar="K", help="frequencies to keep (default: 24)")
     add("--stored-frames", type=_count, default=10, metavar="M", help="frames kept for the renderer (default: 10)")
-    add("--flow", choices=FLOWS, default="coarse2fine", help="optical flow estimator (default: coarse2fine)")
+    add(
+        "--flow", choices=tuple(ESTIMATORS), default="coarse2fine", help="optical flow estimator (default: coarse2fine)"
+    )
     add("--wrap", action="store_true", help="the clips loop: sequences start anywhere and wrap around the end")
     add("--max-sequences-per-video", type=_count, metavar="N", help="take at most N, spread over the video")
     add("--split", type=_split, default=(0.9, 0.05, 0.05), metavar="TRAIN,VALIDATION,TEST", help="shares of the videos")
@@ -97,8 +99,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def prepare(arguments: argparse.Namespace) -> None:
     """Make or complete the dataset folder that the command line describes."""
-    from data.optical_flow import estimator_parameters
-
     started = time.perf_counter()
     names = find_videos(arguments.inputs)
     # A whole number of loops may be up to a tenth shorter than --num-frames, see sequence_frames.
@@ -325,6 +325,12 @@ def _size(text: str) -> tuple[int, int]:
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def _frames(text: str) -> int:
+    if not text.isdigit() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 1")
     return int(text)
 
 

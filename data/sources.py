@@ -7,12 +7,12 @@ import hashlib
 import math
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data.parallel import parallel_map
 from data.video import VIDEO_SUFFIXES, VideoInfo, scan_video
 
 SPLITS = ("train", "validation", "test")
@@ -52,7 +52,12 @@ def scan_sources(names: list[tuple[Path, str]], fps: float, fewest_frames: int, 
         names: what :func:`find_videos` returned.
         fps: frame rate at which ``fewest_frames`` frames are needed.
     """
-    sources = parallel_map(_scan, [(str(path), name) for path, name in names], workers, "videos")
+    from tqdm import tqdm
+
+    # Threads are enough: decoding and hashing run outside Python's lock.
+    with ThreadPoolExecutor(workers) as pool:
+        scans = pool.map(_scan, names)
+        sources = list(tqdm(scans, total=len(names), unit=" videos", dynamic_ncols=True, leave=False))
     first_of: dict[str, str] = {}
     checked = []
     for source in sources:
@@ -66,17 +71,17 @@ def scan_sources(names: list[tuple[Path, str]], fps: float, fewest_frames: int, 
     return checked
 
 
-def _scan(item: tuple[str, str]) -> Source:
+def _scan(item: tuple[Path, str]) -> Source:
     path, name = item
     digest = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-        return Source(path, name, digest.hexdigest(), scan_video(path), None)
+        return Source(str(path), name, digest.hexdigest(), scan_video(path), None)
     except (ValueError, OSError) as error:
         # The manifest names the video already, and no absolute path belongs into it.
-        return Source(path, name, digest.hexdigest(), None, str(error).removeprefix(f"{path}: "))
+        return Source(str(path), name, digest.hexdigest(), None, str(error).removeprefix(f"{path}: "))
 
 
 def _shortness(source: Source, fps: float, fewest_frames: int) -> str | None:

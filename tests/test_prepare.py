@@ -1,0 +1,386 @@
+"""Videos -> dataset folder, from the command line: contents, splits, restarts, and everything that can be wrong."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data import optical_flow, prepare
+from data.parallel import parallel_map
+from data.prepare import main, sequence_frames
+from data.sequences import read_metadata, read_sequence, stratified_indices
+from data.sources import split_counts
+from data.video import read_video, write_video
+
+# Small and fast; DIS keeps each run below a second.
+QUICK = [
+    *("--flow", "dis", "--size", "64x48", "--num-frames", "20", "--stride", "10", "--num-frequencies", "6"),
+    *("--stored-frames", "4", "--workers", "1"),
+]
+
+
+def make_clip(path: Path, num_frames: int = 40, seed: int = 0, shift: float = 3.0, everything: bool = False) -> Path:
+    """64x48 clip: a textured patch (or the whole picture) swings by ``shift`` pixels, twice in 40 frames."""
+    coarse = np.random.default_rng(seed).integers(30, 220, (12, 16, 3), dtype=np.uint8)
+    still = cv2.resize(coarse, (64, 48), interpolation=cv2.INTER_CUBIC)
+    frames = []
+    for t in range(num_frames):
+        move = np.float32([[1, 0, shift * np.sin(4 * np.pi * t / 40)], [0, 1, 0]])
+        moved = cv2.warpAffine(still, move, (64, 48), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        frame = moved.copy() if everything else still.copy()
+        frame[16:32, 20:44] = moved[16:32, 20:44]
+        frames.append(frame)
+    write_video(path, frames, 30)
+    return path
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """Folder of three clips, one of them in a folder below."""
+    folder = tmp_path / "videos"
+    (folder / "below").mkdir(parents=True)
+    make_clip(folder / "fern.mp4", seed=1)
+    make_clip(folder / "rose one.mp4", seed=2)
+    make_clip(folder / "below" / "fern.mp4", seed=3)
+    (folder / "notes.txt").write_text("not a video")
+    return folder
+
+
+def rows_of(dataset: Path) -> list[dict[str, str]]:
+    with (dataset / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(dataset: Path) -> dict[str, object]:
+    """All that the dataset's files hold; safetensors writes the lines of its metadata in any order."""
+    values: dict[str, object] = {}
+    for path in (path for path in sorted(dataset.rglob("*")) if path.is_file()):
+        if path.suffix == ".safetensors":
+            tensors = {name: tensor.numpy().tobytes() for name, tensor in read_sequence(path).items()}
+            values[path.name] = read_metadata(path), tensors
+        else:
+            values[path.name] = path.read_bytes()
+    return values
+
+
+def test_sequence_holds_the_transformed_flow(videos: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset"
+    assert main([str(videos / "fern.mp4"), "--output", str(dataset), *QUICK]) == 0
+    rows = rows_of(dataset)
+    assert [int(row["start"]) for row in rows] == [0, 10, 20]
+    assert {row["status"] for row in rows} == {"kept"}
+    frames, _ = read_video(videos / "fern.mp4")
+    for row in rows:
+        start = int(row["start"])
+        part = frames[start : start + 20]
+        flow = np.concatenate([np.zeros((1, 48, 64, 2)), optical_flow.estimate_flow(part[0], part[1:], "dis")])
+        path = dataset / "sequences" / f"{row['id']}.safetensors"
+        stored = {name: tensor.numpy() for name, tensor in read_sequence(path).items()}
+        # Explicit rfft over t, divided by T; channels Re x, Re y, Im x, Im y.
+        coefficients = np.fft.rfft(flow, axis=0)[:6] / 20
+        expected = np.concatenate([coefficients.real, coefficients.imag], axis=-1).transpose(0, 3, 1, 2)
+        assert stored["spectral_volume"].dtype == np.float16
+        assert np.allclose(stored["spectral_volume"], expected, rtol=2e-3, atol=1e-4)
+        assert (stored["first_frame"] == part[0].transpose(2, 0, 1)).all()
+        indices = stored["frame_indices"]
+        assert (stored["frames"] == part[indices].transpose(0, 3, 1, 2)).all()
+        assert np.allclose(stored["flows"], flow[indices].transpose(0, 3, 1, 2), rtol=2e-3, atol=1e-4)
+        magnitude = np.hypot(flow[1:, ..., 0], flow[1:, ..., 1])
+        assert float(row["mean_magnitude"]) == pytest.approx(magnitude.mean(), abs=1e-4)
+        assert float(row["median_magnitude"]) == pytest.approx(np.median(magnitude), abs=1e-4)
+        assert float(row["p95_magnitude"]) == pytest.approx(np.percentile(magnitude, 95), abs=1e-4)
+        spread = flow - flow.mean(axis=0)
+        assert float(row["rms_amplitude"]) == pytest.approx(np.sqrt((spread**2).sum(-1).mean()), abs=1e-4)
+
+
+def test_statistics_are_those_of_the_train_split(videos: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset"
+    arguments = ["--validation", "rose*", "--split", "1,0,0"]
+    assert main([str(videos), "--output", str(dataset), *arguments, *QUICK]) == 0
+    statistics = json.loads((dataset / "stats.json").read_text())
+    train = [row["id"] for row in rows_of(dataset) if row["split"] == "train"]
+    assert len(train) == 6 == statistics["num_sequences"]
+    names = [dataset / "sequences" / f"{name}.safetensors" for name in train]
+    volumes = np.stack([read_sequence(name)["spectral_volume"].numpy() for name in names]).astype(np.float64)
+    pooled = np.abs(volumes.transpose(1, 0, 2, 3, 4).reshape(6, -1))
+    assert statistics["p95"] == pytest.approx(np.percentile(pooled, 95, axis=1).tolist())
+    assert statistics["rms"] == pytest.approx(np.sqrt((pooled**2).mean(axis=1)).tolist())
+    assert {key: statistics[key] for key in ("num_frames", "num_frequencies", "size", "fps", "split")} == {
+        **{"num_frames": 20, "num_frequencies": 6, "size": [64, 48], "fps": 30.0, "split": "train"}
+    }
+
+
+def test_empty_train_split_uses_all(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    dataset = tmp_path / "dataset"
+    assert main([str(videos), "--output", str(dataset), "--test", "*", *QUICK]) == 0
+    statistics = json.loads((dataset / "stats.json").read_text())
+    assert (statistics["split"], statistics["num_sequences"]) == ("all", 9)
+    assert "train split is empty" in capsys.readouterr().err
+
+
+def test_wrapped_sequences_start_anywhere(tmp_path: Path) -> None:
+    clip, dataset = make_clip(tmp_path / "loop.mp4"), tmp_path / "dataset"
+    assert main([str(clip), "--wrap", "--output", str(dataset), *QUICK]) == 0
+    rows = rows_of(dataset)
+    assert [int(row["start"]) for row in rows] == [0, 10, 20, 30]
+    frames, _ = read_video(clip)
+    last = read_sequence(dataset / "sequences" / f"{rows[3]['id']}.safetensors")
+    wrapped = (30 + last["frame_indices"].numpy()) % 40
+    assert (wrapped < 30).any()
+    assert (last["frames"].numpy() == frames[wrapped].transpose(0, 3, 1, 2)).all()
+
+
+def test_a_loop_of_about_the_right_length_is_taken_whole(tmp_path: Path) -> None:
+    assert sequence_frames(145, 150, wrap=True) == 145
+    assert sequence_frames(300, 150, wrap=True) == 150
+    assert sequence_frames(50, 150, wrap=True) == 150
+    assert sequence_frames(40, 150, wrap=True) == 160
+    assert sequence_frames(100, 150, wrap=True) == 150
+    assert sequence_frames(145, 150, wrap=False) == 150
+    # 19 frames at 20: the displacement comes back to zero where the loop does, so each flow is there twice in 2 loops.
+    clip, dataset = make_clip(tmp_path / "loop.mp4", num_frames=20), tmp_path / "dataset"
+    options = [*QUICK, "--num-frames", "38", "--stored-frames", "37", "--stride", "20"]
+    assert main([str(clip), "--wrap", "--output", str(dataset), *options]) == 0
+    path = dataset / "sequences" / f"{rows_of(dataset)[0]['id']}.safetensors"
+    assert read_metadata(path)["num_frames"] == "40"
+    stored = read_sequence(path)
+    flows = dict(zip(stored["frame_indices"].tolist(), stored["flows"], strict=True))
+    pairs = [(t, t + 20) for t in range(1, 20) if t in flows and t + 20 in flows]
+    assert len(pairs) > 10
+    assert all((flows[first] == flows[second]).all() for first, second in pairs)
+    assert 20 not in flows or not flows[20].any()
+
+
+def test_stored_frames_come_one_from_each_stratum() -> None:
+    for num_frames, count in ((150, 10), (20, 4), (12, 11), (5, 10)):
+        indices = stratified_indices(num_frames, count, "fern_00000")
+        assert len(indices) == min(count, num_frames - 1)
+        strata = [int(index - 1) * len(indices) // (num_frames - 1) for index in indices]
+        edges = 1 + np.arange(len(indices) + 1) * (num_frames - 1) // len(indices)
+        assert ((edges[:-1] <= indices) & (indices < edges[1:])).all(), strata
+    assert (stratified_indices(150, 10, "a") == stratified_indices(150, 10, "a")).all()
+    assert (stratified_indices(150, 10, "a") != stratified_indices(150, 10, "b")).any()
+    drawn = np.concatenate([stratified_indices(21, 4, str(name)) for name in range(400)])
+    assert set(drawn) == set(range(1, 21))
+
+
+def test_a_video_is_in_one_split_only(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for seed in range(8):
+        make_clip(folder / f"clip_{seed}.mp4", seed=seed)
+    splits = []
+    for name, seed in (("a", "0"), ("b", "0"), ("c", "5")):
+        dataset = tmp_path / name
+        options = ["--split", "0.5,0.25,0.25", "--seed", seed, "--test", "clip_3*", *QUICK]
+        assert main([str(folder), "--output", str(dataset), *options]) == 0
+        by_video: dict[str, set[str]] = {}
+        for row in rows_of(dataset):
+            by_video.setdefault(row["source"], set()).add(row["split"])
+        assert all(len(found) == 1 for found in by_video.values())
+        splits.append({source: found.pop() for source, found in by_video.items()})
+    assert splits[0]["clip_3.mp4"] == "test"
+    counts = [list(splits[0].values()).count(split) for split in ("train", "validation", "test")]
+    assert counts == [3, 2, 3]  # 7 free videos in shares of 3.5, 1.75 and 1.75, and the pinned one
+    assert splits[0] == splits[1]
+    assert splits[0] != splits[2]
+
+
+def test_split_counts() -> None:
+    assert split_counts(10, (0.9, 0.05, 0.05)) == [8, 1, 1]
+    assert split_counts(100, (0.9, 0.05, 0.05)) == [90, 5, 5]
+    assert split_counts(3, (0.9, 0.05, 0.05)) == [1, 1, 1]
+    assert split_counts(1, (0.9, 0.05, 0.05)) == [1, 0, 0]
+    assert split_counts(5, (1.0, 0.0, 0.0)) == [5, 0, 0]
+    assert split_counts(0, (0.9, 0.05, 0.05)) == [0, 0, 0]
+
+
+def test_a_second_run_computes_nothing(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [str(videos), "--output", str(tmp_path / "dataset"), *QUICK]
+    assert main(command) == 0
+    sequences = sorted((tmp_path / "dataset" / "sequences").iterdir())
+    before = {path: path.stat().st_mtime_ns for path in sequences}, contents(tmp_path / "dataset")
+    monkeypatch.setattr(optical_flow, "estimate_flow", None)  # calling it would fail
+    assert main(command) == 0
+    after = {path: path.stat().st_mtime_ns for path in sequences}, contents(tmp_path / "dataset")
+    assert before == after
+    assert "0 computed now" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert main([str(videos), "--output", str(whole), *QUICK]) == 0
+    estimate: Callable = optical_flow.estimate_flow
+    calls = []
+
+    def interrupted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return estimate(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optical_flow, "estimate_flow", interrupted)
+        assert main([str(videos), "--output", str(broken), *QUICK]) == 130
+    assert len(list((broken / "sequences").iterdir())) == 3
+    assert not (broken / "manifest.csv").exists()
+    # What a kill leaves: half a file of a finished name, and a temporary one.
+    finished = sorted((broken / "sequences").glob("*.safetensors"))[0]
+    finished.write_bytes(finished.read_bytes()[:-100])
+    (broken / "sequences" / ".half.1.tmp.safetensors").write_bytes(b"half")
+    capsys.readouterr()
+    assert main([str(videos), "--output", str(broken), *QUICK]) == 0
+    assert "7 computed now" in capsys.readouterr().out
+    assert contents(broken) == contents(whole)
+
+
+@pytest.mark.slow
+def test_workers_do_not_change_the_dataset(videos: Path, tmp_path: Path) -> None:
+    for workers in ("1", "2"):
+        assert main([str(videos), "--output", str(tmp_path / workers), *QUICK, "--workers", workers]) == 0
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+@pytest.mark.slow
+def test_a_failing_worker_stops_the_run() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        parallel_map(int, ["1", "2", "three"], 2, "numbers")
+    assert parallel_map(int, ["3", "1", "2"], 2, "numbers") == [3, 1, 2]
+
+
+def test_other_options_need_another_folder(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    command = [str(videos / "fern.mp4"), "--output", str(tmp_path / "dataset"), *QUICK]
+    assert main(command) == 0
+    before = contents(tmp_path / "dataset")
+    capsys.readouterr()
+    assert main([*command, "--num-frames", "16"]) == 2
+    error = capsys.readouterr().err
+    assert "num_frames 20, not 16" in error
+    assert "--overwrite" in error
+    assert error.count("\n") == 1
+    assert contents(tmp_path / "dataset") == before
+    assert main([*command, "--num-frames", "16", "--overwrite"]) == 0
+    assert {row["num_frames"] for row in rows_of(tmp_path / "dataset")} == {"16"}
+    assert len(list((tmp_path / "dataset" / "sequences").iterdir())) == len(rows_of(tmp_path / "dataset"))
+
+
+def test_a_folder_with_something_else_is_left_alone(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("words")
+    assert main([str(videos), "--output", str(tmp_path / "thesis"), "--overwrite", *QUICK]) == 2
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.txt"]
+
+
+def test_bad_videos_are_in_the_manifest(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (videos / "empty.mp4").touch()
+    (videos / "text.mp4").write_text("no video here\n" * 100)
+    make_clip(videos / "three.mp4", num_frames=3, seed=4)
+    whole = (videos / "fern.mp4").read_bytes()
+    (videos / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (videos / "same.mp4").write_bytes(whole)
+    dataset = tmp_path / "dataset"
+    assert main([str(videos), "--output", str(dataset), *QUICK]) == 0
+    reasons = {row["source"]: row["reason"] for row in rows_of(dataset) if row["status"] == "dropped"}
+    assert set(reasons) == {"empty.mp4", "text.mp4", "three.mp4", "cut.mp4", "same.mp4"}
+    assert "empty" in reasons["empty.mp4"]
+    assert "not a video" in reasons["text.mp4"]
+    assert reasons["three.mp4"] == "too short: 3 frames, 20 are needed"
+    assert "damaged" in reasons["cut.mp4"]
+    assert reasons["same.mp4"] == "the same file as fern.mp4"
+    assert str(tmp_path) not in (dataset / "manifest.csv").read_text()
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 5
+    kept = {row["source"] for row in rows_of(dataset) if row["status"] == "kept"}
+    assert kept == {"fern.mp4", "rose one.mp4", "below/fern.mp4"}
+    assert len({row["id"] for row in rows_of(dataset) if row["id"]}) == 9
+
+
+def test_filters_drop_still_and_shaking_clips(tmp_path: Path) -> None:
+    folder, dataset = tmp_path / "videos", tmp_path / "dataset"
+    folder.mkdir()
+    make_clip(folder / "still.mp4", shift=0, seed=1)
+    make_clip(folder / "shaking.mp4", shift=8, seed=2, everything=True)
+    make_clip(folder / "swaying.mp4", seed=3)
+    assert main([str(folder), "--output", str(dataset), *QUICK]) == 0
+    reasons = {row["source"]: row["reason"].partition(":")[0] for row in rows_of(dataset)}
+    assert reasons == {"still.mp4": "no motion", "shaking.mp4": "camera motion", "swaying.mp4": ""}
+    sizes = {
+        row["source"]: (dataset / "sequences" / f"{row['id']}.safetensors").stat().st_size for row in rows_of(dataset)
+    }
+    assert sizes["still.mp4"] < 2000 < sizes["swaying.mp4"]
+    # Without filters the dropped ones are made, and then kept for good.
+    assert main([str(folder), "--output", str(dataset), "--keep-all", *QUICK]) == 0
+    assert {row["status"] for row in rows_of(dataset)} == {"kept"}
+    assert (dataset / "sequences" / f"{rows_of(dataset)[0]['id']}.safetensors").stat().st_size > 20000
+
+
+def test_nothing_usable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    clip, dataset = make_clip(tmp_path / "three.mp4", num_frames=3), tmp_path / "dataset"
+    assert main([str(clip), "--output", str(dataset), *QUICK]) == 2
+    assert "no sequence is usable" in capsys.readouterr().err
+    assert rows_of(dataset)[0]["status"] == "dropped"
+    assert not (dataset / "stats.json").exists()
+    assert main([str(clip), "--wrap", "--output", str(tmp_path / "loops"), *QUICK]) == 2
+    assert "16 are needed" in rows_of(tmp_path / "loops")[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["missing.mp4"],
+        ["--size", "256"],
+        ["--size", "8x8"],
+        ["--split", "0.5,0.5"],
+        ["--split", "0.5,0.5,0.5"],
+        ["--split", "a,b,c"],
+        ["--fps", "0"],
+        ["--num-frames", "1.5"],
+        ["--num-frames", "1"],
+        ["--workers", "0"],
+        ["--flow", "unknown"],
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_2(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: list[str]
+) -> None:
+    dataset = tmp_path / "dataset"
+    try:
+        status = main([str(videos), "--output", str(dataset), *arguments])
+    except SystemExit as exit_request:  # argparse leaves by raising
+        status = exit_request.code
+    error = capsys.readouterr().err
+    assert status == 2
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert arguments[-1] in error
+    assert not dataset.exists()
+
+
+def test_report(videos: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [str(videos), "--output", str(tmp_path / "dataset"), "--max-sequences-per-video", "2", *QUICK]
+    assert main([*command, "--report", str(report)]) == 0
+    values = json.loads(report.read_text())
+    assert values["script"] == "data.prepare"
+    assert values["results"]["computed"] == 6
+    assert set(values["timings_seconds"]) == {"scan", "sequences", "statistics"}
+    assert values["options"]["num_frames"] == 20
+    # Two of the three starts, spread over the video.
+    assert [int(row["start"]) for row in rows_of(tmp_path / "dataset")] == [0, 20] * 3
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as exit_request:
+        main(["--help"])
+    assert exit_request.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert all(name in text for name in prepare.ESTIMATORS)
