@@ -17,11 +17,15 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "data")
-# Heavy packages are imported by the functions that use them: training and rendering need only torch, numpy, safetensors.
+# Heavy packages are imported by the functions that use them: rendering needs only torch, numpy and safetensors.
 HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "scipy", "diffusers", "huggingface_hub")
-COMPILED_KERNELS = ("data.coarse2fine_kernels", "data.coarse2fine_simd")  # numba's decorators; imported late themselves
+COMPILED_KERNELS = "data.coarse2fine_"  # modules of that name need numba's decorators and are imported late themselves
 OPTIONAL = ("cupy", "pyflow")  # used where somebody has them, with a ValueError or a slower path where not
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "llvmlite": "numba"}  # where the import's name differs
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "llvmlite": "numba",
+}  # where the import's name differs
 TEXT_SUFFIXES = {".py", ".md", ".txt", ".toml", ".cff", ".json", ".csv", ".html", ".js", ".yml", ".yaml", ".cfg", ""}
 PRETRAINED_LIMIT = 40_000_000  # bytes
 
@@ -80,7 +84,7 @@ def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.Comp
 
 
 def test_importing_every_module_is_light_and_creates_nothing(tmp_path: Path) -> None:
-    modules = [module for module in _modules() if module not in COMPILED_KERNELS]
+    modules = [module for module in _modules() if not module.startswith(COMPILED_KERNELS)]
     code = (
         f"import importlib, sys\n"
         f"for name in {modules}: importlib.import_module(name)\n"
@@ -140,7 +144,7 @@ def test_requirements_are_what_the_code_imports() -> None:
     assert needed == set(_requirements("requirements.txt"))
 
 
-# Command lines and documents --------------------------------------------------------------------------------------------
+# Command lines and documents ------------------------------------------------------------------------------------------
 
 
 def test_every_script_shows_help_with_examples(helps: dict[str, subprocess.CompletedProcess]) -> None:
@@ -174,14 +178,25 @@ def test_commands_in_documents_use_options_that_exist(helps: dict[str, subproces
     assert seen >= 4
 
 
+def _names(module: str) -> set[str]:
+    """Classes, functions and methods, and global values that a module defines."""
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    assigned = [n.targets if isinstance(n, ast.Assign) else [n.target] for n in tree.body if hasattr(n, "value")
+                and isinstance(n, ast.Assign | ast.AnnAssign)]  # fmt: skip
+    return names | {target.id for targets in assigned for target in targets if isinstance(target, ast.Name)}
+
+
 def test_code_named_in_documents_exists() -> None:
-    names: dict[str, set[str]] = {}
-    for module in _modules():
-        tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
-        names[module] = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
-        names[module] |= {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if hasattr(t, "id")}
+    names = {module: _names(module) for module in _modules()}
     for path in _files("*.md"):
-        for module, rest in re.findall(r"`((?:models|data)\.\w+)((?:\.\w+)*)(?:\(\))?`", path.read_text()):
+        text = path.read_text()
+        named = re.findall(r"`((?:models|data)\.\w+)((?:\.\w+)*)(?:\(\))?`", text)
+        for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    named += [(node.module, f".{alias.name}") for alias in node.names]
+        for module, rest in named:
             assert module in names, f"{path.name}: no module {module}"
             missing = set(rest.split(".")[1:]) - names[module]
             assert not missing, f"{path.name}: {module} has no {', '.join(missing)}"
@@ -217,7 +232,7 @@ def test_no_text_names_a_machine_or_a_registry() -> None:
                 assert not pattern.search(line), f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
 
 
-# Sizes ------------------------------------------------------------------------------------------------------------------
+# Sizes ----------------------------------------------------------------------------------------------------------------
 
 
 def test_what_comes_along_is_small() -> None:
