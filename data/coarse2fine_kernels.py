@@ -244,13 +244,12 @@ def linearise(targets, source, flow, state, coefficients, channels, alpha):
                 for i in range((smooth_start - start + 2) * step, (smooth_stop - start + 2) * step, LANES):
                     value = _smooth5(across, rows[0] + i, rows[1] + i, rows[2] + i, rows[3] + i, rows[4] + i)
                     store(smooth, ring + i, value)
-                for k in range(2):  # clamped edges: repeat the first and last column of the picture
-                    for i in range(0, step, LANES):
-                        if start == 0:
-                            store(smooth, ring + k * step + i, load16(smooth, ring + 2 * step + i))
-                        if stop == width:
-                            last = ring + (stop - start + 1) * step + i
-                            store(smooth, last + (k + 1) * step, load16(smooth, last))
+                # Clamped edges: the window reaches two columns beyond the strip, and so may the picture's end.
+                for x in range(start - 2, stop + 2):
+                    if not 0 <= x < width:
+                        edge, place = min(max(x, 0), width - 1) - start + 2, x - start + 2
+                        for i in range(0, step, LANES):
+                            store(smooth, ring + place * step + i, load16(smooth, ring + edge * step + i))
             y = wave - 4
             if 0 <= y < height:
                 for k in range(5):

@@ -193,7 +193,7 @@ def transpose_pixels(typingctx: Any, array: Any, offset: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         block_type = ir.VectorType(ir.FloatType(), 128)
-        block = builder.load(_address(context, builder, sig.args[0], *args, block_type), align=4)
+        block = builder.load(_address(context, builder, sig.args[0], args[0], args[1], block_type), align=4)
         for channel in range(5):
             lanes = ir.Constant(ir.VectorType(ir.IntType(32), 16), [8 * lane + channel for lane in range(16)])
             vector = builder.shuffle_vector(block, ir.Constant(block_type, ir.Undefined), lanes)

@@ -1,0 +1,154 @@
+"""The fast coarse-to-fine flow against its float64 reference, and what a batch promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference_coarse2fine import pyramid, reference_flow, relax
+
+from data.coarse2fine import coarse2fine_flow, coarse2fine_flow_batch, pyramid_sizes
+
+
+def texture(x, y, seed=0):
+    """A smooth RGB texture that can be sampled anywhere: 24 random plane waves of 5 to 30 pixels."""
+    rng = np.random.default_rng(seed)
+    image = np.full((*x.shape, 3), 0.5)
+    for _ in range(24):
+        angle, length, phase = rng.uniform(0, 2 * np.pi), rng.uniform(5, 30), rng.uniform(0, 2 * np.pi)
+        wave = np.sin(2 * np.pi / length * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+        image += 0.05 * rng.uniform(-1, 1, 3) * wave[..., None]
+    return np.clip(image, 0, 1).astype(np.float32)
+
+
+def pair(width, height, shift=(0.0, 0.0), sway=0.0, seed=0):
+    """Two pictures of a texture that was shifted, and swayed by a smooth field."""
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    u, v = shift[0] + sway * np.sin(y / 7 + seed), shift[1] + sway * np.cos(x / 9)
+    return texture(x, y, seed), texture(x - u, y - v, seed)
+
+
+def endpoint_difference(a, b):
+    return np.hypot(*np.moveaxis(a - b, -1, 0))
+
+
+@pytest.mark.parametrize(
+    ("size", "motion", "parameters"),
+    [
+        ((48, 32), {"sway": 0.8}, {}),
+        ((37, 53), {"sway": 0.8, "shift": (0.6, -0.3)}, {"num_sor": 12}),
+        ((96, 24), {"sway": 1.0, "shift": (7.0, 2.0)}, {"num_outer": 2, "num_sor": 8}),
+        ((30, 21), {"sway": 0.6}, {"num_inner": 3, "num_outer": 3}),
+        ((33, 26), {"sway": 0.6}, {"color_type": 1, "num_outer": 3}),
+        ((40, 30), {"sway": 0.6}, {"ratio": 0.5, "min_width": 8, "alpha": 0.05, "num_outer": 2}),
+        ((49, 7), {"sway": 0.5}, {"num_outer": 3}),  # 48 columns are linearised at once: 1, 2 and 3 more,
+        ((98, 9), {"sway": 0.5}, {"num_outer": 1}),  # and the two beside a strip that its derivatives see
+        ((99, 9), {"sway": 0.5}, {"num_outer": 1}),
+        ((5, 40), {"sway": 0.5}, {"num_outer": 3}),
+        ((3, 2), {"sway": 0.5}, {}),
+        ((1, 1), {"sway": 0.5}, {}),
+    ],
+)
+def test_agrees_with_the_reference(size, motion, parameters):
+    source, target = pair(*size, **motion)
+    expected = reference_flow(source, target, **parameters)
+    flow = coarse2fine_flow(source, target, **parameters)
+    assert flow.dtype == np.float32
+    assert flow.shape == (size[1], size[0], 2)
+    assert endpoint_difference(flow, expected).max() < 1e-3
+    assert endpoint_difference(flow, expected).mean() < 2e-5
+
+
+def test_agrees_with_the_reference_where_motion_leaves_the_picture():
+    source, target = pair(48, 32, shift=(10.0, -5.0), sway=1.0, seed=3)
+    expected = reference_flow(source, target, num_outer=3)
+    columns = np.arange(48) + expected[..., 0]
+    assert ((columns < 0) | (columns > 47)).mean() > 0.1
+    flow = coarse2fine_flow(source, target, num_outer=3)
+    assert endpoint_difference(flow, expected).mean() < 1e-3
+
+
+def test_reference_relaxation_is_raster_order():
+    rng = np.random.default_rng(0)
+    a11, a22, b1, b2, phi = (rng.random((4, 5)) for _ in range(5))
+    a12 = 0.3 * np.sqrt(a11 * a22)
+    du, dv = np.zeros((4, 5)), np.zeros((4, 5))
+    for _ in range(3):
+        for y in range(4):
+            for x in range(5):
+                neighbours = [(y, x - 1, phi[y, x - 1])] * (x > 0) + [(y - 1, x, phi[y - 1, x])] * (y > 0)
+                neighbours += [(y, x + 1, phi[y, x])] * (x < 4) + [(y + 1, x, phi[y, x])] * (y < 3)
+                floor = 0.005 + 0.1 * sum(w for _, _, w in neighbours)
+                around = 0.1 * sum(w * du[i, j] for i, j, w in neighbours)
+                du[y, x] += 1.8 * ((b1[y, x] + around - a12[y, x] * dv[y, x]) / (a11[y, x] + floor) - du[y, x])
+                around = 0.1 * sum(w * dv[i, j] for i, j, w in neighbours)
+                dv[y, x] += 1.8 * ((b2[y, x] + around - a12[y, x] * du[y, x]) / (a22[y, x] + floor) - dv[y, x])
+    for expected, got in zip((du, dv), relax(a11, a22, a12, b1, b2, phi, 0.1, 3), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-10)
+
+
+def test_finds_a_known_motion():
+    source, target = pair(96, 64, shift=(2.5, -1.25))
+    flow = coarse2fine_flow(source, target)
+    inner = flow[8:-8, 8:-8]
+    assert np.abs(inner - [2.5, -1.25]).mean() < 0.05
+
+
+def test_no_motion():
+    source, _ = pair(40, 30)
+    assert np.abs(coarse2fine_flow(source, source)).max() < 1e-6
+
+
+def test_a_batch_is_its_pairs_whatever_the_grouping_and_threads():
+    source = pair(45, 31)[0]
+    targets = np.stack([pair(45, 31, shift=(0.2 * i, -0.1 * i))[1] for i in range(35)])
+    quick = {"num_outer": 1, "num_sor": 11}
+    done = []
+    flows = coarse2fine_flow_batch(source, targets, **quick, progress=done.append)
+    assert done == [16, 16, 3]
+    np.testing.assert_array_equal(coarse2fine_flow_batch(source, targets, **quick, num_threads=3), flows)
+    np.testing.assert_array_equal(coarse2fine_flow_batch(source, targets[::-1], **quick), flows[::-1])
+    for index in (0, 18, 34):
+        np.testing.assert_array_equal(coarse2fine_flow(source, targets[index], **quick), flows[index])
+    assert coarse2fine_flow_batch(source, targets[:0], **quick).shape == (0, 31, 45, 2)
+
+
+def test_pyramid_sizes():
+    finest_first = [(256, 160), (192, 120), (144, 90), (108, 67), (81, 50), (60, 37), (45, 28), (34, 21)]
+    assert pyramid_sizes(256, 160) == finest_first
+    for width, height in ((20, 20), (3, 200), (400, 2), (1, 1), (500, 333)):
+        expected = [level.shape[1::-1] for level in pyramid(np.zeros((height, width, 1)), 0.75, 20)]
+        assert pyramid_sizes(width, height) == expected
+
+
+def test_gray_pictures():
+    source, target = pair(32, 24, sway=0.5)
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    from_color = coarse2fine_flow(source, target, color_type=1)
+    np.testing.assert_array_equal(coarse2fine_flow(source @ weights, target @ weights, color_type=1), from_color)
+    assert not np.array_equal(coarse2fine_flow(source, target), from_color)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": np.zeros((12, 17, 3))}, "one shape"),
+        ({"source": np.zeros((12, 16, 4)), "target": np.zeros((12, 16, 4))}, "channels"),
+        ({"source": np.zeros((12, 16)), "target": np.zeros((12, 16))}, "channels"),
+        ({"source": np.zeros((0, 16, 3)), "target": np.zeros((0, 16, 3))}, r"\(0, 16, 3\)"),
+        ({"target": np.full((12, 16, 3), np.nan)}, "not finite"),
+        ({"source": np.full((12, 16, 3), np.inf)}, "not finite"),
+        ({"ratio": 1.0}, "ratio"),
+        ({"alpha": 0.0}, "alpha"),
+        ({"num_sor": 0}, "num_sor"),
+        ({"color_type": 2}, "color_type"),
+    ],
+)
+def test_bad_input_is_named(change, message):
+    arguments = {"source": np.zeros((12, 16, 3)), "target": np.zeros((12, 16, 3)), **change}
+    with pytest.raises(ValueError, match=message):
+        coarse2fine_flow(arguments.pop("source"), arguments.pop("target"), **arguments)
+
+
+def test_a_batch_of_another_size_is_named():
+    with pytest.raises(ValueError, match=r"targets must be \[N"):
+        coarse2fine_flow_batch(np.zeros((12, 16, 3)), np.zeros((2, 16, 12, 3)))
