@@ -1,0 +1,161 @@
+"""The KL autoencoder for spectral slices: one frequency's four channels to a small latent map and back (section 3).
+
+Motion is smooth inside objects and breaks at their edges. The latent map carries the smooth part; where the edges fall
+can be read off the photograph, so the decoder may look at it (``image_guided``), which the paper's does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.blocks import ResidualBlock, group_norm
+
+SLICE_CHANNELS = 4  # Re x, Re y, Im x, Im y
+PATCH = 4  # the first and last layer fold 4x4 patches: at full size nothing but a light convolution runs
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Shape of a :class:`SpectralAutoencoder`."""
+
+    latent_channels: int = 4  # channels of the latent map
+    channels: int = 64  # width at 1/4 of the slice's size
+    deep_channels: int = 128  # width at 1/8
+    blocks: int = 2  # residual blocks a level
+    image_guided: bool = True  # whether the decoder sees the photograph
+
+    def to_dict(self) -> dict:
+        """Primitives for a checkpoint."""
+        return asdict(self)
+
+
+class SpectralAutoencoder(nn.Module):
+    """Encodes normalised slices ``[N, 4, H, W]`` as a Gaussian over ``[N, C, H/8, W/8]``; H and W are multiples of 8.
+
+    Latents are whitened with ``latent_mean`` and ``latent_std``, one value a frequency and channel, measured on the training
+    set after the autoencoder is trained (:meth:`set_latent_statistics`).
+    """
+
+    downsampling = 8
+
+    def __init__(self, config: AutoencoderConfig, num_frequencies: int) -> None:
+        super().__init__()
+        self.config = config
+        c, d = config.channels, config.deep_channels
+        patch_channels = SLICE_CHANNELS * PATCH**2
+        self.encode_in = nn.Conv2d(patch_channels, c, 3, padding=1)
+        self.encode_fine = nn.ModuleList(ResidualBlock(c, c) for _ in range(config.blocks))
+        self.encode_down = nn.Conv2d(c, d, 3, stride=2, padding=1)
+        self.encode_deep = nn.ModuleList(ResidualBlock(d, d) for _ in range(config.blocks))
+        self.encode_out = nn.Sequential(group_norm(d), nn.SiLU(), nn.Conv2d(d, 2 * config.latent_channels, 1))
+        self.decode_in = nn.Conv2d(config.latent_channels, d, 3, padding=1)
+        self.decode_deep = nn.ModuleList(ResidualBlock(d, d) for _ in range(config.blocks))
+        self.decode_up = nn.Conv2d(d, c, 3, padding=1)
+        self.decode_fine = nn.ModuleList(ResidualBlock(c, c) for _ in range(config.blocks))
+        self.decode_out = nn.Sequential(group_norm(c), nn.SiLU(), nn.Conv2d(c, patch_channels, 3, padding=1))
+        # Pixel shuffle leaves a 4x4 pattern; a small residual convolution at full size removes it.
+        self.decode_smooth = nn.Conv2d(SLICE_CHANNELS, SLICE_CHANNELS, 5, padding=2)
+        self.guide: nn.Module | None = None
+        if config.image_guided:
+            self.guide = nn.Sequential(nn.Conv2d(3 * PATCH**2, c, 3, padding=1), nn.SiLU(), ResidualBlock(c, c))
+        self.register_buffer("latent_mean", torch.zeros(num_frequencies, config.latent_channels))
+        self.register_buffer("latent_std", torch.ones(num_frequencies, config.latent_channels))
+        self.latent_mean: Tensor
+        self.latent_std: Tensor
+
+    def encode_distribution(self, slices: Tensor) -> tuple[Tensor, Tensor]:
+        """``[N, 4, H, W]`` normalised -> mean and log variance, each ``[N, C, H/8, W/8]``, not whitened."""
+        height, width = slices.shape[-2:]
+        if height % self.downsampling or width % self.downsampling:
+            raise ValueError(f"slices of {width}x{height} can't be encoded: both sides must be multiples of 8")
+        h = self.encode_in(F.pixel_unshuffle(slices, PATCH))
+        for block in self.encode_fine:
+            h = block(h)
+        h = self.encode_down(h)
+        for block in self.encode_deep:
+            h = block(h)
+        mean, log_variance = self.encode_out(h).float().chunk(2, dim=1)
+        return mean, log_variance.clamp(-20, 10)
+
+    def guide_features(self, image: Tensor) -> Tensor | None:
+        """What the decoder takes from photographs ``[B, 3, H, W]``: ``[B, c, H/4, W/4]``, or None without guidance."""
+        return None if self.guide is None else self.guide(F.pixel_unshuffle(image, PATCH))
+
+    def decode_latent(self, latent: Tensor, guide: Tensor | None = None) -> Tensor:
+        """``[N, C, h, w]``, not whitened, and guide features a slice ``[N, c, 2h, 2w]`` -> ``[N, 4, 8h, 8w]`` normalised."""
+        h = self.decode_in(latent)
+        for block in self.decode_deep:
+            h = block(h)
+        h = self.decode_up(F.interpolate(h, scale_factor=2, mode="nearest"))
+        if guide is not None:
+            h = h + guide
+        for block in self.decode_fine:
+            h = block(h)
+        h = F.pixel_shuffle(self.decode_out(h), PATCH)
+        return (h + self.decode_smooth(h)).float()
+
+    def encode(self, normalized: Tensor, frequency_index: Tensor | None = None) -> Tensor:
+        """Normalised volume ``[B, K, 4, H, W]`` -> whitened latents ``[B, K, C, H/8, W/8]`` (the distribution's mean).
+
+        Args:
+            frequency_index: [B, K] which frequency each slice is; by default slice k is frequency k.
+        """
+        batch, count = normalized.shape[:2]
+        mean, _ = self.encode_distribution(normalized.flatten(0, 1))
+        center, spread = self._statistics(batch, count, frequency_index)
+        return (mean.unflatten(0, (batch, count)) - center) / spread
+
+    def decode(self, latents: Tensor, image: Tensor | None = None) -> Tensor:
+        """Whitened latents of all frequencies ``[B, K, C, h, w]`` and photographs ``[B, 3, 8h, 8w]`` -> ``[B, K, 4, 8h, 8w]``."""
+        batch, count = latents.shape[:2]
+        center, spread = self._statistics(batch, count, None)
+        guide = None if image is None else self.guide_features(image)
+        if guide is not None:
+            guide = guide.repeat_interleave(count, dim=0)
+        return self.decode_latent((latents * spread + center).flatten(0, 1), guide).unflatten(0, (batch, count))
+
+    def set_latent_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Fix the whitening, ``[K, C]`` each."""
+        self.latent_mean.copy_(mean)
+        self.latent_std.copy_(std.clamp_min(1e-4))
+
+    def _statistics(self, batch: int, count: int, frequency_index: Tensor | None) -> tuple[Tensor, Tensor]:
+        if frequency_index is None:
+            frequency_index = torch.arange(count, device=self.latent_mean.device).expand(batch, count)
+        return self.latent_mean[frequency_index][..., None, None], self.latent_std[frequency_index][..., None, None]
+
+
+def autoencoder_loss(
+    autoencoder: SpectralAutoencoder,
+    slices: Tensor,  # [N, 4, H, W] normalised
+    image: Tensor,  # [B, 3, H, W], N a multiple of B; slices of one photograph lie together
+    noise: Tensor,  # [N, C, H/8, W/8] standard normal
+    gradient_weight: float = 0.2,
+    kl_weight: float = 1e-6,
+) -> dict[str, Tensor]:
+    """L1 + 0.2 multi-scale gradient + 1e-6 KL (the paper's supplement): the total and its parts as scalars."""
+    mean, log_variance = autoencoder.encode_distribution(slices)
+    latent = mean + noise * (0.5 * log_variance).exp()
+    guide = autoencoder.guide_features(image)
+    if guide is not None:
+        guide = guide.repeat_interleave(slices.shape[0] // image.shape[0], dim=0)
+    decoded = autoencoder.decode_latent(latent, guide)
+    l1 = (decoded - slices).abs().mean()
+    gradient = multiscale_gradient_loss(decoded, slices)
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    return {"loss": l1 + gradient_weight * gradient + kl_weight * kl, "l1": l1, "gradient": gradient, "kl": kl}
+
+
+def multiscale_gradient_loss(prediction: Tensor, target: Tensor, scales: int = 4) -> Tensor:
+    """Mean absolute difference of the spatial gradients of ``[N, C, H, W]`` at ``scales`` octaves."""
+    difference = prediction - target
+    total = difference.new_zeros(())
+    for scale in range(scales):
+        if scale:
+            difference = F.avg_pool2d(difference, 2)
+        total = total + difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+    return total / scales

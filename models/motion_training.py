@@ -1,0 +1,177 @@
+"""The stages of training a motion model: what each trains, its loss for one batch, and how its samples are judged.
+
+Stages (paper sections 4.1 and 4.2): ``autoencoder``; ``slice``, the 2D U-Net on single slices; ``coordinate``, frequency
+attention on all slices of a photograph with the 2D layers frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.autoencoder import autoencoder_loss
+from models.metrics import amplitude_ratio, localisation, spatial_coherence
+from models.motion_diffusion import MotionModel, diffusion_loss, normalize_slices
+from models.spectral_volume import motion_amplitude
+
+STAGES = ("autoencoder", "slice", "coordinate")
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """How one stage is trained."""
+
+    steps: int
+    batch_size: int  # photographs
+    frequencies: int  # slices of each photograph; 0 takes all
+    learning_rate: float
+    ema_decay: float = 0.998
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a motion model is trained."""
+
+    autoencoder: StageConfig
+    slice: StageConfig
+    coordinate: StageConfig
+    condition_dropout: float = 0.1  # share of photographs dropped, for classifier-free guidance
+    schedule: str = "cosine"  # or constant
+    warmup: int = 100  # steps over which the learning rate rises
+    gradient_clip: float = 1.0
+    weight_decay: float = 0.01
+
+
+TRAINING_PRESETS = {
+    "default": TrainingConfig(
+        autoencoder=StageConfig(steps=3000, batch_size=8, frequencies=4, learning_rate=1e-3),
+        slice=StageConfig(steps=6000, batch_size=16, frequencies=4, learning_rate=5e-4),
+        coordinate=StageConfig(steps=2000, batch_size=4, frequencies=0, learning_rate=5e-4),
+    ),
+    "tiny": TrainingConfig(
+        autoencoder=StageConfig(steps=4, batch_size=2, frequencies=2, learning_rate=1e-3),
+        slice=StageConfig(steps=4, batch_size=2, frequencies=2, learning_rate=1e-3),
+        coordinate=StageConfig(steps=4, batch_size=2, frequencies=0, learning_rate=1e-3),
+        warmup=1,
+    ),
+}
+
+
+def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
+    """Set which parameters train in a stage and return the module that holds them."""
+    model.requires_grad_(False)
+    model.coordinate = stage == "coordinate"
+    frequency = set(model.unet.frequency_parameters())
+    if stage == "autoencoder":
+        model.autoencoder.requires_grad_(True)
+        return model.autoencoder
+    encoder = model.unet.condition.encoder
+    pretrained = set() if encoder is None else set(encoder.parameters())
+    for parameter in model.unet.parameters():
+        parameter.requires_grad_(parameter not in pretrained and (parameter in frequency) == (stage == "coordinate"))
+    return model.unet
+
+
+def autoencoder_step(
+    model: MotionModel, image: Tensor, volume: Tensor, index: Tensor, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Losses of the autoencoder stage on photographs ``[B, 3, H, W]`` and slices ``[B, k, 4, H, W]`` of frequencies ``[B, k]``."""
+    slices = normalize_slices(model.normalizer, volume, index).flatten(0, 1)
+    factor, channels = model.autoencoder.downsampling, model.config.autoencoder.latent_channels
+    shape = (len(slices), channels, slices.shape[-2] // factor, slices.shape[-1] // factor)
+    noise = torch.randn(shape, generator=generator).to(slices)
+    return autoencoder_loss(model.autoencoder, slices, image, noise)
+
+
+def diffusion_step(
+    model: MotionModel,
+    image: Tensor,  # [B, 3, H, W]
+    volume: Tensor,  # [B, k, 4, H, W] in pixels
+    index: Tensor,  # [B, k]
+    schedule: Tensor,  # alphas_cumprod
+    condition_dropout: float,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Losses of both U-Net stages: the total, and the part of high and of low noise levels."""
+    batch, steps = image.shape[0], model.config.train_steps
+    latents = model.encode_volume(volume, index)
+    # One stratum of noise levels a photograph: a batch covers them evenly, which steadies the loss.
+    timestep = ((torch.arange(batch) + torch.rand(batch, generator=generator)) * steps / batch).long()
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    keep = torch.rand(batch, generator=generator) >= condition_dropout
+    losses = diffusion_loss(
+        model, latents, index, image, keep, timestep.to(latents.device), noise, schedule, model.coordinate
+    )
+    noisy = (timestep >= steps // 2).to(losses.device)
+    parts = {"noisy": losses[noisy], "clean": losses[~noisy]}
+    return {"loss": losses.mean(), **{name: part.mean() for name, part in parts.items() if part.numel()}}
+
+
+@torch.no_grad()
+def measure_latent_statistics(model: MotionModel, volumes: Iterable[Tensor]) -> None:
+    """Whiten the latents: mean and standard deviation a frequency and channel over volumes ``[1, K, 4, H, W]``."""
+    model.autoencoder.set_latent_statistics(
+        torch.zeros_like(model.autoencoder.latent_mean), torch.ones_like(model.autoencoder.latent_std)
+    )
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for volume in volumes:
+        latents = model.encode_volume(volume)[0].double()  # [K, C, h, w]
+        count += latents[0, 0].numel()
+        total = total + latents.sum(dim=(2, 3))
+        squares = squares + latents.square().sum(dim=(2, 3))
+    if not count:
+        raise ValueError("there are no volumes to take latent statistics of")
+    mean = total / count
+    model.autoencoder.set_latent_statistics(mean.float(), (squares / count - mean.square()).clamp_min(0).sqrt().float())
+
+
+def judge_samples(
+    model: MotionModel,
+    scenes: dict[str, list[tuple[Tensor, Tensor]]],  # scene -> (image [1, 3, H, W], true volume [1, K, 4, H, W])
+    samples: int,
+    sample: Callable[[MotionModel, Tensor, int], Tensor] | None = None,  # (model, image, seed) -> volume
+) -> dict[str, dict[str, float]]:
+    """Localisation, amplitude ratio and coherence of samples for each scene, means over its photographs and samples."""
+    sample = sample or (lambda model, image, seed: model.sample(image, [seed]))
+    table: dict[str, dict[str, float]] = {}
+    for scene, photographs in scenes.items():
+        rows = []
+        for image, true in photographs:
+            for seed in range(samples):
+                volume = sample(model, image, seed)
+                rows.append((localisation(volume, true), amplitude_ratio(volume, true), spatial_coherence(volume)))
+        means = torch.tensor(rows, dtype=torch.float64).mean(dim=0).tolist()
+        table[scene] = dict(zip(("localisation", "amplitude_ratio", "coherence"), means, strict=True))
+    return table
+
+
+def mean_over_scenes(table: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Mean of each measure over the scenes of :func:`judge_samples`."""
+    names = next(iter(table.values()))
+    return {name: sum(row[name] for row in table.values()) / len(table) for name in names}
+
+
+@torch.no_grad()
+def calibrate_amplitude(
+    model: MotionModel, photographs: list[tuple[Tensor, Tensor]], samples: int, limit: float = 4.0
+) -> float:
+    """Set the factor that brings sampled amplitudes to the true ones and return it.
+
+    Samples of a network trained on few scenes move too little or too much on unseen ones. One factor for all
+    frequencies, the geometric mean over photographs of true over sampled amplitude, is all that few scenes can fix.
+
+    Args:
+        photographs: image ``[1, 3, H, W]`` and true volume ``[1, K, 4, H, W]``; better ones not trained on.
+    """
+    model.amplitude_gain.fill_(1.0)
+    logs = []
+    for image, true in photographs:
+        for seed in range(samples):
+            sampled = motion_amplitude(model.sample(image, [seed])).square().mean().sqrt()
+            logs.append((motion_amplitude(true).square().mean().sqrt() / sampled.clamp_min(1e-6)).log())
+    gain = float(torch.stack(logs).mean().exp().clamp(1 / limit, limit))
+    model.amplitude_gain.fill_(gain)
+    return gain

@@ -1,0 +1,213 @@
+"""The denoiser: a 2D U-Net over latent slices with frequency embedding, image condition and frequency attention.
+
+Each slice passes the 2D layers alone (the batch is B x K); frequency attention after each of them lets the K slices of
+one photograph agree (paper section 4.2). Its output layers start at zero, so adding it to a U-Net trained on single
+slices changes nothing until it is trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.blocks import Attention, ResidualBlock, SpatialAttention, group_norm, sinusoidal_embedding
+from models.image_encoder import EfficientNetLite0
+
+IMAGE_ENCODERS = ("efficientnet_lite0", "none")
+PIXEL_PATCH = 8  # photographs are folded to the latents' resolution
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Shape of a :class:`SpectralUNet`."""
+
+    channels: int = 48  # width at the latents' resolution
+    multipliers: tuple[int, ...] = (1, 2, 3)  # width of each level, halving the resolution in between
+    blocks: int = 2  # residual blocks a level
+    attention_levels: tuple[int, ...] = (1, 2)  # levels with attention over positions
+    head_channels: int = 24
+    condition_channels: int = 96  # channels of the image condition
+    image_encoder: str = "efficientnet_lite0"  # one of IMAGE_ENCODERS, beside the pixels
+    dropout: float = 0.1  # of whole channels of the image condition
+
+    def __post_init__(self) -> None:
+        if self.image_encoder not in IMAGE_ENCODERS:
+            raise ValueError(
+                f"unknown image encoder {self.image_encoder!r}, expected one of {', '.join(IMAGE_ENCODERS)}"
+            )
+
+    def to_dict(self) -> dict:
+        """Primitives for a checkpoint."""
+        return asdict(self)
+
+
+class ImageCondition(nn.Module):
+    """Photograph -> condition map at the latents' resolution, computed once however many slices and steps follow."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        channels = config.condition_channels
+        self.pixels = nn.Conv2d(3 * PIXEL_PATCH**2, channels // 2, 1)
+        self.encoder: EfficientNetLite0 | None = None
+        widths: tuple[int, ...] = ()
+        if config.image_encoder == "efficientnet_lite0":
+            self.encoder = EfficientNetLite0()
+            widths = EfficientNetLite0.feature_channels
+        self.projections = nn.ModuleList(nn.Conv2d(width, channels // 2, 1) for width in widths)
+        joined = channels // 2 * (1 + len(widths))
+        self.join = nn.Sequential(
+            nn.Conv2d(joined, channels, 1),
+            ResidualBlock(channels, channels, dropout=config.dropout),
+            ResidualBlock(channels, channels, dropout=config.dropout),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` in [-1, 1], sides multiples of 8 -> ``[B, condition_channels, H/8, W/8]``."""
+        maps = [self.pixels(F.pixel_unshuffle(image, PIXEL_PATCH))]
+        size = maps[0].shape[-2:]
+        if self.encoder is not None:
+            for projection, feature in zip(self.projections, self.encoder(image), strict=True):
+                # Each position's features to unit scale: the layers of the encoder differ tenfold.
+                feature = F.layer_norm(feature.movedim(1, -1), feature.shape[1:2]).movedim(-1, 1)
+                maps.append(_resample(projection(feature), size))
+        return self.join(torch.cat(maps, dim=1))
+
+
+class FrequencyAttention(nn.Module):
+    """Self-attention across the K frequencies at each position, added to its input."""
+
+    def __init__(self, channels: int, num_frequencies: int, head_channels: int) -> None:
+        super().__init__()
+        self.num_frequencies = num_frequencies
+        # Without scale and shift: the projection that follows has its own, and in the second stage, where nothing before
+        # the first of these layers trains, torch 2.11's channels-last backward for them alone crashes on a CPU.
+        self.norm = group_norm(channels, affine=False)
+        self.position = nn.Parameter(torch.zeros(num_frequencies, channels))
+        self.attention = Attention(channels, head_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B K, C, h, w] -> [B K, C, h, w]``."""
+        n, channels, height, width = x.shape
+        tokens = self.norm(x).view(-1, self.num_frequencies, channels, height * width)
+        tokens = tokens.permute(0, 3, 1, 2).reshape(-1, self.num_frequencies, channels) + self.position
+        out = self.attention(tokens).view(-1, height * width, self.num_frequencies, channels)
+        return x + out.permute(0, 2, 3, 1).reshape(n, channels, height, width)
+
+
+class Stage(nn.Module):
+    """One residual block with the attention that belongs to its level; frequency attention only when it is switched on."""
+
+    def __init__(self, config: UNetConfig, num_frequencies: int, in_channels: int, level: int, embedding: int) -> None:
+        super().__init__()
+        channels = config.channels * config.multipliers[level]
+        self.residual = ResidualBlock(in_channels, channels, embedding)
+        has_attention = level in config.attention_levels
+        self.spatial = SpatialAttention(channels, config.head_channels) if has_attention else None
+        self.frequency = FrequencyAttention(channels, num_frequencies, config.head_channels)
+
+    def forward(self, x: Tensor, embedding: Tensor, coordinate: bool) -> Tensor:
+        """``[N, in, h, w]``, ``[N, E]`` -> ``[N, out, h, w]``."""
+        x = self.residual(x, embedding)
+        if self.spatial is not None:
+            x = self.spatial(x)
+        return self.frequency(x) if coordinate else x
+
+
+class SpectralUNet(nn.Module):
+    """Predicts the diffusion target of latent slices from their noisy version, the timestep, frequency and photograph."""
+
+    def __init__(self, config: UNetConfig, num_frequencies: int, latent_channels: int) -> None:
+        super().__init__()
+        self.config = config
+        self.num_frequencies = num_frequencies
+        embedding = 4 * config.channels
+        self.time_embedding = nn.Sequential(
+            nn.Linear(config.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+        )
+        self.frequency_embedding = nn.Sequential(
+            nn.Linear(config.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+        )
+        self.condition = ImageCondition(config)
+        widths = [config.channels * m for m in config.multipliers]
+        levels = range(len(widths))
+
+        def stage(in_channels: int, level: int) -> Stage:
+            return Stage(config, num_frequencies, in_channels, level, embedding)
+
+        self.conv_in = nn.Conv2d(latent_channels, widths[0], 3, padding=1)
+        # The photograph enters each level of the way down at that level's resolution.
+        self.condition_in = nn.ModuleList(nn.Conv2d(config.condition_channels, width, 1) for width in widths)
+        self.down = nn.ModuleList(
+            nn.ModuleList(stage(widths[level], level) for _ in range(config.blocks)) for level in levels
+        )
+        self.downsample = nn.ModuleList(
+            nn.Conv2d(widths[level], widths[level + 1], 3, stride=2, padding=1) for level in levels[:-1]
+        )
+        self.middle = nn.ModuleList(stage(widths[-1], levels[-1]) for _ in range(2))
+        self.up = nn.ModuleList(
+            nn.ModuleList(stage(2 * widths[level], level) for _ in range(config.blocks)) for level in levels
+        )
+        self.upsample = nn.ModuleList(
+            nn.Conv2d(widths[level + 1], widths[level], 3, padding=1) for level in levels[:-1]
+        )
+        self.norm_out = group_norm(widths[0])
+        self.conv_out = nn.Conv2d(widths[0], latent_channels, 3, padding=1)
+
+    def encode_condition(self, image: Tensor) -> Tensor:
+        """Condition map of photographs, ``[B, 3, H, W] -> [B, C, H/8, W/8]``; zeros of that shape mean no photograph."""
+        return self.condition(image)
+
+    def forward(
+        self,
+        latents: Tensor,  # [B, K, C, h, w] noisy
+        timestep: Tensor,  # [B], the same for all frequencies of a photograph
+        frequency_index: Tensor,  # [B, K] whole numbers
+        condition: Tensor,  # [B, condition_channels, h, w] from encode_condition, or zeros
+        coordinate: bool = True,  # whether frequency attention takes part; K must then be all frequencies in order
+    ) -> Tensor:
+        """The prediction, ``[B, K, C, h, w]``."""
+        batch, count = latents.shape[:2]
+        if coordinate and count != self.num_frequencies:
+            raise ValueError(f"frequency attention needs all {self.num_frequencies} frequencies, got {count}")
+        time = self.time_embedding(sinusoidal_embedding(timestep, self.config.channels))
+        # Indices are spread over the range for which the sinusoids are made.
+        scaled_index = frequency_index.flatten() * (1000.0 / self.num_frequencies)
+        frequency = self.frequency_embedding(sinusoidal_embedding(scaled_index, self.config.channels))
+        embedding = time.repeat_interleave(count, dim=0) + frequency
+
+        x = self.conv_in(latents.flatten(0, 1))
+        skips: list[Tensor] = []
+        for level, stages in enumerate(self.down):
+            if level:
+                x = self.downsample[level - 1](x)
+            entering = self.condition_in[level](_resample(condition, x.shape[-2:]))
+            x = x + entering.repeat_interleave(count, dim=0)
+            for stage in stages:
+                x = stage(x, embedding, coordinate)
+                skips.append(x)
+        for stage in self.middle:
+            x = stage(x, embedding, coordinate)
+        for level in reversed(range(len(self.up))):
+            if level < len(self.up) - 1:
+                x = F.interpolate(x, size=skips[-1].shape[-2:], mode="nearest")
+                x = self.upsample[level](x)
+            for stage in self.up[level]:
+                x = stage(torch.cat([x, skips.pop()], dim=1), embedding, coordinate)
+        return self.conv_out(F.silu(self.norm_out(x))).float().unflatten(0, (batch, count))
+
+    def frequency_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the frequency attention layers: what the second stage trains."""
+        layers = [module for module in self.modules() if isinstance(module, FrequencyAttention)]
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
+
+def _resample(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Bring a feature map to a size: averaged when it shrinks, bilinear when it grows."""
+    if x.shape[-2:] == tuple(size):
+        return x
+    if x.shape[-2] > size[0]:
+        return F.adaptive_avg_pool2d(x, tuple(size))
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)

@@ -1,0 +1,200 @@
+import pytest
+import torch
+
+from models.autoencoder import AutoencoderConfig, SpectralAutoencoder, autoencoder_loss, multiscale_gradient_loss
+from models.image_encoder import EfficientNetLite0
+from models.motion_diffusion import (
+    PRESETS,
+    SAMPLERS,
+    MotionConfig,
+    MotionModel,
+    alphas_cumprod,
+    diffusion_loss,
+    loop_loss,
+    normalize_slices,
+    predicted_clean_and_noise,
+    velocity_from_noise,
+)
+from models.motion_training import calibrate_amplitude, measure_latent_statistics, prepare_stage
+from models.spectral_volume import SpectralNormalizer
+
+
+def tiny_model(seed: int = 0, randomise: bool = True) -> MotionModel:
+    torch.manual_seed(seed)
+    config = PRESETS["tiny"]
+    scales = tuple(float(4 - k) for k in range(config.num_frequencies))
+    model = MotionModel(config, SpectralNormalizer("adaptive", scales)).eval()
+    if randomise:  # layers that start at zero would hide whatever lies behind them
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def photographs(count: int = 1, size: tuple[int, int] = (32, 64)) -> torch.Tensor:
+    return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(3)) * 2 - 1
+
+
+def test_autoencoder_shapes_guidance_and_loss():
+    torch.manual_seed(0)
+    config = AutoencoderConfig(latent_channels=3, channels=8, deep_channels=16, blocks=1)
+    model = SpectralAutoencoder(config, num_frequencies=2)
+    volume, image = torch.randn(2, 2, 4, 16, 24), photographs(2, (16, 24))
+    latents = model.encode(volume)
+    assert latents.shape == (2, 2, 3, 2, 3)
+    decoded = model.decode(latents, image)
+    assert decoded.shape == volume.shape
+    assert not torch.equal(decoded, model.decode(latents, -image))  # the photograph guides the decoder
+    losses = autoencoder_loss(model, volume.flatten(0, 1), image, torch.zeros(4, 3, 2, 3))
+    losses["loss"].backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    with pytest.raises(ValueError, match="multiples of 8"):
+        model.encode(torch.zeros(1, 1, 4, 12, 16))
+
+
+def test_gradient_loss_ignores_a_constant_and_sees_an_edge():
+    target = torch.zeros(1, 4, 16, 16)
+    assert multiscale_gradient_loss(target + 3, target) == 0
+    edge = target.clone()
+    edge[..., 8:] = 1
+    assert multiscale_gradient_loss(edge, target) > 0
+
+
+def test_whitened_latents_have_unit_variance_per_frequency_and_channel():
+    model = tiny_model()
+    generator = torch.Generator().manual_seed(0)
+    volumes = [torch.randn(1, 4, 4, 32, 64, generator=generator) * 3 for _ in range(3)]
+    measure_latent_statistics(model, volumes)
+    latents = torch.cat([model.encode_volume(v) for v in volumes])
+    torch.testing.assert_close(latents.mean(dim=(0, 3, 4)), torch.zeros(4, 2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(latents.std(dim=(0, 3, 4), unbiased=False), torch.ones(4, 2), atol=1e-3, rtol=0)
+    index = torch.tensor([[2, 0]])  # chosen slices are normalised and whitened like the same ones of the whole
+    torch.testing.assert_close(model.encode_volume(volumes[0][:, [2, 0]], index), latents[:1, [2, 0]])
+
+
+def test_normalize_slices_uses_each_slices_own_scale():
+    normalizer = SpectralNormalizer("std", (1.0, 2.0, 4.0))
+    out = normalize_slices(normalizer, torch.ones(2, 2, 4, 1, 1), torch.tensor([[0, 2], [1, 1]]))
+    assert out[..., 0, 0, 0].tolist() == [[1.0, 0.25], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_prediction_converts_to_clean_and_noise(prediction):
+    clean, noise = torch.randn(2, 5), torch.randn(2, 5)
+    alpha, sigma = 0.8, 0.6
+    noisy = alpha * clean + sigma * noise
+    output = noise if prediction == "epsilon" else alpha * noise - sigma * clean
+    found = predicted_clean_and_noise(prediction, output, noisy, alpha, sigma)
+    torch.testing.assert_close(found, (clean, noise))
+    torch.testing.assert_close(velocity_from_noise(noise, noisy, alpha, sigma), alpha * noise - sigma * clean)
+
+
+def test_schedule_is_the_cosine_schedule():
+    schedule = alphas_cumprod(MotionConfig())
+    t = torch.arange(1, 1001, dtype=torch.float64) / 1000
+    expected = (
+        torch.cos((t + 0.008) / 1.008 * torch.pi / 2) ** 2 / torch.cos(torch.tensor(0.008 / 1.008 * torch.pi / 2)) ** 2
+    )
+    torch.testing.assert_close(schedule[:900].double(), expected[:900], atol=1e-4, rtol=1e-3)
+
+
+def test_perfect_prediction_has_no_loss_and_dropped_condition_hides_the_photograph():
+    model = tiny_model()
+    latents, noise = torch.randn(2, 4, 2, 4, 8), torch.randn(2, 4, 2, 4, 8)
+    index, timestep = torch.arange(4).expand(2, 4), torch.tensor([100, 900])
+    schedule = alphas_cumprod(model.config)
+
+    def loss(image, keep):
+        return diffusion_loss(model, latents, index, image, keep, timestep, noise, schedule, coordinate=True)
+
+    image = photographs(2)
+    kept, dropped = torch.tensor([True, True]), torch.tensor([False, False])
+    assert loss(image, kept).shape == (2, 4)
+    assert not torch.equal(loss(image, kept), loss(-image, kept))
+    torch.testing.assert_close(loss(image, dropped), loss(-image, dropped))
+
+
+def test_frequency_attention_starts_as_identity_and_joins_frequencies_of_one_photograph_only():
+    model = tiny_model(randomise=False)
+    latents, index = torch.randn(2, 4, 2, 4, 8), torch.arange(4).expand(2, 4)
+    condition = model.unet.encode_condition(photographs(2))
+    run = lambda z, joint: model.unet(z, torch.tensor([5, 5]), index, condition, joint)  # noqa: E731
+    with torch.no_grad():
+        torch.testing.assert_close(run(latents, True), run(latents, False))
+        model = tiny_model()
+        condition = model.unet.encode_condition(photographs(2))
+        changed = latents.clone()
+        changed[0, 3] += 1
+        difference = (run(changed, True) - run(latents, True)).abs().amax(dim=(2, 3, 4))
+        assert (difference[0] > 0).all()  # every frequency of the first photograph hears of it
+        assert difference[1].max() < 1e-6  # the second photograph does not
+        alone = (run(changed, False) - run(latents, False)).abs().amax(dim=(2, 3, 4))
+        assert alone[0, :3].max() < 1e-6
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_sample_depends_on_its_own_seed_alone(sampler):
+    model, images = tiny_model(), photographs(2)
+    both = model.sample(images, [4, 9], steps=3, sampler=sampler)
+    alone = model.sample(images[1:], [9], steps=3, sampler=sampler)
+    assert both.shape == (2, 4, 4, 32, 64)
+    torch.testing.assert_close(both[1:], alone, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(alone, model.sample(images[1:], [10], steps=3, sampler=sampler))
+
+
+def test_guidance_and_other_shapes():
+    model = tiny_model()
+    upright = photographs(1, (64, 32))
+    plain = model.sample(upright, [0], steps=2)
+    assert plain.shape == (1, 4, 4, 64, 32)
+    assert not torch.allclose(plain, model.sample(upright, [0], steps=2, guidance=2.0))
+    with pytest.raises(ValueError, match="multiples of 16"):
+        model.sample(photographs(1, (24, 64)), [0])
+    with pytest.raises(ValueError, match="as many seeds"):
+        model.sample(upright, [0, 1])
+    with pytest.raises(ValueError, match="unknown sampler"):
+        model.sample(upright, [0], sampler="euler")
+
+
+def test_loop_guidance_slows_the_wrap_around():
+    model, image = tiny_model(), photographs()
+    plain = loop_loss(model.sample(image, [1], steps=8), model.config.num_frames)
+    guided = loop_loss(model.sample(image, [1], steps=8, loop_guidance=200.0), model.config.num_frames)
+    assert guided < plain
+
+
+def test_checkpoint_round_trip_samples_the_same(tmp_path):
+    model, image = tiny_model(), photographs()
+    model.amplitude_gain.fill_(1.5)
+    model.save_pretrained(tmp_path / "c")
+    again = MotionModel.from_pretrained(tmp_path / "c")
+    assert again.config == model.config
+    assert again.normalizer == model.normalizer
+    torch.testing.assert_close(again.sample(image, [0], steps=2), model.sample(image, [0], steps=2))
+
+
+def test_stages_train_what_they_should():
+    model = tiny_model()
+    frequency = {id(p) for p in model.unet.frequency_parameters()}
+    for stage in ("autoencoder", "slice", "coordinate"):
+        module = prepare_stage(model, stage)
+        trained = {id(p) for p in model.parameters() if p.requires_grad}
+        assert trained
+        assert trained <= {id(p) for p in module.parameters()}
+        assert (stage == "coordinate") == (trained == frequency)
+        assert stage == "coordinate" or not trained & frequency
+
+
+def test_calibration_brings_the_amplitude_to_the_true_one():
+    model, image = tiny_model(), photographs()
+    true = model.sample(image, [0]) * 2.5
+    assert calibrate_amplitude(model, [(image, true)], samples=1) == pytest.approx(2.5, rel=1e-3)
+    torch.testing.assert_close(model.sample(image, [0]), true, rtol=1e-3, atol=1e-4)
+
+
+def test_image_encoder_has_the_strides_it_promises_and_takes_odd_sizes():
+    encoder = EfficientNetLite0().eval()
+    maps = encoder(photographs(1, (64, 96)))
+    assert [m.shape[1] for m in maps] == list(encoder.feature_channels)
+    assert [64 // m.shape[2] for m in maps] == [4, 8, 16, 16, 32, 32]
+    assert encoder(photographs(1, (63, 95)))[0].shape[-2:] == (16, 24)
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())

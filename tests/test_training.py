@@ -1,0 +1,123 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from models import training
+
+
+def small_model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+def take_steps(model, optimizer, ema, first, last):
+    for step in range(first, last):
+        x = torch.randn(8, 3, generator=training.step_generator(5, step))
+        loss = (model(x) - x.sum(dim=1, keepdim=True)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        ema.update(model)
+
+
+def test_resumed_training_equals_uninterrupted_bitwise(tmp_path):
+    def fresh(seed):
+        model = small_model(seed)
+        return model, torch.optim.AdamW(model.parameters(), lr=0.1), training.ExponentialMovingAverage(model, 0.9)
+
+    whole = fresh(0)
+    take_steps(*whole, 0, 4)
+    first = fresh(0)
+    take_steps(*first, 0, 2)
+    training.save_training_state(tmp_path, 2, *first, {"stage": "slice"})
+    second = fresh(1)  # other weights, so that loading has to replace them
+    assert training.load_training_state(tmp_path, *second) == 2
+    take_steps(*second, 2, 4)
+    for name, value in whole[0].state_dict().items():
+        assert torch.equal(value, second[0].state_dict()[name])
+        assert torch.equal(whole[2].shadow[name], second[2].shadow[name])
+    assert training.read_training_state(tmp_path)["stage"] == "slice"
+
+
+def test_step_generators_differ_by_seed_step_and_stream_and_repeat():
+    draws = {
+        key: torch.rand((), generator=training.step_generator(*key)).item()
+        for key in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1), (1, 1, 1)]
+    }
+    assert len(set(draws.values())) == len(draws)
+    assert torch.rand((), generator=training.step_generator(0, 1, 0)).item() == draws[0, 1, 0]
+
+
+def test_learning_rate_warms_up_and_decays():
+    rates = [training.learning_rate_at(step, 1.0, 110, "cosine", 10) for step in (0, 9, 10, 60, 110)]
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
+    assert training.learning_rate_at(70, 2.0, 110, "constant", 10) == 2.0
+    with pytest.raises(ValueError, match="schedule"):
+        training.learning_rate_at(0, 1.0, 10, "linear")
+
+
+def test_moving_average_follows_and_can_be_lent():
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    ema = training.ExponentialMovingAverage(model, decay=0.5)
+    nn.init.ones_(model.weight)
+    ema.update(model)
+    assert ema.shadow["weight"].item() == pytest.approx(1 - 2 / 11)  # decay (1 + 1) / (10 + 1) at first
+    with ema.applied_to(model):
+        assert model.weight.item() == pytest.approx(1 - 2 / 11)
+    assert model.weight.item() == 1.0
+
+
+def test_checkpoint_round_trip_in_half_precision(tmp_path):
+    model = small_model()
+    training.save_checkpoint(tmp_path / "c", "motion", {"width": 4}, model.state_dict(), {"steps": 1}, torch.float16)
+    config, tensors = training.load_checkpoint(tmp_path / "c", "motion")
+    assert config["model"] == {"width": 4}
+    assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
+    other = small_model(1)
+    training.load_weights(other, tensors, "c")
+    torch.testing.assert_close(other[0].weight, model[0].weight, atol=1e-3, rtol=1e-3)
+    assert not list((tmp_path / "c").glob(".*"))
+
+
+def write_config(folder, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"format_version": 1, "kind": "motion", "model": {}, "training": {}} | changes
+    (folder / "config.json").write_text(json.dumps(values))
+
+
+def test_wrong_checkpoints_are_named_in_one_line(tmp_path):
+    def message(folder):
+        with pytest.raises(ValueError, match=r"\S") as caught:
+            training.load_checkpoint(folder, "motion")
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "config.json is missing" in message(tmp_path / "nowhere")
+    write_config(tmp_path / "kind", kind="frame_synthesis")
+    assert "'frame_synthesis' where one of kind 'motion'" in message(tmp_path / "kind")
+    write_config(tmp_path / "version", format_version=99)
+    assert "format version 99" in message(tmp_path / "version")
+    write_config(tmp_path / "weights")
+    (tmp_path / "weights" / "model.safetensors").write_bytes(b"not tensors")
+    assert "damaged" in message(tmp_path / "weights")
+    (tmp_path / "weights" / "config.json").write_text("{")
+    assert "not valid JSON" in message(tmp_path / "weights")
+
+
+def test_weights_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="tensors don't fit"):
+        training.load_weights(small_model(), {"0.weight": torch.zeros(4, 3)}, "file")
+
+
+def test_log_drops_rows_of_steps_that_are_redone(tmp_path):
+    log = training.CsvLog(tmp_path / "log.csv", ("loss",))
+    for step in (1, 2, 3):
+        log.append(step, {"loss": step / 10})
+    again = training.CsvLog(tmp_path / "log.csv", ("loss",), step=2)
+    again.append(3, {"loss": 0.7})
+    assert [row["loss"] for row in training.read_csv(tmp_path / "log.csv")] == ["0.1", "0.2", "0.7"]
+    training.plot_log(tmp_path / "log.csv", tmp_path / "loss.png", ("loss",))
+    assert (tmp_path / "loss.png").stat().st_size > 1000
