@@ -36,7 +36,7 @@ class MotionBatches:
         self.sizes = batch_sizes(size, multiple)
 
     def draw(self, batch_size: int, frequencies: int, generator: torch.Generator) -> MotionBatch:
-        """Draw ``batch_size`` sequences with replacement and ``frequencies`` of each one's slices (all, in order, if 0)."""
+        """Draw sequences with replacement, and ``frequencies`` slices of each (all of them, in order, if 0)."""
         shape = self.sizes[int(torch.multinomial(torch.tensor([0.7, 0.15, 0.15]), 1, generator=generator))]
         indices = torch.randint(len(self.dataset), (batch_size,), generator=generator)  # type: ignore[arg-type]
         images, volumes, index_rows, ids = [], [], [], []

@@ -23,8 +23,8 @@ class AutoencoderConfig:
     """Shape of a :class:`SpectralAutoencoder`."""
 
     latent_channels: int = 4  # channels of the latent map
-    channels: int = 64  # width at 1/4 of the slice's size
-    deep_channels: int = 128  # width at 1/8
+    channels: int = 32  # width at 1/4 of the slice's size
+    deep_channels: int = 64  # width at 1/8
     blocks: int = 2  # residual blocks a level
     image_guided: bool = True  # whether the decoder sees the photograph
 
@@ -36,8 +36,8 @@ class AutoencoderConfig:
 class SpectralAutoencoder(nn.Module):
     """Encodes normalised slices ``[N, 4, H, W]`` as a Gaussian over ``[N, C, H/8, W/8]``; H and W are multiples of 8.
 
-    Latents are whitened with ``latent_mean`` and ``latent_std``, one value a frequency and channel, measured on the training
-    set after the autoencoder is trained (:meth:`set_latent_statistics`).
+    Latents are whitened with ``latent_mean`` and ``latent_std``, one value a frequency and channel, measured on the
+    training set after the autoencoder is trained (:meth:`set_latent_statistics`).
     """
 
     downsampling = 8
@@ -86,7 +86,7 @@ class SpectralAutoencoder(nn.Module):
         return None if self.guide is None else self.guide(F.pixel_unshuffle(image, PATCH))
 
     def decode_latent(self, latent: Tensor, guide: Tensor | None = None) -> Tensor:
-        """``[N, C, h, w]``, not whitened, and guide features a slice ``[N, c, 2h, 2w]`` -> ``[N, 4, 8h, 8w]`` normalised."""
+        """Latents ``[N, C, h, w]``, not whitened, and guide features ``[N, c, 2h, 2w]`` -> ``[N, 4, 8h, 8w]``."""
         h = self.decode_in(latent)
         for block in self.decode_deep:
             h = block(h)
@@ -110,7 +110,7 @@ class SpectralAutoencoder(nn.Module):
         return (mean.unflatten(0, (batch, count)) - center) / spread
 
     def decode(self, latents: Tensor, image: Tensor | None = None) -> Tensor:
-        """Whitened latents of all frequencies ``[B, K, C, h, w]`` and photographs ``[B, 3, 8h, 8w]`` -> ``[B, K, 4, 8h, 8w]``."""
+        """Whitened latents ``[B, K, C, h, w]`` and photographs ``[B, 3, 8h, 8w]`` -> ``[B, K, 4, 8h, 8w]``."""
         batch, count = latents.shape[:2]
         center, spread = self._statistics(batch, count, None)
         guide = None if image is None else self.guide_features(image)

@@ -111,7 +111,7 @@ def _fold(published: Mapping[str, Tensor], convolution: str, norm: str, target: 
 
 
 def load_encoder_weights(encoder: EfficientNetLite0, path: str | Path) -> None:
-    """Load pretrained weights from a motion checkpoint folder that carries them, or from the published ``.pth`` file."""
+    """Load pretrained weights from a motion checkpoint folder that carries them, or the published ``.pth`` file."""
     path = Path(path)
     if path.is_dir():
         _, tensors = load_checkpoint(path, "motion")

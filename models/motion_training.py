@@ -1,7 +1,7 @@
 """The stages of training a motion model: what each trains, its loss for one batch, and how its samples are judged.
 
-Stages (paper sections 4.1 and 4.2): ``autoencoder``; ``slice``, the 2D U-Net on single slices; ``coordinate``, frequency
-attention on all slices of a photograph with the 2D layers frozen.
+Stages (paper sections 4.1 and 4.2): ``autoencoder``; ``slice``, the 2D U-Net on single slices; ``coordinate``,
+frequency attention on all slices of a photograph with the 2D layers frozen.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TrainingConfig:
 
 TRAINING_PRESETS = {
     "default": TrainingConfig(
-        autoencoder=StageConfig(steps=3000, batch_size=8, frequencies=4, learning_rate=1e-3),
+        autoencoder=StageConfig(steps=2500, batch_size=8, frequencies=4, learning_rate=2e-3),
         slice=StageConfig(steps=6000, batch_size=16, frequencies=4, learning_rate=5e-4),
         coordinate=StageConfig(steps=2000, batch_size=4, frequencies=0, learning_rate=5e-4),
     ),
@@ -78,7 +78,7 @@ def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
 def autoencoder_step(
     model: MotionModel, image: Tensor, volume: Tensor, index: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Losses of the autoencoder stage on photographs ``[B, 3, H, W]`` and slices ``[B, k, 4, H, W]`` of frequencies ``[B, k]``."""
+    """Losses of the autoencoder stage: photographs ``[B, 3, H, W]``, slices ``[B, k, 4, H, W]`` of ``index`` [B, k]."""
     slices = normalize_slices(model.normalizer, volume, index).flatten(0, 1)
     factor, channels = model.autoencoder.downsampling, model.config.autoencoder.latent_channels
     shape = (len(slices), channels, slices.shape[-2] // factor, slices.shape[-1] // factor)

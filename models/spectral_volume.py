@@ -52,8 +52,8 @@ def spectral_volume_to_motion(volume: Tensor, num_frames: int) -> Tensor:
 def motion_at_times(volume: Tensor, times: Tensor | Sequence[float], period: float) -> Tensor:
     """Displacements at any times, whole or fractional, of the periodic motion that a volume describes.
 
-    ``F_t = Re S_0 + sum_k w_k (Re S_k cos(2 pi k t / T) - Im S_k sin(2 pi k t / T))`` with ``w_k = 2``, or 1 at the Nyquist
-    frequency of an even T. A few frames can be had without the rest, which is what keeps rendering at
+    ``F_t = Re S_0 + sum_k w_k (Re S_k cos(2 pi k t / T) - Im S_k sin(2 pi k t / T))`` with ``w_k = 2``, or 1 at the
+    Nyquist frequency of an even T. A few frames can be had without the rest, which is what keeps rendering at
     large sizes within memory, and fractional times are what slow motion needs.
 
     Args:
@@ -95,7 +95,9 @@ def anchor_to_first_frame(volume: Tensor, num_frames: int) -> Tensor:
 
 
 def motion_amplitude(volume: Tensor) -> Tensor:
-    """Root mean square displacement about the mean position, ``sqrt(2 sum_{k>=1} |S_k|^2)``: ``[B, K, 4, H, W] -> [B, 1, H, W]``.
+    """Root mean square displacement about the mean position, ``sqrt(2 sum_{k>=1} |S_k|^2)``.
+
+    ``[B, K, 4, H, W] -> [B, 1, H, W]``, in pixels.
 
     The mean frequency is left out: it only says at which phase of the motion the photograph was taken.
     """

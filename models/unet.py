@@ -82,8 +82,8 @@ class FrequencyAttention(nn.Module):
     def __init__(self, channels: int, num_frequencies: int, head_channels: int) -> None:
         super().__init__()
         self.num_frequencies = num_frequencies
-        # Without scale and shift: the projection that follows has its own, and in the second stage, where nothing before
-        # the first of these layers trains, torch 2.11's channels-last backward for them alone crashes on a CPU.
+        # Without scale and shift: the projection that follows has its own, and in the second stage, where nothing
+        # before the first of these layers trains, torch 2.11's channels-last backward for them alone crashes on a CPU.
         self.norm = group_norm(channels, affine=False)
         self.position = nn.Parameter(torch.zeros(num_frequencies, channels))
         self.attention = Attention(channels, head_channels)
@@ -98,7 +98,7 @@ class FrequencyAttention(nn.Module):
 
 
 class Stage(nn.Module):
-    """One residual block with the attention that belongs to its level; frequency attention only when it is switched on."""
+    """One residual block with its level's attention; frequency attention takes part when ``coordinate`` is set."""
 
     def __init__(self, config: UNetConfig, num_frequencies: int, in_channels: int, level: int, embedding: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Stage(nn.Module):
 
 
 class SpectralUNet(nn.Module):
-    """Predicts the diffusion target of latent slices from their noisy version, the timestep, frequency and photograph."""
+    """Predicts the diffusion target of noisy latent slices, given timestep, frequency and photograph."""
 
     def __init__(self, config: UNetConfig, num_frequencies: int, latent_channels: int) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class SpectralUNet(nn.Module):
         self.conv_out = nn.Conv2d(widths[0], latent_channels, 3, padding=1)
 
     def encode_condition(self, image: Tensor) -> Tensor:
-        """Condition map of photographs, ``[B, 3, H, W] -> [B, C, H/8, W/8]``; zeros of that shape mean no photograph."""
+        """Condition map of photographs, ``[B, 3, H, W] -> [B, C, H/8, W/8]``; zeros mean no photograph."""
         return self.condition(image)
 
     def forward(
