@@ -1,0 +1,45 @@
+"""What several test files share: a small dataset folder made by the real preparation from clips drawn here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.prepare import main as prepare
+from data.video import write_video
+
+CLIP_FRAMES = 32
+
+
+def swaying_clip(seed: int) -> list[np.ndarray]:
+    """Frames uint8 [96, 160, 3] of a textured patch that swings over a still textured ground, a loop of 32 frames."""
+    random = np.random.default_rng(seed)
+    ground = _texture(random, 96, 160, 40.0) * 0.5
+    patch = _texture(random, 96, 160, 40.0) * 0.5 + 100
+    frames = []
+    for t in range(CLIP_FRAMES):
+        swing = 4.0 * np.sin(2 * np.pi * t / CLIP_FRAMES + seed)
+        shift = round(swing)
+        frame = ground.copy()
+        frame[24:72, 50 + shift : 110 + shift] = patch[24:72, 50:110]
+        frames.append(frame.clip(0, 255).astype(np.uint8))
+    return frames
+
+
+def _texture(random: np.random.Generator, height: int, width: int, contrast: float) -> np.ndarray:
+    coarse = random.normal(size=(height // 4, width // 4, 3))
+    return 110 + contrast * np.kron(coarse, np.ones((4, 4, 1)))
+
+
+@pytest.fixture(scope="session")
+def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset folder of two looping clips at 64x32: 4 frequencies, one clip for training, one for validation."""
+    folder = tmp_path_factory.mktemp("small")
+    for name, seed in (("first", 0), ("second", 1)):
+        write_video(folder / f"{name}.mp4", swaying_clip(seed), 30)
+    options = f"--output {folder / 'dataset'} --wrap --num-frames {CLIP_FRAMES} --stride 16 --size 64x32 --flow dis"
+    pinned = ["--validation", "second*", "--split", "1,0,0", "--num-frequencies", "4", "--workers", "1", "--keep-all"]
+    assert prepare([str(folder / "first.mp4"), str(folder / "second.mp4"), *options.split(), *pinned]) == 0
+    return folder / "dataset"
