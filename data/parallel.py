@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -29,7 +31,8 @@ def parallel_map(function: Callable, items: list, workers: int, unit: str, done:
     pool = ProcessPoolExecutor(min(workers, len(items)), context, initializer=_start_worker)
     try:
         with progress:
-            positions = {pool.submit(function, item): index for index, item in enumerate(items)}
+            with _ignored_interrupts():  # the workers start here and inherit it: on Ctrl-C the parent stops them
+                positions = {pool.submit(function, item): index for index, item in enumerate(items)}
             for future in as_completed(positions):
                 results[positions[future]] = future.result()
                 progress.update()
@@ -42,10 +45,21 @@ def parallel_map(function: Callable, items: list, workers: int, unit: str, done:
     return results
 
 
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 def _start_worker() -> None:
     import cv2
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

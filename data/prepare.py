@@ -16,6 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    return run_script(prepare, build_parser().parse_args(argv))
+    arguments = build_parser().parse_args(argv)
+    try:
+        return run_script(prepare, arguments)
+    except BrokenProcessPool:
+        print("error: a worker process died, perhaps for lack of memory; try fewer --workers", file=sys.stderr)
+        return 1
 
 
 def prepare(arguments: argparse.Namespace) -> None:

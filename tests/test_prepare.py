@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -254,6 +255,17 @@ def test_a_failing_worker_stops_the_run() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         parallel_map(int, ["1", "2", "three"], 2, "numbers")
     assert parallel_map(int, ["3", "1", "2"], 2, "numbers") == [3, 1, 2]
+
+
+def test_a_dead_worker_is_one_line_and_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def die(*arguments) -> None:
+        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr(prepare, "parallel_map", die)
+    assert main([str(make_clip(tmp_path / "a.mp4")), "--output", str(tmp_path / "dataset"), *QUICK]) == 1
+    assert "fewer --workers" in capsys.readouterr().err
 
 
 def test_other_options_need_another_folder(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
