@@ -9,7 +9,6 @@ import argparse
 import math
 import sys
 import time
-from collections import defaultdict
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +16,6 @@ from typing import TYPE_CHECKING
 from data.command_line import add_common_options, run_script, select_device, write_report
 
 if TYPE_CHECKING:
-    import torch
-
     from models.motion_diffusion import MotionModel
     from models.motion_training import StageConfig, TrainingConfig
 
@@ -70,7 +67,7 @@ def train(arguments: argparse.Namespace) -> None:
     """Set up, run the stages that are left, calibrate, report."""
     from data.augmentation import AugmentationConfig
     from data.datasets import MotionDataset
-    from data.motion_batches import MotionBatches
+    from data.motion_batches import MotionBatches, first_of_each_source
     from models.training import read_training_state
 
     started = time.monotonic()
@@ -82,7 +79,7 @@ def train(arguments: argparse.Namespace) -> None:
     count = model.config.num_frequencies
     datasets = [MotionDataset(arguments.data, split, count, cache=True) for split in train_splits]
     validation = "validation" if "validation" in splits else "train"
-    scenes = load_scenes(MotionDataset(arguments.data, validation, count), device)
+    scenes = first_of_each_source(MotionDataset(arguments.data, validation, count), device)
     model.to(device)
     batches = MotionBatches(concatenate(datasets), model.config.size, model.size_multiple, AugmentationConfig())
     state = read_training_state(arguments.output)
@@ -302,16 +299,6 @@ def available_splits(folder: Path) -> list[str]:
 
     there = {row["split"] for row in load_manifest(folder) if row["status"] == "kept"}
     return [split for split in ("train", "validation", "test") if split in there]
-
-
-def load_scenes(dataset, device: torch.device) -> dict[str, list[tuple]]:
-    """The first sequence of each source video: scene -> [(image [1, 3, H, W], volume [1, K, 4, H, W])]."""
-    scenes: dict[str, list[tuple]] = defaultdict(list)
-    for index, row in enumerate(dataset.rows):
-        if not scenes[row["source"]]:
-            item = dataset[index]
-            scenes[row["source"]].append((item["image"][None].to(device), item["spectral_volume"][None].to(device)))
-    return dict(scenes)
 
 
 def concatenate(datasets: list):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.augmentation import AugmentationConfig, augment_motion_sample
+from data.datasets import MotionDataset
 
 
 class MotionBatch(NamedTuple):
@@ -67,6 +67,12 @@ def batch_sizes(size: tuple[int, int], multiple: int) -> list[tuple[int, int]]:
     return [(height, width), (side, side), (width, height)]
 
 
-def stack_items(items: Sequence[dict]) -> tuple[Tensor, Tensor]:
-    """Images ``[B, 3, H, W]`` and volumes ``[B, K, 4, H, W]`` of dataset items, unchanged."""
-    return torch.stack([item["image"] for item in items]), torch.stack([item["spectral_volume"] for item in items])
+def first_of_each_source(dataset: MotionDataset, device: torch.device) -> dict[str, list[tuple[Tensor, Tensor]]]:
+    """The first sequence of each source video: scene -> [(image ``[1, 3, H, W]``, volume ``[1, K, 4, H, W]``)]."""
+    scenes: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for index, row in enumerate(dataset.rows):
+        if row["source"] not in scenes:
+            item = dataset[index]
+            pair = item["image"][None].to(device), item["spectral_volume"][None].to(device)
+            scenes[row["source"]] = [pair]
+    return scenes

@@ -1,0 +1,144 @@
+"""Measure a checkpoint on a dataset folder: does the right part of the picture move, and how good are the frames.
+
+`motion` samples every scene of a split and compares with its measured motion, beside what needs no network.
+`rendering` renders stored frames from the first frame and the estimated flow, beside the baselines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from data.command_line import add_common_options, run_script, select_device, write_report
+
+PRETRAINED = Path(__file__).parent / "models" / "pretrained"
+BLURS = (0.0, 8.0)  # pixels at the dataset's size, of the image gradient that a model has to beat
+EXAMPLES = """examples:
+  python evaluate.py motion --data dataset --split validation
+  python evaluate.py motion --data dataset --checkpoint runs/motion --samples 8 --report motion.json
+  python evaluate.py rendering --data dataset --split test
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    tables = parser.add_subparsers(dest="table", required=True, metavar="motion|rendering")
+    for name, help_text in (("motion", "measures of sampled motion"), ("rendering", "measures of rendered frames")):
+        table = tables.add_parser(name, help=help_text)
+        table.add_argument("--data", type=Path, required=True, help="dataset folder written by data.prepare")
+        table.add_argument("--split", default="validation", choices=("train", "validation", "test"))
+        table.add_argument(
+            "--checkpoint", default=PRETRAINED, help="default: the weights that come with the repository"
+        )
+        add_common_options(table)
+    motion = tables.choices["motion"]
+    motion.add_argument("--samples", type=int, default=4, help="samples a scene (default: 4)")
+    motion.add_argument("--steps", type=int, default=20, help="sampling steps (default: 20)")
+    motion.add_argument("--guidance", type=float, default=0.0, help="classifier-free guidance weight (default: 0)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    arguments = build_parser().parse_args(argv)
+    return run_script({"motion": evaluate_motion, "rendering": evaluate_rendering}[arguments.table], arguments)
+
+
+def evaluate_motion(arguments: argparse.Namespace) -> None:
+    """Localisation, amplitude ratio and coherence of samples, by scene and in the mean."""
+    import torch
+
+    from data.datasets import MotionDataset
+    from data.motion_batches import first_of_each_source
+    from models.metrics import gradient_magnitude, localisation
+    from models.motion_training import judge_samples, mean_over_scenes
+    from models.pipeline import ImageDynamicsPipeline
+
+    if arguments.samples < 1 or arguments.steps < 1:
+        raise ValueError("--samples and --steps must be at least 1")
+    started = time.monotonic()
+    device = select_device(arguments.device)
+    model = ImageDynamicsPipeline.from_pretrained(arguments.checkpoint, parts=("motion",)).to(device).motion_model
+    assert model is not None
+    dataset = MotionDataset(arguments.data, arguments.split, model.config.num_frequencies)
+    scenes = first_of_each_source(dataset, device)
+
+    def sample(model, image: torch.Tensor, seed: int) -> torch.Tensor:
+        return model.sample(image, [arguments.seed + seed], arguments.steps, guidance=arguments.guidance)
+
+    table = judge_samples(model, scenes, arguments.samples, sample)
+    for scene, row in table.items():
+        image, true = scenes[scene][0]
+        for blur in BLURS:
+            row[f"gradient_blur_{blur:g}"] = localisation(gradient_magnitude(image, blur), true)
+    ceiling = other_starts(dataset, scenes, device)
+    for scene, value in ceiling.items():
+        table[scene]["other_start"] = value
+    means = mean_over_scenes(table)
+    print_table(table | {"mean": means})
+    results = {"sequences": len(scenes), "table": table, "mean": means, "seconds": time.monotonic() - started}
+    write_report(arguments.report, "evaluate.py motion", arguments, results)
+
+
+def evaluate_rendering(arguments: argparse.Namespace) -> None:
+    """PSNR and SSIM of the stored frames, each sequence's mean and then the mean over sequences."""
+    from collections import defaultdict
+
+    import torch
+    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+    from tqdm import tqdm
+
+    from data.datasets import FramePairDataset
+    from models.frame_synthesis import BASELINES
+    from models.pipeline import ImageDynamicsPipeline
+    from models.renderer_comparison import psnr
+
+    device = select_device(arguments.device)
+    model = ImageDynamicsPipeline.from_pretrained(arguments.checkpoint, parts=("frame_synthesis",)).to(device)
+    renderers = {"model": model.frame_synthesis, **BASELINES, "repeat": lambda source, flow, importance: source}
+    scores: dict[str, dict[str, list]] = {name: defaultdict(list) for name in renderers}
+    dataset = FramePairDataset(arguments.data, arguments.split, cache=True)
+    for item in tqdm(dataset, total=len(dataset), desc="rendering"):
+        names = ("source", "flow", "importance_motion", "target")
+        source, flow, importance, target = (item[name][None].to(device) for name in names)
+        for name, render in renderers.items():
+            with torch.no_grad():
+                frame = render(source, flow, importance).clamp(-1, 1)
+            similarity = float(ssim(frame, target, data_range=2.0))
+            scores[name][item["id"]].append((psnr(frame, target), similarity))
+    table = {}
+    for name, sequences in scores.items():
+        means = torch.stack([torch.tensor(rows).mean(dim=0) for rows in sequences.values()]).mean(dim=0)
+        table[name] = dict(zip(("psnr", "ssim"), means.tolist(), strict=True))
+    print_table(table)
+    write_report(arguments.report, "evaluate.py rendering", arguments, {"sequences": len(dataset.rows), "table": table})
+
+
+def other_starts(dataset, scenes: dict[str, list[tuple]], device) -> dict[str, float]:
+    """The ceiling: localisation of the motion measured from a scene's last start frame against its first one's."""
+    from models.metrics import localisation
+
+    last = {row["source"]: index for index, row in enumerate(dataset.rows)}
+    ceiling = {}
+    for scene, index in last.items():
+        volume = dataset[index]["spectral_volume"][None].to(device)
+        ceiling[scene] = localisation(volume, scenes[scene][0][1])
+    return ceiling
+
+
+def print_table(table: dict[str, dict[str, float]]) -> None:
+    """Rows by name, one column a measure."""
+    columns = list(next(iter(table.values())))
+    width = max(map(len, table))
+    print(" " * width + "".join(f"{column:>17}" for column in columns))
+    for name, row in table.items():
+        print(f"{name:<{width}}" + "".join(f"{row[column]:>17.3f}" for column in columns))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
