@@ -173,7 +173,7 @@ def test_a_video_is_in_one_split_only(tmp_path: Path) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
     for seed in range(8):
-        make_clip(folder / f"clip_{seed}.mp4", seed=seed)
+        make_clip(folder / f"clip_{seed}.mp4", num_frames=30, seed=seed)
     splits = []
     for name, seed in (("a", "0"), ("b", "0"), ("c", "5")):
         dataset = tmp_path / name
@@ -254,7 +254,6 @@ def test_workers_do_not_change_the_dataset(videos: Path, tmp_path: Path) -> None
 def test_a_failing_worker_stops_the_run() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         parallel_map(int, ["1", "2", "three"], 2, "numbers")
-    assert parallel_map(int, ["3", "1", "2"], 2, "numbers") == [3, 1, 2]
 
 
 def test_a_dead_worker_is_one_line_and_status_1(
@@ -361,11 +360,12 @@ def test_nothing_usable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixtur
     ],
 )
 def test_bad_arguments_are_one_line_and_status_2(
-    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: list[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture, arguments: list[str]
 ) -> None:
     dataset = tmp_path / "dataset"
+    (tmp_path / "clip.mp4").write_bytes(b"never opened")
     try:
-        status = main([str(videos), "--output", str(dataset), *arguments])
+        status = main([str(tmp_path / "clip.mp4"), "--output", str(dataset), *arguments])
     except SystemExit as exit_request:  # argparse leaves by raising
         status = exit_request.code
     error = capsys.readouterr().err
