@@ -1,4 +1,4 @@
-"""Train the motion model: slice autoencoder, U-Net on single slices, then frequency attention across slices.
+"""Train the motion model: slice autoencoder, U-Net on single slices, frequency attention across slices, decoder.
 
 The same command resumes a run that was stopped, inside the stage it was in.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from models.motion_diffusion import MotionModel
     from models.motion_training import StageConfig, TrainingConfig
 
-STAGES = ("autoencoder", "slice", "coordinate")
+STAGES = ("autoencoder", "slice", "coordinate", "decoder")
 PRESETS = ("tiny", "default")
 DEFAULT_WEIGHTS = Path(__file__).parent / "models" / "pretrained" / "motion"
 EXAMPLES = """examples:
@@ -154,7 +154,7 @@ def run_stage(arguments: argparse.Namespace, stage: str, config: TrainingConfig,
 
     from models import training
     from models.motion_diffusion import alphas_cumprod
-    from models.motion_training import autoencoder_step, diffusion_step, prepare_stage
+    from models.motion_training import AUTOENCODER_STAGES, autoencoder_step, diffusion_step, prepare_stage
 
     options: StageConfig = getattr(config, stage)
     device = next(model.parameters()).device
@@ -180,7 +180,7 @@ def run_stage(arguments: argparse.Namespace, stage: str, config: TrainingConfig,
         image, volume, index = (t.to(device) for t in batch[:3])
         model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=arguments.precision == "bfloat16"):
-            if stage == "autoencoder":
+            if stage in AUTOENCODER_STAGES:
                 losses = autoencoder_step(model, image, volume, index, generator)
             else:
                 losses = diffusion_step(model, image, volume, index, schedule, config.condition_dropout, generator)
@@ -213,7 +213,9 @@ def run_stage(arguments: argparse.Namespace, stage: str, config: TrainingConfig,
 
 
 LOG_COLUMNS = {
-    "autoencoder": ("loss", "l1", "gradient", "kl", "learning_rate", "relative_error"),
+    **dict.fromkeys(
+        ("autoencoder", "decoder"), ("loss", "l1", "gradient", "kl", "learning_rate", "relative_error")
+    ),
     **dict.fromkeys(
         ("slice", "coordinate"),
         ("loss", "noisy", "clean", "learning_rate", "localisation", "amplitude_ratio", "coherence"),
@@ -250,7 +252,7 @@ def evaluate(arguments, stage: str, model: MotionModel, scenes: dict, step: int)
 
     from data.flow_color import contact_sheet, magnitude_map
     from data.video import tensor_to_image, write_image
-    from models.motion_training import judge_samples, mean_over_scenes
+    from models.motion_training import AUTOENCODER_STAGES, judge_samples, mean_over_scenes
     from models.spectral_volume import motion_amplitude
 
     model.eval()
@@ -262,12 +264,12 @@ def evaluate(arguments, stage: str, model: MotionModel, scenes: dict, step: int)
 
     def reconstruct(image: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return model.decode_latents(model.encode_volume(true), image)
+            return model.reconstruct(true, image)
 
     errors = []
     for photographs in scenes.values():
         image, true = photographs[0]
-        shown = reconstruct(image, true) if stage == "autoencoder" else sample(model, image, 0)
+        shown = reconstruct(image, true) if stage in AUTOENCODER_STAGES else sample(model, image, 0)
         limit = float(motion_amplitude(true).quantile(0.99))
         maps = [magnitude_map(motion_amplitude(volume)[0, 0].cpu().numpy(), limit) for volume in (true, shown)]
         pictures += [tensor_to_image(image), *maps]
@@ -275,7 +277,7 @@ def evaluate(arguments, stage: str, model: MotionModel, scenes: dict, step: int)
     folder = arguments.output / "samples"
     folder.mkdir(parents=True, exist_ok=True)
     write_image(folder / f"{stage}_{step:06d}.png", contact_sheet(pictures, 6))
-    if stage == "autoencoder":
+    if stage in AUTOENCODER_STAGES:
         return {"relative_error": sum(errors) / len(errors)}
     return mean_over_scenes(judge_samples(model, scenes, 1, sample))
 

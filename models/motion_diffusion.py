@@ -114,7 +114,7 @@ class MotionModel(nn.Module):
         except (KeyError, ValueError) as error:
             raise ValueError(f"{folder}: {error}") from None
         load_weights(model, tensors, folder)
-        model.coordinate = config["training"].get("stage", "coordinate") == "coordinate"
+        model.coordinate = config["training"].get("coordinate", True)
         return model.eval()
 
     def save_pretrained(
@@ -122,7 +122,7 @@ class MotionModel(nn.Module):
     ) -> None:
         """Write a checkpoint folder; ``training`` says how the weights came about, ``dtype`` how they are stored."""
         values = self.config.to_dict() | {"normalizer": self.normalizer.to_dict()}
-        training = {"stage": "coordinate" if self.coordinate else "slice"} | (training or {})
+        training = {"coordinate": self.coordinate} | (training or {})
         save_checkpoint(Path(folder), KIND, values, self.state_dict(), training, dtype)
 
     @torch.no_grad()
@@ -140,6 +140,10 @@ class MotionModel(nn.Module):
         """Whitened latents of all frequencies and photographs -> spectral volume ``[B, K, 4, H, W]`` in pixels."""
         volume = self.normalizer.denormalize(self.autoencoder.decode(latents, image))
         return volume * self.amplitude_gain[:, None, None, None]
+
+    def reconstruct(self, volume: Tensor, image: Tensor) -> Tensor:
+        """A volume ``[B, K, 4, H, W]`` in pixels through encoder and decoder: what the latents keep of it."""
+        return self.normalizer.denormalize(self.autoencoder.decode(self.encode_volume(volume), image))
 
     @torch.no_grad()
     def sample(

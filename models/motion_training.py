@@ -1,7 +1,8 @@
 """The stages of training a motion model: what each trains, its loss for one batch, and how its samples are judged.
 
 Stages (paper sections 4.1 and 4.2): ``autoencoder``; ``slice``, the 2D U-Net on single slices; ``coordinate``,
-frequency attention on all slices of a photograph with the 2D layers frozen.
+frequency attention on all slices of a photograph with the 2D layers frozen; and ``decoder``, which sharpens the
+autoencoder's decoder alone, so that the latents, and with them the U-Net, stay as they are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from models.metrics import amplitude_ratio, localisation, spatial_coherence
 from models.motion_diffusion import MotionModel, diffusion_loss, normalize_slices
 from models.spectral_volume import motion_amplitude
 
-STAGES = ("autoencoder", "slice", "coordinate")
+STAGES = ("autoencoder", "slice", "coordinate", "decoder")
+AUTOENCODER_STAGES = ("autoencoder", "decoder")
+DECODER_LAYERS = ("decode_", "guide")  # what the decoder's parameters are called
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class TrainingConfig:
     autoencoder: StageConfig
     slice: StageConfig
     coordinate: StageConfig
+    decoder: StageConfig
     condition_dropout: float = 0.1  # share of photographs dropped, for classifier-free guidance
     schedule: str = "cosine"  # or constant
     warmup: int = 100  # steps over which the learning rate rises
@@ -50,11 +54,13 @@ TRAINING_PRESETS = {
         autoencoder=StageConfig(steps=2500, batch_size=8, frequencies=4, learning_rate=2e-3),
         slice=StageConfig(steps=6000, batch_size=16, frequencies=4, learning_rate=5e-4),
         coordinate=StageConfig(steps=2000, batch_size=4, frequencies=0, learning_rate=5e-4),
+        decoder=StageConfig(steps=2500, batch_size=8, frequencies=4, learning_rate=1e-3),
     ),
     "tiny": TrainingConfig(
         autoencoder=StageConfig(steps=4, batch_size=2, frequencies=2, learning_rate=1e-3),
         slice=StageConfig(steps=4, batch_size=2, frequencies=2, learning_rate=1e-3),
         coordinate=StageConfig(steps=4, batch_size=2, frequencies=0, learning_rate=1e-3),
+        decoder=StageConfig(steps=4, batch_size=2, frequencies=2, learning_rate=1e-3),
         warmup=1,
     ),
 }
@@ -63,10 +69,11 @@ TRAINING_PRESETS = {
 def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
     """Set which parameters train in a stage and return the module that holds them."""
     model.requires_grad_(False)
-    model.coordinate = stage == "coordinate"
+    model.coordinate = stage in ("coordinate", "decoder")
     frequency = set(model.unet.frequency_parameters())
-    if stage == "autoencoder":
-        model.autoencoder.requires_grad_(True)
+    if stage in AUTOENCODER_STAGES:
+        for name, parameter in model.autoencoder.named_parameters():
+            parameter.requires_grad_(stage == "autoencoder" or name.startswith(DECODER_LAYERS))
         return model.autoencoder
     encoder = model.unet.condition.encoder
     pretrained = set() if encoder is None else set(encoder.parameters())
@@ -78,7 +85,7 @@ def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
 def autoencoder_step(
     model: MotionModel, image: Tensor, volume: Tensor, index: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Losses of the autoencoder stage: photographs ``[B, 3, H, W]``, slices ``[B, k, 4, H, W]`` of ``index`` [B, k]."""
+    """Losses of the autoencoder and decoder stages: photographs ``[B, 3, H, W]``, slices ``[B, k, 4, H, W]`` of ``index`` [B, k]."""
     slices = normalize_slices(model.normalizer, volume, index).flatten(0, 1)
     factor, channels = model.autoencoder.downsampling, model.config.autoencoder.latent_channels
     shape = (len(slices), channels, slices.shape[-2] // factor, slices.shape[-1] // factor)

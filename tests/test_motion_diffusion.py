@@ -175,13 +175,15 @@ def test_checkpoint_round_trip_samples_the_same(tmp_path):
 def test_stages_train_what_they_should():
     model = tiny_model()
     frequency = {id(p) for p in model.unet.frequency_parameters()}
-    for stage in ("autoencoder", "slice", "coordinate"):
+    encoder = {id(p) for n, p in model.autoencoder.named_parameters() if n.startswith("encode_")}
+    for stage in ("autoencoder", "slice", "coordinate", "decoder"):
         module = prepare_stage(model, stage)
         trained = {id(p) for p in model.parameters() if p.requires_grad}
         assert trained
         assert trained <= {id(p) for p in module.parameters()}
         assert (stage == "coordinate") == (trained == frequency)
         assert stage == "coordinate" or not trained & frequency
+        assert (stage == "autoencoder") == bool(trained & encoder)
 
 
 def test_calibration_brings_the_amplitude_to_the_true_one():
