@@ -43,6 +43,7 @@ def endpoint_difference(a, b):
         ((49, 7), {"sway": 0.5}, {"num_outer": 3}),  # 48 columns are linearised at once: 1, 2 and 3 more,
         ((98, 9), {"sway": 0.5}, {"num_outer": 1}),  # and the two beside a strip that its derivatives see
         ((99, 9), {"sway": 0.5}, {"num_outer": 1}),
+        ((50, 6), {"sway": 0.5}, {"ratio": 0.5, "min_width": 6, "num_outer": 1}),  # a level one pixel high
         ((5, 40), {"sway": 0.5}, {"num_outer": 3}),
         ((3, 2), {"sway": 0.5}, {}),
         ((1, 1), {"sway": 0.5}, {}),
