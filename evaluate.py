@@ -27,19 +27,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    tables = parser.add_subparsers(dest="table", required=True, metavar="motion|rendering")
-    for name, help_text in (("motion", "measures of sampled motion"), ("rendering", "measures of rendered frames")):
-        table = tables.add_parser(name, help=help_text)
-        table.add_argument("--data", type=Path, required=True, help="dataset folder written by data.prepare")
-        table.add_argument("--split", default="validation", choices=("train", "validation", "test"))
-        table.add_argument(
-            "--checkpoint", default=PRETRAINED, help="default: the weights that come with the repository"
-        )
-        add_common_options(table)
-    motion = tables.choices["motion"]
-    motion.add_argument("--samples", type=int, default=4, help="samples a scene (default: 4)")
-    motion.add_argument("--steps", type=int, default=20, help="sampling steps (default: 20)")
-    motion.add_argument("--guidance", type=float, default=0.0, help="classifier-free guidance weight (default: 0)")
+    add = parser.add_argument
+    add("table", choices=("motion", "rendering"), help="what to measure")
+    add("--data", type=Path, required=True, help="dataset folder written by data.prepare")
+    add("--split", default="validation", choices=("train", "validation", "test"), help="default: validation")
+    add("--checkpoint", default=PRETRAINED, metavar="DIR", help="default: the weights that come with the repository")
+    add("--samples", type=int, default=4, help="motion: samples a scene (default: 4)")
+    add("--steps", type=int, default=20, help="motion: sampling steps (default: 20)")
+    add("--guidance", type=float, default=0.0, metavar="W", help="motion: classifier-free guidance (default: 0)")
+    add_common_options(parser)
     return parser
 
 

@@ -1,7 +1,10 @@
 """The KL autoencoder for spectral slices: one frequency's four channels to a small latent map and back (section 3).
 
 Motion is smooth inside objects and breaks at their edges. The latent map carries the smooth part; where the edges fall
-can be read off the photograph, so the decoder may look at it (``image_guided``), which the paper's does not.
+can be read off the photograph, so the decoder may look at it (``image_guided``), which the paper's does not: a slice is
+decoded at a quarter of its size, and every pixel of the full size is a convex combination of the nine values around
+it, with weights that a small network takes from the photograph (RAFT's upsampling, Teed and Deng 2020, section 3.3).
+All frequencies of a photograph share the weights, so that an object's edge is the same edge in each of them.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 from models.blocks import ResidualBlock, group_norm
 
 SLICE_CHANNELS = 4  # Re x, Re y, Im x, Im y
-PATCH = 4  # the first and last layer fold 4x4 patches: at full size nothing but a light convolution runs
+PATCH = 4  # the first layer folds 4x4 patches and the last step undoes it: no convolution runs at full size
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,14 @@ class SpectralAutoencoder(nn.Module):
         self.decode_deep = nn.ModuleList(ResidualBlock(d, d) for _ in range(config.blocks))
         self.decode_up = nn.Conv2d(d, c, 3, padding=1)
         self.decode_fine = nn.ModuleList(ResidualBlock(c, c) for _ in range(config.blocks))
-        self.decode_out = nn.Sequential(group_norm(c), nn.SiLU(), nn.Conv2d(c, patch_channels, 3, padding=1))
-        # Pixel shuffle leaves a 4x4 pattern; a small residual convolution at full size removes it.
-        self.decode_smooth = nn.Conv2d(SLICE_CHANNELS, SLICE_CHANNELS, 5, padding=2)
+        self.decode_out = nn.Sequential(group_norm(c), nn.SiLU(), nn.Conv2d(c, SLICE_CHANNELS, 3, padding=1))
         self.guide: nn.Module | None = None
+        self.guide_weights: nn.Module | None = None
         if config.image_guided:
-            self.guide = nn.Sequential(nn.Conv2d(3 * PATCH**2, c, 3, padding=1), nn.SiLU(), ResidualBlock(c, c))
+            self.guide = nn.Sequential(
+                nn.Conv2d(3 * PATCH**2, d, 3, padding=1), *(ResidualBlock(d, d) for _ in range(3)), nn.Conv2d(d, c, 1)
+            )
+            self.guide_weights = nn.Sequential(group_norm(c), nn.SiLU(), nn.Conv2d(c, 9 * PATCH**2, 3, padding=1))
         self.register_buffer("latent_mean", torch.zeros(num_frequencies, config.latent_channels))
         self.register_buffer("latent_std", torch.ones(num_frequencies, config.latent_channels))
         self.latent_mean: Tensor
@@ -86,17 +91,23 @@ class SpectralAutoencoder(nn.Module):
         return None if self.guide is None else self.guide(F.pixel_unshuffle(image, PATCH))
 
     def decode_latent(self, latent: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Latents ``[N, C, h, w]``, not whitened, and guide features ``[N, c, 2h, 2w]`` -> ``[N, 4, 8h, 8w]``."""
+        """Latents ``[N, C, h, w]``, not whitened, and guide features ``[B, c, 2h, 2w]`` -> ``[N, 4, 8h, 8w]``.
+
+        N is a multiple of B: slices of one photograph lie together.
+        """
+        count = 1 if guide is None else latent.shape[0] // guide.shape[0]
         h = self.decode_in(latent)
         for block in self.decode_deep:
             h = block(h)
         h = self.decode_up(F.interpolate(h, scale_factor=2, mode="nearest"))
         if guide is not None:
-            h = h + guide
+            h = h + guide.repeat_interleave(count, dim=0)
         for block in self.decode_fine:
             h = block(h)
-        h = F.pixel_shuffle(self.decode_out(h), PATCH)
-        return (h + self.decode_smooth(h)).float()
+        coarse = self.decode_out(h).float()
+        if guide is None or self.guide_weights is None:
+            return F.interpolate(coarse, scale_factor=PATCH, mode="bilinear", align_corners=False)
+        return convex_upsample(coarse, self.guide_weights(guide).float(), PATCH)
 
     def encode(self, normalized: Tensor, frequency_index: Tensor | None = None) -> Tensor:
         """Normalised volume ``[B, K, 4, H, W]`` -> whitened latents ``[B, K, C, H/8, W/8]`` (the distribution's mean).
@@ -114,8 +125,6 @@ class SpectralAutoencoder(nn.Module):
         batch, count = latents.shape[:2]
         center, spread = self._statistics(batch, count, None)
         guide = None if image is None else self.guide_features(image)
-        if guide is not None:
-            guide = guide.repeat_interleave(count, dim=0)
         return self.decode_latent((latents * spread + center).flatten(0, 1), guide).unflatten(0, (batch, count))
 
     def set_latent_statistics(self, mean: Tensor, std: Tensor) -> None:
@@ -129,6 +138,29 @@ class SpectralAutoencoder(nn.Module):
         return self.latent_mean[frequency_index][..., None, None], self.latent_std[frequency_index][..., None, None]
 
 
+def convex_upsample(coarse: Tensor, weights: Tensor, factor: int) -> Tensor:
+    """Enlarge maps so that every new pixel is a convex combination of the 3x3 old ones around it.
+
+    Args:
+        coarse: ``[N, C, h, w]``; edges are repeated.
+        weights: logits ``[B, 9 factor^2, h, w]``, one set for the N / B maps of each group in ``coarse``.
+        factor: whole number.
+
+    Returns:
+        ``[N, C, factor h, factor w]``, within the range of ``coarse``.
+    """
+    n, channels, height, width = coarse.shape
+    groups = weights.shape[0]
+    shares = weights.view(groups, 9, factor * factor, height * width).softmax(dim=1)
+    padded = F.pad(coarse, (1, 1, 1, 1), mode="replicate").reshape(groups, -1, height + 2, width + 2)
+    fine = padded.new_zeros(groups, padded.shape[1], factor * factor, height * width)
+    for index in range(9):
+        top, left = divmod(index, 3)
+        shifted = padded[:, :, top : top + height, left : left + width].reshape(groups, -1, 1, height * width)
+        fine = torch.addcmul(fine, shifted, shares[:, None, index])
+    return F.pixel_shuffle(fine.reshape(n, channels * factor * factor, height, width), factor)
+
+
 def autoencoder_loss(
     autoencoder: SpectralAutoencoder,
     slices: Tensor,  # [N, 4, H, W] normalised
@@ -140,10 +172,7 @@ def autoencoder_loss(
     """L1 + 0.2 multi-scale gradient + 1e-6 KL (the paper's supplement): the total and its parts as scalars."""
     mean, log_variance = autoencoder.encode_distribution(slices)
     latent = mean + noise * (0.5 * log_variance).exp()
-    guide = autoencoder.guide_features(image)
-    if guide is not None:
-        guide = guide.repeat_interleave(slices.shape[0] // image.shape[0], dim=0)
-    decoded = autoencoder.decode_latent(latent, guide)
+    decoded = autoencoder.decode_latent(latent, autoencoder.guide_features(image))
     l1 = (decoded - slices).abs().mean()
     gradient = multiscale_gradient_loss(decoded, slices)
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()

@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from models.autoencoder import AutoencoderConfig, SpectralAutoencoder, autoencoder_loss, multiscale_gradient_loss
+from models.autoencoder import (
+    AutoencoderConfig,
+    SpectralAutoencoder,
+    autoencoder_loss,
+    convex_upsample,
+    multiscale_gradient_loss,
+)
 from models.image_encoder import EfficientNetLite0
 from models.motion_diffusion import (
     PRESETS,
@@ -49,6 +55,24 @@ def test_autoencoder_shapes_guidance_and_loss():
     assert all(parameter.grad is not None for parameter in model.parameters())
     with pytest.raises(ValueError, match="multiples of 8"):
         model.encode(torch.zeros(1, 1, 4, 12, 16))
+
+
+def test_convex_upsampling_shares_weights_in_a_group_and_stays_in_range():
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(4, 2, 3, 5, generator=generator)
+    weights = 3 * torch.randn(2, 9 * 4, 3, 5, generator=generator)
+    fine = convex_upsample(coarse, weights, 2)
+    assert fine.shape == (4, 2, 6, 10)
+    assert fine.amax() <= coarse.amax()
+    assert fine.amin() >= coarse.amin()
+    # Pixel (1, 2) of map 3, its lower right quarter, by the definition.
+    shares = weights[1].view(9, 2, 2, 3, 5)[:, 1, 1, 1, 2].softmax(dim=0).view(3, 3)
+    torch.testing.assert_close(fine[3, 1, 3, 5], (shares * coarse[3, 1, 0:3, 1:4]).sum())
+    centre = torch.full((1, 9 * 4, 3, 5), -50.0)
+    centre.view(1, 9, 4, 3, 5)[:, 4] = 50
+    torch.testing.assert_close(
+        convex_upsample(coarse, centre, 2), coarse.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    )
 
 
 def test_gradient_loss_ignores_a_constant_and_sees_an_edge():
