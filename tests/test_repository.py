@@ -56,9 +56,6 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-SUBCOMMANDS = {"python evaluate.py": ("motion", "rendering")}  # whose options only the subcommand's help shows
-
-
 def _scripts() -> dict[str, list[str]]:
     """Command of each script as written in the documents -> arguments for the interpreter."""
     scripts = {f"python {path.name}": [str(path)] for path in sorted(ROOT.glob("*.py"))}
@@ -75,21 +72,14 @@ def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What each script's ``--help`` prints, that of its subcommands included."""
+    """What each script's ``--help`` prints."""
     folder = tmp_path_factory.mktemp("help")
-
-    def texts(name: str, arguments: list[str]) -> str:
-        runs = [
-            _run([*arguments, *more, "--help"], folder) for more in ((), *((s,) for s in SUBCOMMANDS.get(name, ())))
-        ]
-        assert not any(run.returncode for run in runs), f"{name}: {[run.stderr for run in runs]}"
-        return "\n".join(run.stdout for run in runs)
-
     with ThreadPoolExecutor(2) as pool:
-        submitted = {name: pool.submit(texts, name, arguments) for name, arguments in _scripts().items()}
-        results = {name: run.result() for name, run in submitted.items()}
+        runs = {name: pool.submit(_run, [*arguments, "--help"], folder) for name, arguments in _scripts().items()}
+        results = {name: run.result() for name, run in runs.items()}
     assert not list(folder.iterdir()), "--help left files behind"
-    return results
+    assert not any(result.returncode for result in results.values()), [result.stderr for result in results.values()]
+    return {name: result.stdout for name, result in results.items()}
 
 
 # Imports --------------------------------------------------------------------------------------------------------------
