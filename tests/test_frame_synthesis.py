@@ -156,6 +156,16 @@ def test_every_parameter_gets_a_gradient(config):
     assert without == []
 
 
+def test_gradients_are_finite_where_nothing_moves():
+    image, flow, importance = make_case(24, 24)
+    flow[:, :, :8] = 0
+    flow.requires_grad_()
+    model = make_model(trained=True).train()
+    model(image.expand(2, -1, -1, -1), flow, importance).square().mean().backward()
+    assert flow.grad.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
 def test_nonfinite_flow_gives_finite_frames():
     image, flow, importance = make_case()
     flow[0, :, 5, 5] = torch.nan
