@@ -98,7 +98,7 @@ def trust_in(coverage: Tensor) -> Tensor:
 
 
 def magnitude(flow: Tensor) -> Tensor:
-    """``[N, 2, H, W] -> [N, 1, H, W]``; several times faster than `norm` along a short axis, gradient 0 at zero flow."""
+    """``[N, 2, H, W] -> [N, 1, H, W]``, faster than `norm` along a short axis; the gradient at zero flow is 0."""
     square = flow[:, :1].square() + flow[:, 1:].square()
     moves = square > 0
     # The derivative of a root is infinite at 0, and infinity times 0 would be NaN.
