@@ -1,0 +1,248 @@
+"""Turn a photo of something that sways into a seamlessly looping video.
+
+python generate.py photo.jpg                                  outputs/photo.mp4: 5 seconds, the photo's aspect ratio
+python generate.py photo.jpg -o loop.webp --seed 3            another motion, as an animated picture
+python generate.py photo.jpg --save-motion sway.safetensors   keep the motion ...
+python generate.py photo.jpg --motion sway.safetensors --magnify 2 --slow 2 --size native -o slow.mp4
+                                                              ... and render it again, larger, stronger and slower
+python generate.py holiday/*.jpg -o loops/                    many photos
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.command_line import add_common_options, run_script, select_device, write_report
+from data.loop_files import FrameRecorder, LoopFiles, check_paths, plan_files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from models.loop_motion import SeamMeter
+    from models.motion_file import MotionFile
+    from models.pipeline import ImageDynamicsPipeline
+
+# Repeated from the models' registries, whose import would make --help slow; a test compares them.
+SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
+RENDERERS = ("model", "softmax", "average", "remap")
+
+
+@dataclass
+class Stopwatch:
+    """Seconds a stage; a stage inside another one stops the outer one meanwhile."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _running: list[str] = field(default_factory=list)
+    _since: float = 0.0
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        self._charge()
+        self._running.append(stage)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._running.pop()
+
+    def _charge(self) -> None:
+        now = time.perf_counter()
+        if self._running:
+            self.seconds[self._running[-1]] = self.seconds.get(self._running[-1], 0.0) + now - self._since
+        self._since = now
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of this script."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("photos", nargs="+", type=Path, metavar="PHOTO")
+    add("-o", "--output", metavar="OUT", help="a file ending in .mp4 .gif .webp .png, or a folder (default: outputs/)")
+    add("--checkpoint", metavar="DIR", help="models: a folder or hub id (default: those that come with the repository)")
+    add("--steps", type=int, default=20, metavar="N", help="sampling steps (default: 20)")
+    add("--sampler", choices=SAMPLERS, default=SAMPLERS[0])
+    add("--guidance", type=float, default=0.0, metavar="W", help="classifier-free guidance (default: 0)")
+    add("--loop-guidance", type=float, default=0.0, metavar="U", help="guidance to a smooth wrap-around (default: 0)")
+    add("--num-frames", type=int, default=150, metavar="N", help="frames of the loop (default: 150)")
+    add("--fps", type=float, default=30.0, help="frames a second (default: 30)")
+    add("--size", metavar="native|WxH", help="default: the photo's shape, at most 512 pixels; WxH shows its centre")
+    add("--magnify", type=float, default=1.0, metavar="A", help="amplitude of the motion (default: 1)")
+    add("--slow", type=float, default=1.0, metavar="S", help="slow motion: S times as many frames (default: 1)")
+    add("--renderer", choices=RENDERERS, default=RENDERERS[0])
+    add("--save-motion", type=Path, metavar="F", help="write the sampled motion (.safetensors)")
+    add("--motion", type=Path, metavar="F", help="render this saved motion instead of sampling one")
+    add("--preview", choices=("webp", "gif", "png"), help="also write a small animation, OUT_preview, for a web page")
+    add("--show-motion", action="store_true", help="also write OUT_motion.png: amplitude, direction, spectrum")
+    add("--xt-slice", type=int, metavar="ROW", help="also write OUT_xt.png: this row of every frame, time downwards")
+    add_common_options(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return run_script(generate, build_parser().parse_args(argv))
+
+
+def generate(arguments: argparse.Namespace) -> None:
+    """Check all that is cheap to check, then make the loops one after the other."""
+    check_options(arguments)
+    watch = Stopwatch()
+    with watch("load"):
+        planned = plan_files(
+            arguments.photos, arguments.output, arguments.size, arguments.preview,
+            arguments.show_motion, arguments.xt_slice,
+        )  # fmt: skip
+        outputs = [path for files in planned for path in files.outputs()]
+        check_paths((*arguments.photos, arguments.motion), [*outputs, arguments.save_motion, arguments.report])
+        motion_file = read_motion_file(arguments, planned[0])
+        pipeline = load_pipeline(arguments)
+    results = []
+    for files in planned:
+        results.append(make_loop(files, arguments, pipeline, motion_file, watch))
+        describe(results[-1])
+    seconds = {stage: round(value, 3) for stage, value in watch.seconds.items()}
+    stages = ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items())
+    print(f"{stages}; {sum(seconds.values()):.1f} s in all")
+    write_report(arguments.report, "generate.py", arguments, {"seconds": seconds, "results": results})
+
+
+def check_options(arguments: argparse.Namespace) -> None:
+    """Numbers out of range and options that don't go together, before anything is imported or read."""
+    limits: dict[str, tuple[float, float]]
+    limits = {"steps": (1, 1000), "num_frames": (2, 100_000), "seed": (0, 2**63 - 1), "fps": (0.1, 1000)}
+    limits |= {"slow": (0.05, 100), "magnify": (-100, 100), "guidance": (-1, 100), "loop_guidance": (0, 1e6)}
+    for name, (low, high) in limits.items():
+        value = getattr(arguments, name)
+        if not low <= value <= high:
+            raise ValueError(f"--{name.replace('_', '-')} {value}: expected {low} to {high}")
+    if len(arguments.photos) > 1 and (arguments.motion or arguments.save_motion):
+        raise ValueError("--motion and --save-motion belong to one photo; give one photo at a time")
+    if arguments.motion and arguments.save_motion:
+        raise ValueError("--save-motion: nothing is sampled with --motion, so there is no motion to save")
+    if arguments.save_motion and arguments.save_motion.suffix != ".safetensors":
+        raise ValueError(f"--save-motion {arguments.save_motion}: its name must end in .safetensors")
+
+
+def read_motion_file(arguments: argparse.Namespace, files: LoopFiles) -> MotionFile | None:
+    """The file of ``--motion``, checked against the photo."""
+    if arguments.motion is None:
+        return None
+    from models.motion_file import MotionFile
+
+    motion_file = MotionFile.read(arguments.motion)
+    warning = motion_file.check_photo(files.photo, files.photo_size)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
+    return motion_file
+
+
+def load_pipeline(arguments: argparse.Namespace) -> ImageDynamicsPipeline:
+    """Only the models that this run needs."""
+    device = select_device(arguments.device)
+    from models.pipeline import PRETRAINED, ImageDynamicsPipeline
+
+    parts = [] if arguments.motion else ["motion"]
+    parts += ["frame_synthesis"] if arguments.renderer == "model" else []
+    return ImageDynamicsPipeline.from_pretrained(arguments.checkpoint or PRETRAINED, parts).to(device)
+
+
+def make_loop(
+    files: LoopFiles,
+    arguments: argparse.Namespace,
+    pipeline: ImageDynamicsPipeline,
+    motion_file: MotionFile | None,  # None: sample
+    watch: Stopwatch,
+) -> dict:
+    """Make all files of one photo; returns what a report says about them."""
+    from data.flow_color import motion_figure
+    from data.video import image_to_tensor, read_image, write_image, write_video
+    from models.loop_motion import LoopMotion, Playback, SeamMeter
+
+    photo = read_image(files.photo)
+    image = image_to_tensor(photo)
+    if motion_file is None:
+        with watch("motion"):
+            motion_file = sample_motion(files, image, arguments, pipeline)
+    volume = motion_file.spectral_volume[None] * arguments.magnify
+    period = motion_file.num_frames / motion_file.fps
+    playback = Playback.of_loop(arguments.num_frames, arguments.fps, arguments.slow, period, volume.shape[1])
+    motion, count = LoopMotion(volume, playback), len(playback.times)
+    frames = pipeline.render_motion(image, motion, files.size, arguments.renderer, watch)
+    meter, recorder = SeamMeter(), FrameRecorder(files, count, arguments.fps)
+    files.loop.parent.mkdir(parents=True, exist_ok=True)
+    with watch("write"):
+        write_video(files.loop, recorder.watch(measured(frames, count, meter)), arguments.fps)
+        recorder.write()
+        if files.motion:
+            write_image(files.motion, motion_figure(photo, volume[0], motion_file.num_frames, motion_file.fps))
+    return {
+        "photo": str(files.photo),
+        "outputs": [str(path) for path in [*files.outputs(), arguments.save_motion] if path],
+        "size": list(files.size),
+        "num_frames": count,
+        "duration": count / arguments.fps,
+        "speed": period * arguments.fps / playback.period / arguments.slow,
+        "seam_ratio": finite(meter.ratio()),
+        "motion_seam_ratio": finite(motion.seam_ratio()),
+        "mean_motion_pixels": float(motion.mean_magnitude().mean()) * files.size[0] / volume.shape[-1],
+    }
+
+
+def sample_motion(
+    files: LoopFiles, image: Tensor, arguments: argparse.Namespace, pipeline: ImageDynamicsPipeline
+) -> MotionFile:
+    """Motion for a photo, written to ``--save-motion`` at once, before the long rendering."""
+    from tqdm import tqdm
+
+    from models.motion_file import MotionFile, file_sha256
+
+    with tqdm(total=arguments.steps, desc="motion", unit="step", disable=None) as bar:
+        volume = pipeline.predict_motion(
+            image, arguments.seed, arguments.steps, arguments.sampler, arguments.guidance, arguments.loop_guidance,
+            progress=lambda done, total: bar.update(done - bar.n),
+        )  # fmt: skip
+    config = pipeline.motion_config
+    motion_file = MotionFile(volume[0], config.num_frames, config.fps, files.photo_size, file_sha256(files.photo))
+    if arguments.save_motion:
+        arguments.save_motion.parent.mkdir(parents=True, exist_ok=True)
+        motion_file.write(arguments.save_motion)
+    return motion_file
+
+
+def measured(frames: Iterable[np.ndarray], count: int, meter: SeamMeter) -> Iterator[np.ndarray]:
+    """The same frames, with a progress bar and the seam ratio taken on the way."""
+    import torch
+    from tqdm import tqdm
+
+    for frame in tqdm(frames, total=count, desc="frames", unit="frame", disable=None):
+        meter.add(torch.from_numpy(frame).float())
+        yield frame
+
+
+def describe(result: dict) -> None:
+    """Tell what was made."""
+    size = "{}x{}".format(*result["size"])
+    frames = f"{result['num_frames']} frames of {size}, {result['duration']:.3g} s"
+    print(f"{result['outputs'][0]}: {frames}, motion at {result['speed']:.2g} times its natural speed")
+    for path in result["outputs"][1:]:
+        print(path)
+    seams = [f"{result[key]:.2f}" if result[key] is not None else "none" for key in ("seam_ratio", "motion_seam_ratio")]
+    print(f"seam ratio {seams[0]} (motion {seams[1]}), mean motion {result['mean_motion_pixels']:.2f} pixels")
+
+
+def finite(value: float) -> float | None:
+    """None for what JSON can't hold: the seam ratio of a loop that mostly stands still."""
+    return value if math.isfinite(value) else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

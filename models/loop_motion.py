@@ -1,0 +1,105 @@
+"""The motion of a loop: which moments of a spectral volume its frames show, and how well its end meets its start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.metrics import seam_ratio
+from models.spectral_volume import motion_at_times
+
+IMPORTANCE_SAMPLES = 16  # moments over which mean |F_t| is taken, as in training
+
+
+@dataclass(frozen=True)
+class Playback:
+    """Which moments of a periodic motion a loop's frames show; frame ``len(times)`` would be frame 0 again."""
+
+    times: tuple[float, ...]  # in frames, one a rendered frame
+    period: float  # in frames: the motion repeats after it
+    num_frequencies: int  # those above the loop's Nyquist limit can't be shown
+
+    @classmethod
+    def of_loop(
+        cls,
+        num_frames: int,
+        fps: float,
+        slow: float,
+        period: float,  # seconds of one period of the motion, as it was in training
+        num_frequencies: int,
+    ) -> Playback:
+        """A seamless loop of ``num_frames`` at ``fps``, slowed down by ``slow`` (which makes more frames of it).
+
+        The loop holds a whole number of the motion's periods, the number that keeps a period closest to its natural
+        length. Loops up to 1.5 periods long hold one, stretched or pressed to the loop's length; longer ones hold
+        several, at 0.75 to 1.5 times the natural speed.
+        """
+        if num_frames < 2 or min(fps, slow, period) <= 0:
+            given = f"{num_frames}, {fps:g}, {slow:g} and {period:g}"
+            raise ValueError(f"a loop needs 2 frames, a positive frame rate, slowness and period, got {given}")
+        periods = max(1, round(num_frames / fps / period))
+        rendered = max(2, round(num_frames * slow))
+        times = tuple(index * num_frames / rendered for index in range(rendered))
+        shown = int(min(num_frames, rendered) / periods / 2) + 1
+        return cls(times, num_frames / periods, min(num_frequencies, shown))
+
+
+class LoopMotion:
+    """Motion of a loop at the volume's own resolution, anchored so that time 0 does not move."""
+
+    def __init__(self, volume: Tensor, playback: Playback) -> None:
+        self.playback = playback
+        self.volume = volume[:, : playback.num_frequencies].float()
+        # Anchored here once more, because dropping frequencies or another period moves frame 0.
+        self.first = motion_at_times(self.volume, [0.0], playback.period)
+
+    def to(self, device: torch.device) -> LoopMotion:
+        """The same motion on a device."""
+        return LoopMotion(self.volume.to(device), self.playback)
+
+    def at(self, times: Sequence[float]) -> Tensor:
+        """Displacements ``[1, N, 2, h, w]`` at some of the playback's times."""
+        return motion_at_times(self.volume, times, self.playback.period) - self.first
+
+    def mean_magnitude(self) -> Tensor:
+        """Mean over a period of ``|F_t|``, ``[1, 1, h, w]``: the paper's importance (moving pixels are in front)."""
+        total = torch.zeros_like(self.first[:, :, 0])
+        for index in range(IMPORTANCE_SAMPLES):
+            total += self.at([index * self.playback.period / IMPORTANCE_SAMPLES]).square().sum(2).sqrt()
+        return total / IMPORTANCE_SAMPLES
+
+    def seam_ratio(self) -> float:
+        """Seam ratio of the motion itself over the playback's times (see :class:`SeamMeter`)."""
+        meter = SeamMeter()
+        for time in self.playback.times:
+            meter.add(self.at([time]))
+        return meter.ratio()
+
+
+class SeamMeter:
+    """Seam ratio (models.metrics) of frames or motion that are seen once, one after the other.
+
+    About 1 for a loop, whose last step is a step like the others; large where the end jumps back to the start.
+    """
+
+    def __init__(self) -> None:
+        self._first: Tensor | None = None
+        self._last: Tensor | None = None
+        self._steps: list[float] = []
+
+    def add(self, values: Tensor) -> None:
+        """Take in the next element: floating point, any shape."""
+        if self._last is None:
+            self._first = values
+        else:
+            self._steps.append(float((values - self._last).abs().mean()))
+        self._last = values
+
+    def ratio(self) -> float:
+        """``mean|x_T - x_1| / median_t mean|x_{t+1} - x_t|``."""
+        if self._first is None or self._last is None or not self._steps:
+            raise ValueError("a seam ratio needs two frames or more")
+        return seam_ratio(torch.tensor([*self._steps, float((self._last - self._first).abs().mean())]))
