@@ -22,6 +22,7 @@ class AugmentationConfig:
     contrast: float = 0.3  # the factor is in [1 - c, 1 + c]
     saturation: float = 0.4  # likewise
     hue: float = 0.15  # radians of rotation about the grey axis, to either side
+    mosaic: float = 0.7  # probability of a picture made of two or four scenes, each with changes of its own
 
 
 def augment_motion_sample(

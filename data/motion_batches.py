@@ -29,7 +29,7 @@ class MotionBatches:
         dataset: Dataset,  # a data.datasets.MotionDataset
         size: tuple[int, int],  # (W, H)
         multiple: int,  # sides of every batch are multiples of it
-        augmentation: AugmentationConfig | None,  # None takes the photographs as they are, at their own size
+        augmentation: AugmentationConfig,
     ) -> None:
         self.dataset = dataset
         self.augmentation = augmentation
@@ -38,21 +38,42 @@ class MotionBatches:
     def draw(self, batch_size: int, frequencies: int, generator: torch.Generator) -> MotionBatch:
         """Draw sequences with replacement, and ``frequencies`` slices of each (all of them, in order, if 0)."""
         shape = self.sizes[int(torch.multinomial(torch.tensor([0.7, 0.15, 0.15]), 1, generator=generator))]
-        indices = torch.randint(len(self.dataset), (batch_size,), generator=generator)  # type: ignore[arg-type]
+        count = self.dataset[0]["spectral_volume"].shape[0]
         images, volumes, index_rows, ids = [], [], [], []
-        for index in indices.tolist():
-            item = self.dataset[index]
-            image, volume = item["image"], item["spectral_volume"]
-            count = volume.shape[0]
+        for _ in range(batch_size):
             rows = torch.arange(count) if not frequencies else torch.randperm(count, generator=generator)[:frequencies]
-            volume = volume[rows]
-            if self.augmentation is not None:
-                image, volume = augment_motion_sample(image, volume, shape, self.augmentation, generator)
+            if torch.rand((), generator=generator) < self.augmentation.mosaic:
+                image, volume, names = self._mosaic(shape, rows, generator)
+            else:
+                image, volume, names = self._sample(shape, rows, generator)
             images.append(image)
             volumes.append(volume)
             index_rows.append(rows)
-            ids.append(item["id"])
+            ids.append(names)
         return MotionBatch(torch.stack(images), torch.stack(volumes), torch.stack(index_rows), ids)
+
+    def _sample(self, shape: tuple[int, int], rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, str]:
+        """A random sequence, changed at random: image ``[3, H, W]``, its slices ``[k, 4, H, W]`` and its id."""
+        item = self.dataset[int(torch.randint(len(self.dataset), (), generator=generator))]  # type: ignore[arg-type]
+        volume = item["spectral_volume"][rows]
+        return *augment_motion_sample(item["image"], volume, shape, self.augmentation, generator), item["id"]
+
+    def _mosaic(self, shape: tuple[int, int], rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, str]:
+        """Two or four panels from different sequences, so that no scene as a whole can be learned by heart.
+
+        Motion is local: what a flower does depends on the flower and not on what else is in the picture.
+        """
+        upper, left = (round(side * (0.3 + 0.4 * torch.rand((), generator=generator).item())) for side in shape)
+        kind = int(torch.randint(3, (), generator=generator))  # side by side, one above the other, or four
+        heights = (shape[0],) if kind == 0 else (upper, shape[0] - upper)
+        widths = (shape[1],) if kind == 1 else (left, shape[1] - left)
+        strips = []
+        for height in heights:
+            panels = [self._sample((height, width), rows, generator) for width in widths]
+            strips.append([torch.cat(parts, dim=-1) for parts in zip(*(p[:2] for p in panels), strict=True)])
+            strips[-1].append("+".join(panel[2] for panel in panels))
+        images, volumes, names = zip(*strips, strict=True)
+        return torch.cat(images, dim=-2), torch.cat(volumes, dim=-2), "+".join(names)
 
 
 def batch_sizes(size: tuple[int, int], multiple: int) -> list[tuple[int, int]]:
