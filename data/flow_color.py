@@ -129,6 +129,7 @@ def motion_figure(image: np.ndarray, volume: Tensor, num_frames: float, fps: flo
 
     from models.spectral_volume import motion_amplitude
 
+    measured_at = f"pixels at {volume.shape[-1]}x{volume.shape[-2]}"
     image, volume = _figure_size(image, volume)
     height, width = image.shape[:2]
     amplitude = motion_amplitude(volume[None])[0, 0].numpy()
@@ -141,7 +142,7 @@ def motion_figure(image: np.ndarray, volume: Tensor, num_frames: float, fps: flo
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2).ravel()
     _show(axes[0], image, "photo")
-    _show_amplitude(figure, axes[1], image, amplitude)
+    _show_amplitude(figure, axes[1], image, amplitude, measured_at)
     _show(axes[2], _mode_color(volume[mode]), f"direction of the strongest mode, {mode * hertz:.2g} Hz")
     _show_wheel(axes[2])
     _plot_power(axes[3], power, hertz)
@@ -182,7 +183,7 @@ def _show(axes, picture: np.ndarray, title: str) -> None:
     axes.spines[:].set_color("#cccccc")
 
 
-def _show_amplitude(figure, axes, image: np.ndarray, amplitude: np.ndarray) -> None:
+def _show_amplitude(figure, axes, image: np.ndarray, amplitude: np.ndarray, unit: str) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
@@ -194,7 +195,7 @@ def _show_amplitude(figure, axes, image: np.ndarray, amplitude: np.ndarray) -> N
     _show(axes, overlay.astype(np.uint8), "motion amplitude (rms)")
     colormap = LinearSegmentedColormap.from_list("heat", np.array(HEAT_ANCHORS) / 255)
     bar = figure.colorbar(ScalarMappable(Normalize(0, top), colormap), ax=axes, fraction=0.04, pad=0.02)
-    bar.set_label("pixels", fontsize=8)
+    bar.set_label(unit, fontsize=8)
     bar.ax.tick_params(labelsize=8)
 
 

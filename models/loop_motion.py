@@ -71,6 +71,10 @@ class LoopMotion:
             total += self.at([index * self.playback.period / IMPORTANCE_SAMPLES]).square().sum(2).sqrt()
         return total / IMPORTANCE_SAMPLES
 
+    def largest_displacement(self) -> float:
+        """Largest ``|F_t|`` of any pixel at any of the playback's times, in pixels of the volume."""
+        return max(float(self.at([time]).square().sum(2).max().sqrt()) for time in self.playback.times)
+
     def seam_ratio(self) -> float:
         """Seam ratio of the motion itself over the playback's times (see :class:`SeamMeter`)."""
         meter = SeamMeter()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 PRETRAINED = Path(__file__).parent / "pretrained"
 PARTS = ("motion", "frame_synthesis")  # kinds of checkpoints, and the names of their folders
 PIXELS_A_BATCH = 400_000  # rendered at once on a CPU: larger batches are no faster there and only take memory
+PIXELS_A_STRIP = 2_000_000  # larger frames are rendered in strips, which keeps memory within a few gigabytes
+STRIP_MARGIN = 96  # rows around a strip beyond the motion's reach: about what the renderer sees around a pixel
 
 
 class ImageDynamicsPipeline:
@@ -152,7 +155,8 @@ class ImageDynamicsPipeline:
             # Not rescaled as vectors are: the renderer knows importance in pixels of about the training size.
             importance = F.interpolate(motion.mean_magnitude(), shape, mode="bicubic", antialias=True).clamp_min(0)
         with timer("render"):
-            render_batch = self._batch_renderer(renderer, photo, importance)
+            margin = STRIP_MARGIN + int(motion.largest_displacement() * shape[0] / motion.volume.shape[3])
+            render_batch = self._strip_renderer(renderer, photo, importance, margin)
         batch = max(1, PIXELS_A_BATCH // (covering[0] * covering[1]))
         if self.device.type != "cpu":
             batch *= 4
@@ -163,6 +167,22 @@ class ImageDynamicsPipeline:
             with timer("render"):
                 frames = to_uint8(render_batch(flow)[:, :, top : top + size[1], left : left + size[0]])
             yield from frames
+
+    def _strip_renderer(self, name: str, photo: Tensor, importance: Tensor, margin: int) -> Callable[[Tensor], Tensor]:
+        """As :meth:`_batch_renderer`, one strip of rows after the other."""
+        strips = row_strips(photo.shape[2], photo.shape[3], margin)
+        renderers = [self._batch_renderer(name, photo[:, :, around], importance[:, :, around]) for around, _ in strips]
+        if len(strips) == 1:
+            return renderers[0]
+
+        def render(flow: Tensor) -> Tensor:
+            parts = [
+                renderer(flow[:, :, around])[:, :, inside]
+                for renderer, (around, inside) in zip(renderers, strips, strict=True)
+            ]
+            return torch.cat(parts, dim=2)
+
+        return render
 
     def _batch_renderer(self, name: str, photo: Tensor, importance: Tensor) -> Callable[[Tensor], Tensor]:
         """Flows ``[N, 2, H, W]`` -> frames ``[N, 3, H, W]``; what depends on the photo alone is done once, here."""
@@ -254,6 +274,21 @@ def covering_size(photo_size: tuple[int, int], size: tuple[int, int]) -> tuple[i
     scale = max(size[0] / photo_size[0], size[1] / photo_size[1])
     width, height = max(size[0], round(photo_size[0] * scale)), max(size[1], round(photo_size[1] * scale))
     return size if width - size[0] <= 2 and height - size[1] <= 2 else (width, height)
+
+
+def row_strips(height: int, width: int, margin: int) -> list[tuple[slice, slice]]:
+    """Strips that a large frame is rendered in: (rows with the margin around them, the strip's rows among those).
+
+    A strip with its margin begins at a multiple of 16 rows, so that the levels of its feature pyramid are those of the
+    whole frame.
+    """
+    count = -(-height * width // PIXELS_A_STRIP)
+    edges = [index * height // count for index in range(count + 1)]
+    strips = []
+    for top, bottom in pairwise(edges):
+        first = max(0, top - margin) // 16 * 16
+        strips.append((slice(first, min(height, bottom + margin)), slice(top - first, bottom - first)))
+    return strips
 
 
 def resize_photo(image: Tensor, size: tuple[int, int]) -> Tensor:

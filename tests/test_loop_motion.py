@@ -72,6 +72,12 @@ def test_mean_magnitude_is_the_mean_over_the_loop():
     assert torch.allclose(motion.mean_magnitude(), expected, rtol=0.05)
 
 
+def test_largest_displacement_bounds_every_frame():
+    motion = LoopMotion(random_volume(), loop(num_frequencies=5))
+    texture = motion.at(motion.playback.times)
+    assert motion.largest_displacement() == pytest.approx(float(texture.norm(dim=2).max()), rel=1e-5)
+
+
 def test_seam_ratio_agrees_with_the_one_of_the_whole_texture():
     motion = LoopMotion(random_volume(), loop(num_frequencies=5))
     assert motion.seam_ratio() == pytest.approx(motion_seam_ratio(motion.at(motion.playback.times)), rel=1e-4)

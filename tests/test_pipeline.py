@@ -17,6 +17,7 @@ from models.pipeline import (
     covering_size,
     model_size,
     resize_photo,
+    row_strips,
     to_uint8,
 )
 from models.spectral_volume import SpectralNormalizer, motion_at_times
@@ -111,6 +112,29 @@ def test_batches_do_not_change_the_frames(pipeline, photo, monkeypatch):
     together = frames_of(pipeline, photo, swaying())
     monkeypatch.setattr("models.pipeline.PIXELS_A_BATCH", 1)
     assert np.abs(frames_of(pipeline, photo, swaying()).astype(int) - together).max() <= 1
+
+
+def test_strips_do_not_change_the_frames(pipeline, monkeypatch):
+    photo = torch.rand(1, 3, 250, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    volume = swaying(125, 20)
+    # Up and down from strip to strip, but not at the border, where gaps are filled by whatever is around.
+    volume[0, 1, 1] = 2 * torch.hann_window(125, periodic=False)[:, None]
+    whole = frames_of(pipeline, photo, volume)
+    monkeypatch.setattr("models.pipeline.PIXELS_A_STRIP", 3000)
+    assert np.abs(frames_of(pipeline, photo, volume).astype(int) - whole).max() <= 1
+
+
+def test_strips_cover_every_row_once(monkeypatch):
+    monkeypatch.setattr("models.pipeline.PIXELS_A_STRIP", 1000)
+    strips = row_strips(101, 40, margin=20)
+    assert len(strips) == 5
+    rows = [list(range(101))[around][inside] for around, inside in strips]
+    assert [row for part in rows for row in part] == list(range(101))
+    for around, inside in strips:
+        assert around.start % 16 == 0
+        assert around.start == 0 or inside.start >= 20
+        assert around.stop == 101 or around.stop - around.start - inside.stop >= 20
+    assert row_strips(20, 40, margin=20) == [(slice(0, 20), slice(0, 20))]
 
 
 def test_saved_pipelines_load_again_whole_or_in_part(pipeline, photo, tmp_path):
