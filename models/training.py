@@ -89,9 +89,17 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
     contiguous = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     try:
         save_file(contiguous, temporary, dict(metadata or {}))
+        temporary.chmod(0o666 & ~_umask())  # safetensors writes files that only their owner may read
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def save_checkpoint(

@@ -80,6 +80,9 @@ def test_checkpoint_round_trip_in_half_precision(tmp_path):
     training.load_weights(other, tensors, "c")
     torch.testing.assert_close(other[0].weight, model[0].weight, atol=1e-3, rtol=1e-3)
     assert not list((tmp_path / "c").glob(".*"))
+    (tmp_path / "plain").touch()
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "plain", tmp_path / "c" / "model.safetensors")}
+    assert len(modes) == 1  # readable like any other file
 
 
 def write_config(folder, **changes):
