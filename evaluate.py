@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from data.command_line import add_common_options, run_script, select_device, write_report
@@ -95,8 +96,10 @@ def evaluate_rendering(arguments: argparse.Namespace) -> None:
     from models.renderer_comparison import psnr
 
     device = select_device(arguments.device)
-    model = ImageDynamicsPipeline.from_pretrained(arguments.checkpoint, parts=("frame_synthesis",)).to(device)
-    renderers = {"model": model.frame_synthesis, **BASELINES, "repeat": lambda source, flow, importance: source}
+    pipeline = ImageDynamicsPipeline.from_pretrained(arguments.checkpoint, parts=("frame_synthesis",)).to(device)
+    model = pipeline.frame_synthesis
+    assert model is not None
+    renderers: dict[str, Callable] = {"model": model, **BASELINES, "repeat": lambda source, flow, importance: source}
     scores: dict[str, dict[str, list]] = {name: defaultdict(list) for name in renderers}
     dataset = FramePairDataset(arguments.data, arguments.split, cache=True)
     for item in tqdm(dataset, total=len(dataset), desc="rendering"):
@@ -105,8 +108,8 @@ def evaluate_rendering(arguments: argparse.Namespace) -> None:
         for name, render in renderers.items():
             with torch.no_grad():
                 frame = render(source, flow, importance).clamp(-1, 1)
-            similarity = float(ssim(frame, target, data_range=2.0))
-            scores[name][item["id"]].append((psnr(frame, target), similarity))
+            similarity = torch.as_tensor(ssim(frame, target, data_range=2.0))
+            scores[name][item["id"]].append((psnr(frame, target), float(similarity)))
     table = {}
     for name, sequences in scores.items():
         means = torch.stack([torch.tensor(rows).mean(dim=0) for rows in sequences.values()]).mean(dim=0)

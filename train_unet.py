@@ -159,7 +159,7 @@ def run_stage(arguments: argparse.Namespace, stage: str, config: TrainingConfig,
     options: StageConfig = getattr(config, stage)
     device = next(model.parameters()).device
     trained = prepare_stage(model, stage)
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [p for p in trained.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=config.weight_decay)
     ema = training.ExponentialMovingAverage(trained, options.ema_decay)
@@ -213,9 +213,7 @@ def run_stage(arguments: argparse.Namespace, stage: str, config: TrainingConfig,
 
 
 LOG_COLUMNS = {
-    **dict.fromkeys(
-        ("autoencoder", "decoder"), ("loss", "l1", "gradient", "kl", "learning_rate", "relative_error")
-    ),
+    **dict.fromkeys(("autoencoder", "decoder"), ("loss", "l1", "gradient", "kl", "learning_rate", "relative_error")),
     **dict.fromkeys(
         ("slice", "coordinate"),
         ("loss", "noisy", "clean", "learning_rate", "localisation", "amplitude_ratio", "coherence"),

@@ -67,12 +67,12 @@ class MotionBatches:
         kind = int(torch.randint(3, (), generator=generator))  # side by side, one above the other, or four
         heights = (shape[0],) if kind == 0 else (upper, shape[0] - upper)
         widths = (shape[1],) if kind == 1 else (left, shape[1] - left)
-        strips = []
+        images, volumes, names = [], [], []
         for height in heights:
             panels = [self._sample((height, width), rows, generator) for width in widths]
-            strips.append([torch.cat(parts, dim=-1) for parts in zip(*(p[:2] for p in panels), strict=True)])
-            strips[-1].append("+".join(panel[2] for panel in panels))
-        images, volumes, names = zip(*strips, strict=True)
+            images.append(torch.cat([panel[0] for panel in panels], dim=-1))
+            volumes.append(torch.cat([panel[1] for panel in panels], dim=-1))
+            names += [panel[2] for panel in panels]
         return torch.cat(images, dim=-2), torch.cat(volumes, dim=-2), "+".join(names)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from models.unet import SpectralUNet, UNetConfig
 
 KIND = "motion"
 # name -> (scheduler class of diffusers, its own arguments)
-SAMPLERS = {
+SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
     "dpmsolver++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"}),
     "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": True}),
     "ddpm": ("DDPMScheduler", {"clip_sample": False}),
@@ -57,11 +58,16 @@ class MotionConfig:
         values = dict(values)
         try:
             autoencoder = AutoencoderConfig(**values.pop("autoencoder"))
-            unet = UNetConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.pop("unet").items()})
+            unet = UNetConfig(**_with_tuples(values.pop("unet")))
             values["size"] = tuple(values["size"])
             return cls(**values, autoencoder=autoencoder, unet=unet)
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a motion model's configuration: {error}") from None
+
+
+def _with_tuples(values: dict) -> dict[str, Any]:
+    """JSON turns tuples into lists; frozen configurations want them back."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 PRESETS = {

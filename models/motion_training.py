@@ -85,7 +85,7 @@ def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
 def autoencoder_step(
     model: MotionModel, image: Tensor, volume: Tensor, index: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Losses of the autoencoder and decoder stages: photographs ``[B, 3, H, W]``, slices ``[B, k, 4, H, W]`` of ``index`` [B, k]."""
+    """Losses of the autoencoder and decoder stages: ``[B, 3, H, W]``, ``[B, k, 4, H, W]`` in pixels, ``[B, k]``."""
     slices = normalize_slices(model.normalizer, volume, index).flatten(0, 1)
     factor, channels = model.autoencoder.downsampling, model.config.autoencoder.latent_channels
     shape = (len(slices), channels, slices.shape[-2] // factor, slices.shape[-1] // factor)

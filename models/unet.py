@@ -7,7 +7,9 @@ slices changes nothing until it is trained.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -185,7 +187,7 @@ class SpectralUNet(nn.Module):
                 x = self.downsample[level - 1](x)
             entering = self.condition_in[level](_resample(condition, x.shape[-2:]))
             x = x + entering.repeat_interleave(count, dim=0)
-            for stage in stages:
+            for stage in cast(nn.ModuleList, stages):
                 x = stage(x, embedding, coordinate)
                 skips.append(x)
         for stage in self.middle:
@@ -194,7 +196,7 @@ class SpectralUNet(nn.Module):
             if level < len(self.up) - 1:
                 x = F.interpolate(x, size=skips[-1].shape[-2:], mode="nearest")
                 x = self.upsample[level](x)
-            for stage in self.up[level]:
+            for stage in cast(nn.ModuleList, self.up[level]):
                 x = stage(torch.cat([x, skips.pop()], dim=1), embedding, coordinate)
         return self.conv_out(F.silu(self.norm_out(x))).float().unflatten(0, (batch, count))
 
@@ -204,10 +206,11 @@ class SpectralUNet(nn.Module):
         return [parameter for layer in layers for parameter in layer.parameters()]
 
 
-def _resample(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+def _resample(x: Tensor, size: Sequence[int]) -> Tensor:
     """Bring a feature map to a size: averaged when it shrinks, bilinear when it grows."""
-    if x.shape[-2:] == tuple(size):
+    height, width = size
+    if x.shape[-2:] == (height, width):
         return x
-    if x.shape[-2] > size[0]:
-        return F.adaptive_avg_pool2d(x, tuple(size))
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+    if x.shape[-2] > height:
+        return F.adaptive_avg_pool2d(x, (height, width))
+    return F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
