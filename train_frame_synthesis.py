@@ -1,4 +1,4 @@
-"""Train the renderer: photograph, motion and importance to a frame (paper section 4).
+"""Train the renderer: photograph, motion and importance to a frame (paper section 5).
 
 The same command resumes a run that was stopped.
 """

@@ -1,7 +1,7 @@
 """One sequence of a dataset folder: frames -> flow -> motion texture -> spectral volume -> file, and its statistics.
 
 A sequence is T frames of a video from some start frame on. Its motion texture holds the flow from the start frame to
-each later frame (paper section 3.1); a file keeps the K lowest frequencies of it and a few frames with their full flow.
+each later frame (paper section 4.1); a file keeps the K lowest frequencies of it and a few frames with their full flow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from data.video import read_frames, temporary_path
 from models.spectral_volume import motion_to_spectral_volume
 
 FORMAT_VERSION = 1
-MOVING = 1.0  # pixels; a pixel whose mean displacement is larger counts as moving (paper section 6)
+MOVING = 1.0  # pixels; a pixel whose mean displacement is larger counts as moving (paper section 7)
 CAMERA_MOTION = 0.95  # share of moving pixels above which it is the camera that moves
 STATISTICS = ("mean_magnitude", "median_magnitude", "p95_magnitude", "rms_amplitude", "moving_fraction")
 
@@ -97,7 +97,7 @@ def motion_statistics(motion: np.ndarray) -> dict[str, float]:
 
 
 def drop_reason(statistics: Mapping[str, float], options: SequenceOptions) -> str | None:
-    """Why a sequence is not worth training on (the filters of paper section 6), or None."""
+    """Why a sequence is not worth training on (the filters of paper section 7), or None."""
     if options.keep_all:
         return None
     if statistics["moving_fraction"] > CAMERA_MOTION:

@@ -1,4 +1,4 @@
-"""The renderer: a photograph and its motion become frames (paper section 4, "image-based rendering").
+"""The renderer: a photograph and its motion become frames (paper section 5, "image-based rendering").
 
 A feature pyramid of the source is splatted level by level with the flow resized *and rescaled* to that level, and a
 GridNet turns the splatted levels into the frame. The source is encoded once; each frame costs splatting and the grid:

@@ -1,4 +1,4 @@
-"""The motion model: latent diffusion over spectral volumes, conditioned on one photograph (paper section 4).
+"""The motion model: latent diffusion over spectral volumes, conditioned on one photograph (paper section 4.2).
 
 Training loss (Eq. 3, here with the velocity as target), sampling with DPM-Solver++, DDIM or DDPM, classifier-free
 guidance and loop guidance (Eq. 5), and the checkpoint that joins autoencoder, U-Net and normalisation statistics.

@@ -1,4 +1,4 @@
-"""Softmax splatting: differentiable forward warping (paper section 4, "image-based rendering").
+"""Softmax splatting: differentiable forward warping (paper section 5, "image-based rendering").
 
 A pixel at x moves to x + flow(x) and is shared bilinearly among the four pixels around its landing point; what lands
 outside the image is dropped. Where several pixels meet, the mode decides: with bilinear weight b and importance z

@@ -1,4 +1,4 @@
-"""Motion textures and spectral volumes: the representation of paper section 4.
+"""Motion textures and spectral volumes: the representation of paper section 4.1.
 
 Axis order everywhere: a motion texture is ``[B, T, 2, H, W]`` (x right, y down, pixels of its own resolution, from
 frame 0 to frame t), a spectral volume is ``[B, K, 4, H, W]`` with channels Re x, Re y, Im x, Im y. A coefficient is the
@@ -32,7 +32,7 @@ def motion_to_spectral_volume(motion: Tensor, num_frequencies: int) -> Tensor:
         raise ValueError(
             f"{num_frames} frames have {num_frames // 2 + 1} frequencies, {num_frequencies} were asked for"
         )
-    coefficients = torch.fft.rfft(motion, dim=1, norm="forward")[:, :num_frequencies]
+    coefficients = torch.fft.rfft(motion.contiguous(), dim=1, norm="forward")[:, :num_frequencies]
     return torch.cat([coefficients.real, coefficients.imag], dim=2)
 
 

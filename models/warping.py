@@ -1,4 +1,4 @@
-"""Warping without a network: the baseline renderers of paper section 4, and what the trained renderer starts from."""
+"""Warping without a network: the baseline renderers of paper section 5, and what the trained renderer starts from."""
 
 from __future__ import annotations
 
