@@ -1,4 +1,4 @@
-"""Augmentation of photographs together with their motion: what turns the image turns its vectors (the paper's supplement)."""
+"""Augmentation of photographs together with their motion: what turns the image turns its vectors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The KL autoencoder for spectral slices: one frequency's four channels to a small latent map and back (the paper's supplement).
+"""The KL autoencoder for spectral slices: one frequency's four channels to a small latent map and back.
 
 Motion is smooth inside objects and breaks at their edges. The latent map carries the smooth part; where the edges fall
 can be read off the photograph, so the decoder may look at it (``image_guided``), which the paper's does not: a slice is
