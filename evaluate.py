@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--checkpoint", default=PRETRAINED, metavar="DIR", help="default: the weights that come with the repository")
     add("--samples", type=int, default=4, help="motion: samples a scene (default: 4)")
     add("--steps", type=int, default=20, help="motion: sampling steps (default: 20)")
-    add("--guidance", type=float, default=0.0, metavar="W", help="motion: classifier-free guidance (default: 0)")
+    add("--guidance", type=float, default=1.0, metavar="W", help="motion: classifier-free guidance (default: 1)")
     add_common_options(parser)
     return parser
 

@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--checkpoint", metavar="DIR", help="models: a folder or hub id (default: those that come with the repository)")
     add("--steps", type=int, default=20, metavar="N", help="sampling steps (default: 20)")
     add("--sampler", choices=SAMPLERS, default=SAMPLERS[0])
-    add("--guidance", type=float, default=0.0, metavar="W", help="classifier-free guidance (default: 0)")
+    add("--guidance", type=float, default=1.0, metavar="W", help="classifier-free guidance (default: 1)")
     add("--loop-guidance", type=float, default=0.0, metavar="U", help="guidance to a smooth wrap-around (default: 0)")
     add("--num-frames", type=int, default=150, metavar="N", help="frames of the loop (default: 150)")
     add("--fps", type=float, default=30.0, help="frames a second (default: 30)")

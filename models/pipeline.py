@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.loop_motion import LoopMotion, Playback
+from models.motion_diffusion import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from models.motion_file import as_stored
 from models.spectral_volume import anchor_to_first_frame, resize_motion
 
@@ -94,9 +95,9 @@ class ImageDynamicsPipeline:
         self,
         image: Tensor,  # [1, 3, H, W] in [-1, 1], any size
         seed: int = 0,
-        steps: int = 20,
+        steps: int = DEFAULT_STEPS,
         sampler: str = "dpmsolver++",  # one of models.motion_diffusion.SAMPLERS
-        guidance: float = 0.0,
+        guidance: float = DEFAULT_GUIDANCE,
         loop_guidance: float = 0.0,
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:

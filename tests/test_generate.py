@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+import evaluate
 import generate
 from data.video import read_video
 from models.frame_synthesis import BASELINES, FrameSynthesisModel
 from models.frame_synthesis import PRESETS as RENDERER_PRESETS
+from models.motion_diffusion import DEFAULT_GUIDANCE, DEFAULT_STEPS, SAMPLERS, MotionModel
 from models.motion_diffusion import PRESETS as MOTION_PRESETS
-from models.motion_diffusion import SAMPLERS, MotionModel
 from models.motion_file import MotionFile
 from models.pipeline import ImageDynamicsPipeline
 from models.spectral_volume import SpectralNormalizer
@@ -141,9 +142,12 @@ def test_renderers_without_weights(checkpoint, folder, renderer):
     assert read_video("a.gif")[0].shape == (6, 48, 64, 3)
 
 
-def test_registries_agree_with_the_models():
+def test_choices_and_defaults_agree_with_the_models():
     assert set(generate.SAMPLERS) == set(SAMPLERS)
     assert set(generate.RENDERERS) == {"model", *BASELINES}
+    for parser, needed in ((generate.build_parser(), ["p"]), (evaluate.build_parser(), ["motion", "--data", "d"])):
+        defaults = parser.parse_args(needed)
+        assert (defaults.steps, defaults.guidance) == (DEFAULT_STEPS, DEFAULT_GUIDANCE)
 
 
 def save_gray16(path: str) -> None:

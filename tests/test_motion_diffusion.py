@@ -170,7 +170,8 @@ def test_guidance_and_other_shapes():
     upright = photographs(1, (64, 32))
     plain = model.sample(upright, [0], steps=2)
     assert plain.shape == (1, 4, 4, 64, 32)
-    assert not torch.allclose(plain, model.sample(upright, [0], steps=2, guidance=2.0))
+    for guidance in (0.0, 2.0):
+        assert not torch.allclose(plain, model.sample(upright, [0], steps=2, guidance=guidance))
     with pytest.raises(ValueError, match="multiples of 16"):
         model.sample(photographs(1, (24, 64)), [0])
     with pytest.raises(ValueError, match="as many seeds"):
