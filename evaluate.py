@@ -15,7 +15,7 @@ from pathlib import Path
 from data.command_line import add_common_options, run_script, select_device, write_report
 
 PRETRAINED = Path(__file__).parent / "models" / "pretrained"
-BLURS = (0.0, 8.0)  # pixels at the dataset's size, of the image gradient that a model has to beat
+BLURS = (0.0, 8.0, 16.0)  # pixels at the dataset's size, of the image gradient that a model has to beat
 EXAMPLES = """examples:
   python evaluate.py motion --data dataset --split validation
   python evaluate.py motion --data dataset --checkpoint runs/motion --samples 8 --report motion.json
