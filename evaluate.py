@@ -73,12 +73,13 @@ def evaluate_motion(arguments: argparse.Namespace) -> None:
         image, true = scenes[scene][0]
         for blur in BLURS:
             row[f"gradient_blur_{blur:g}"] = localisation(gradient_magnitude(image, blur), true)
-    ceiling = other_starts(dataset, scenes, device)
-    for scene, value in ceiling.items():
-        table[scene]["other_start"] = value
     means = mean_over_scenes(table)
-    print_table(table | {"mean": means})
-    results = {"sequences": len(scenes), "table": table, "mean": means, "seconds": time.monotonic() - started}
+    ceiling = other_starts(dataset, scenes, device)
+    columns: dict[str, dict] = {scene: row | {"other_start": ceiling.get(scene)} for scene, row in table.items()}
+    columns["mean"] = means | {"other_start": sum(ceiling.values()) / len(ceiling) if ceiling else None}
+    print_table(columns)
+    mean = columns.pop("mean")
+    results = {"sequences": len(scenes), "table": columns, "mean": mean, "seconds": time.monotonic() - started}
     write_report(arguments.report, "evaluate.py motion", arguments, results)
 
 
@@ -119,24 +120,31 @@ def evaluate_rendering(arguments: argparse.Namespace) -> None:
 
 
 def other_starts(dataset, scenes: dict[str, list[tuple]], device) -> dict[str, float]:
-    """The ceiling: localisation of the motion measured from a scene's last start frame against its first one's."""
+    """The ceiling: localisation of the motion measured from a scene's last start frame against its first one's.
+
+    Scenes of one sequence have none.
+    """
     from models.metrics import localisation
 
-    last = {row["source"]: index for index, row in enumerate(dataset.rows)}
+    sources = [row["source"] for row in dataset.rows]
     ceiling = {}
-    for scene, index in last.items():
+    for scene in scenes:
+        index = len(sources) - 1 - sources[::-1].index(scene)
+        if index == sources.index(scene):
+            continue
         volume = dataset[index]["spectral_volume"][None].to(device)
         ceiling[scene] = localisation(volume, scenes[scene][0][1])
     return ceiling
 
 
-def print_table(table: dict[str, dict[str, float]]) -> None:
-    """Rows by name, one column a measure."""
+def print_table(table: dict[str, dict]) -> None:
+    """Rows by name, one column a measure; a dash where there is none."""
     columns = list(next(iter(table.values())))
     width = max(map(len, table))
     print(" " * width + "".join(f"{column:>17}" for column in columns))
     for name, row in table.items():
-        print(f"{name:<{width}}" + "".join(f"{row[column]:>17.3f}" for column in columns))
+        cells = ("-" if row[column] is None else f"{row[column]:.3f}" for column in columns)
+        print(f"{name:<{width}}" + "".join(f"{cell:>17}" for cell in cells))
 
 
 if __name__ == "__main__":

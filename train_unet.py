@@ -89,7 +89,7 @@ def train(arguments: argparse.Namespace) -> None:
         stages = stages[stages.index(state["stage"]) :]
     for stage in stages:
         results[stage] = run_stage(arguments, stage, config, model, batches, scenes)
-    results |= finish(arguments, model, scenes, validation, stages[-1], results)
+    results |= finish(arguments, model, batches.dataset, scenes, validation, stages[-1], results)
     write_report(arguments.report, "train_unet.py", arguments, results | {"seconds": round(time.monotonic() - started)})
     print(f"motion model in {arguments.output}: use it with generate.py PHOTO --checkpoint {arguments.output}")
 
@@ -280,12 +280,14 @@ def evaluate(arguments, stage: str, model: MotionModel, scenes: dict, step: int)
     return mean_over_scenes(judge_samples(model, scenes, 1, sample))
 
 
-def finish(arguments, model: MotionModel, scenes: dict, split: str, stage: str, results: dict) -> dict:
-    """Calibrate the amplitude on the validation scenes and write the final checkpoint."""
-    from models.motion_training import calibrate_amplitude
+def finish(arguments, model: MotionModel, dataset, scenes: dict, split: str, stage: str, results: dict) -> dict:
+    """Bound the amplitude by the training set, calibrate it on validation scenes and write the final checkpoint."""
+    from models.motion_training import calibrate_amplitude, limit_amplitude
 
     summary = {"stage": stage, "data": arguments.data.name, "seed": arguments.seed, **results}
     if stage != "autoencoder":
+        volumes = (dataset[index]["spectral_volume"][None] for index in range(len(dataset)))
+        summary["amplitude_limit"] = limit_amplitude(model, volumes)
         photographs = [pair for pairs in scenes.values() for pair in pairs]
         summary["amplitude_gain"] = calibrate_amplitude(model, photographs, samples=2)
         summary["amplitude_gain_from"] = split

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.spectral_volume import motion_amplitude
+from models.spectral_volume import motion_amplitude, rms_amplitude
 
 COMPARISON_WIDTH = 64  # amplitude maps are compared at this width, as the published trials were
 
@@ -39,7 +39,7 @@ def spearman(first: Tensor, second: Tensor) -> float:
 
 def amplitude_ratio(predicted: Tensor, true: Tensor) -> float:
     """Root mean square displacement about the mean position of one volume over another's, each ``[1, K, 4, H, W]``."""
-    return float(motion_amplitude(predicted).square().mean().sqrt() / motion_amplitude(true).square().mean().sqrt())
+    return float(rms_amplitude(predicted).mean() / rms_amplitude(true).mean())
 
 
 def gradient_magnitude(image: Tensor, blur: float = 0.0) -> Tensor:

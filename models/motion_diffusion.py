@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.autoencoder import AutoencoderConfig, SpectralAutoencoder
-from models.spectral_volume import SpectralNormalizer, motion_at_times
+from models.spectral_volume import SpectralNormalizer, motion_at_times, rms_amplitude
 from models.training import load_checkpoint, load_weights, save_checkpoint
 from models.unet import SpectralUNet, UNetConfig
 
@@ -104,6 +104,9 @@ class MotionModel(nn.Module):
         # Sampled amplitudes come out too small or too large by a factor that training measures (calibrate_amplitude).
         self.register_buffer("amplitude_gain", torch.ones(config.num_frequencies))
         self.amplitude_gain: Tensor
+        # Guidance can drive a sample far beyond anything seen; the largest amplitude of the training set bounds it.
+        self.register_buffer("amplitude_limit", torch.tensor(float("inf")))
+        self.amplitude_limit: Tensor
         self.coordinate = True  # whether frequency attention takes part in sampling
 
     @property
@@ -180,7 +183,12 @@ class MotionModel(nn.Module):
             latents = scheduler.step(output, timestep, latents, **extra).prev_sample
             if progress is not None:
                 progress(index + 1, len(scheduler.timesteps))
-        return self.decode_latents(latents, image)
+        return self._limit_amplitude(self.decode_latents(latents, image))
+
+    def _limit_amplitude(self, volume: Tensor) -> Tensor:
+        """Scale down each volume of ``[B, K, 4, H, W]`` whose amplitude exceeds ``amplitude_limit``."""
+        amplitude = rms_amplitude(volume).clamp_min(1e-6)
+        return volume * (self.amplitude_limit / amplitude).clamp_max(1)[:, None, None, None, None]
 
     def _check_photograph(self, image: Tensor, seeds: Sequence[int]) -> None:
         multiple = self.size_multiple

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.autoencoder import autoencoder_loss
 from models.metrics import amplitude_ratio, localisation, spatial_coherence
 from models.motion_diffusion import MotionModel, diffusion_loss, normalize_slices
-from models.spectral_volume import motion_amplitude
+from models.spectral_volume import rms_amplitude
 
 STAGES = ("autoencoder", "slice", "coordinate", "decoder")
 AUTOENCODER_STAGES = ("autoencoder", "decoder")
@@ -161,6 +161,12 @@ def mean_over_scenes(table: dict[str, dict[str, float]]) -> dict[str, float]:
     return {name: sum(row[name] for row in table.values()) / len(table) for name in names}
 
 
+def limit_amplitude(model: MotionModel, volumes: Iterable[Tensor]) -> float:
+    """Set the largest amplitude of true volumes ``[1, K, 4, H, W]`` as the limit of sampled ones, and return it."""
+    model.amplitude_limit.fill_(max(float(rms_amplitude(volume)) for volume in volumes))
+    return float(model.amplitude_limit)
+
+
 @torch.no_grad()
 def calibrate_amplitude(
     model: MotionModel, photographs: list[tuple[Tensor, Tensor]], samples: int, limit: float = 4.0
@@ -168,7 +174,8 @@ def calibrate_amplitude(
     """Set the factor that brings sampled amplitudes to the true ones and return it.
 
     Samples of a network trained on few scenes move too little or too much on unseen ones. One factor for all
-    frequencies, the geometric mean over photographs of true over sampled amplitude, is all that few scenes can fix.
+    frequencies, the median over photographs of true over sampled amplitude, is all that few scenes can fix: a mean
+    would follow the one scene whose motion the model misses altogether.
 
     Args:
         photographs: image ``[1, 3, H, W]`` and true volume ``[1, K, 4, H, W]``; better ones not trained on.
@@ -177,8 +184,8 @@ def calibrate_amplitude(
     logs = []
     for image, true in photographs:
         for seed in range(samples):
-            sampled = motion_amplitude(model.sample(image, [seed])).square().mean().sqrt()
-            logs.append((motion_amplitude(true).square().mean().sqrt() / sampled.clamp_min(1e-6)).log())
-    gain = float(torch.stack(logs).mean().exp().clamp(1 / limit, limit))
+            sampled = rms_amplitude(model.sample(image, [seed]))[0]
+            logs.append((rms_amplitude(true)[0] / sampled.clamp_min(1e-6)).log())
+    gain = float(torch.stack(logs).quantile(0.5).exp().clamp(1 / limit, limit))
     model.amplitude_gain.fill_(gain)
     return gain

@@ -33,7 +33,7 @@ def motion_to_spectral_volume(motion: Tensor, num_frequencies: int) -> Tensor:
             f"{num_frames} frames have {num_frames // 2 + 1} frequencies, {num_frequencies} were asked for"
         )
     coefficients = torch.fft.rfft(motion.contiguous(), dim=1, norm="forward")[:, :num_frequencies]
-    return torch.cat([coefficients.real, coefficients.imag], dim=2)
+    return torch.cat([coefficients.real, coefficients.imag], dim=2).contiguous()  # the FFT permutes strides
 
 
 def spectral_volume_to_motion(volume: Tensor, num_frames: int) -> Tensor:
@@ -103,6 +103,11 @@ def motion_amplitude(volume: Tensor) -> Tensor:
     """
     _expect_axes(volume, 5, 4, "spectral volume [B, K, 4, H, W]")
     return (2 * volume[:, 1:].square().sum(dim=(1, 2))).sqrt()[:, None]
+
+
+def rms_amplitude(volume: Tensor) -> Tensor:
+    """Root mean square of :func:`motion_amplitude` over the picture: ``[B, K, 4, H, W] -> [B]``, in pixels."""
+    return motion_amplitude(volume).square().mean(dim=(1, 2, 3)).sqrt()
 
 
 def resize_motion(motion: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:

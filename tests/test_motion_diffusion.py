@@ -21,8 +21,8 @@ from models.motion_diffusion import (
     predicted_clean_and_noise,
     velocity_from_noise,
 )
-from models.motion_training import calibrate_amplitude, measure_latent_statistics, prepare_stage
-from models.spectral_volume import SpectralNormalizer
+from models.motion_training import calibrate_amplitude, limit_amplitude, measure_latent_statistics, prepare_stage
+from models.spectral_volume import SpectralNormalizer, rms_amplitude
 
 
 def tiny_model(seed: int = 0, randomise: bool = True) -> MotionModel:
@@ -216,6 +216,15 @@ def test_calibration_brings_the_amplitude_to_the_true_one():
     true = model.sample(image, [0]) * 2.5
     assert calibrate_amplitude(model, [(image, true)], samples=1) == pytest.approx(2.5, rel=1e-3)
     torch.testing.assert_close(model.sample(image, [0]), true, rtol=1e-3, atol=1e-4)
+
+
+def test_samples_are_held_within_the_largest_true_amplitude():
+    model, image = tiny_model(), photographs()
+    free = model.sample(image, [0])
+    assert limit_amplitude(model, [free * 3, free * 0.5]) == pytest.approx(3 * rms_amplitude(free).item())
+    torch.testing.assert_close(model.sample(image, [0]), free)
+    limit_amplitude(model, [free * 0.5])
+    torch.testing.assert_close(model.sample(image, [0]), free * 0.5)
 
 
 def test_image_encoder_has_the_strides_it_promises_and_takes_odd_sizes():

@@ -30,6 +30,7 @@ def test_all_stages_leave_a_checkpoint_that_samples(trained: Path) -> None:
     assert torch.isfinite(volume).all()
     report = json.loads((trained / "report.json").read_text())
     assert report["amplitude_gain_from"] == "validation"
+    assert 0 < model.amplitude_limit < 100
     assert set(report["coordinate"]) == {"localisation", "amplitude_ratio", "coherence"}
     pictures = ("samples/autoencoder_000004.png", "samples/coordinate_000004.png")
     for name in ("loss_slice.png", "loss_decoder.png", *pictures):
