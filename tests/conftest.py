@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from data.prepare import main as prepare
 from data.video import write_video
@@ -43,3 +45,12 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pinned = ["--validation", "second*", "--split", "1,0,0", "--num-frequencies", "4", "--workers", "1", "--keep-all"]
     assert prepare([str(folder / "first.mp4"), str(folder / "second.mp4"), *options.split(), *pinned]) == 0
     return folder / "dataset"
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For comparisons to the last bit: with several threads sums come in no fixed order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

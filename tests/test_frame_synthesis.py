@@ -21,12 +21,7 @@ from models.warping import (
 TINY = PRESETS["tiny"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_model(config: FrameSynthesisConfig = TINY, trained: bool = False) -> FrameSynthesisModel:

@@ -8,13 +8,7 @@ import torch
 from models import softsplat as module
 from models.softsplat import MODES, plan_splat, softsplat, splat_with_weight
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def splat_by_loop(values, flow, importance, mode):

@@ -17,12 +17,7 @@ from models.frame_synthesis import FrameSynthesisModel
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def write_sequence(path: Path, seed: int) -> None:
@@ -82,7 +77,7 @@ def options(dataset: Path, output: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(one_thread: None, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 4 steps."""
     output = tmp_path_factory.mktemp("run")
     report = str(output / "report.json")
@@ -108,7 +103,11 @@ def test_a_run_leaves_checkpoint_log_plot_picture_and_report(finished: Path) -> 
 
 
 def test_an_interrupted_run_resumes_to_the_last_bit(
-    dataset: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    dataset: Path,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     command = options(dataset, tmp_path, "--max-steps", "4", "--evaluate-every", "2")
     step = script.train_step

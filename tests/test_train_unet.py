@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 import train_unet
 from models.motion_diffusion import MotionModel
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = ["--preset", "tiny", "--evaluate-every", "4"]
 
 
