@@ -2,7 +2,7 @@
 # All but the last set up .venv by themselves; PYTHON=python3.12 chooses the interpreter, PHOTO=... another photo.
 PYTHON ?= python3
 VENV ?= .venv
-PHOTO ?= data/samples/dahlia.jpg
+PHOTO ?= data/samples/dandelion.jpg
 OUTPUTS ?= outputs
 
 BIN := $(VENV)/bin
