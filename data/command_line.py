@@ -25,6 +25,8 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
         script(arguments)
     except (ValueError, OSError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, OSError) and error.filename is not None:
+            message = f"{error.filename}: {error.strerror}; check the path, its permissions and the space left"
         print(f"error: {message}", file=sys.stderr)
         return 2
     except FloatingPointError as error:

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -118,10 +119,19 @@ def prepare(arguments: argparse.Namespace) -> None:
         min_motion=arguments.min_motion,
         keep_all=arguments.keep_all,
     )
+    existed = arguments.output.exists()
     folder = open_dataset(arguments, options)
     sources = scan_sources(
         names, arguments.fps, MIN_LOOP if arguments.wrap else arguments.num_frames, arguments.workers
     )
+    problems = [f"{source.name}: {source.problem}" for source in sources if source.problem]
+    if len(problems) == len(sources):
+        if not existed:
+            shutil.rmtree(folder)
+        more = f" (and {len(problems) - 1} more videos that can't be used)" if len(problems) > 1 else ""
+        raise ValueError(problems[0] + more)
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
     scanned = time.perf_counter()
     jobs = [job for source in sources for job in sequence_jobs(source, arguments)]
     results, computed = run_jobs(jobs, options, folder, arguments.workers)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import math
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ def find_videos(inputs: list[Path]) -> list[tuple[Path, str]]:
 
 
 def scan_sources(names: list[tuple[Path, str]], fps: float, fewest_frames: int, workers: int) -> list[Source]:
-    """Decode and hash every video once; problems become part of the source and one line on stderr.
+    """Decode and hash every video once; problems become part of the source.
 
     Args:
         names: what :func:`find_videos` returned.
@@ -57,7 +56,7 @@ def scan_sources(names: list[tuple[Path, str]], fps: float, fewest_frames: int, 
     # Threads are enough: decoding and hashing run outside Python's lock.
     with ThreadPoolExecutor(workers) as pool:
         scans = pool.map(_scan, names)
-        sources = list(tqdm(scans, total=len(names), unit=" videos", dynamic_ncols=True, leave=False))
+        sources = list(tqdm(scans, total=len(names), unit=" videos", dynamic_ncols=True, leave=False, disable=None))
     first_of: dict[str, str] = {}
     checked = []
     for source in sources:
@@ -65,8 +64,6 @@ def scan_sources(names: list[tuple[Path, str]], fps: float, fewest_frames: int, 
         if problem is None and source.sha256 in first_of:
             problem = f"the same file as {first_of[source.sha256]}"
         first_of.setdefault(source.sha256, source.name)
-        if problem:
-            print(f"warning: {source.name}: {problem}", file=sys.stderr)
         checked.append(Source(source.path, source.name, source.sha256, source.info, problem))
     return checked
 

@@ -336,11 +336,12 @@ def test_filters_drop_still_and_shaking_clips(tmp_path: Path) -> None:
 def test_nothing_usable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     clip, dataset = make_clip(tmp_path / "three.mp4", num_frames=3), tmp_path / "dataset"
     assert main([str(clip), "--output", str(dataset), *QUICK]) == 2
-    assert "no sequence is usable" in capsys.readouterr().err
-    assert rows_of(dataset)[0]["status"] == "dropped"
-    assert not (dataset / "stats.json").exists()
-    assert main([str(clip), "--wrap", "--output", str(tmp_path / "loops"), *QUICK]) == 2
-    assert "16 are needed" in rows_of(tmp_path / "loops")[0]["reason"]
+    assert capsys.readouterr().err.splitlines() == ["error: three.mp4: too short: 3 frames, 20 are needed"]
+    (tmp_path / "empty.mp4").touch()
+    assert main([str(tmp_path), "--wrap", "--output", str(dataset), *QUICK]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: empty.mp4: the file is empty (and 1 more videos that can't be used)"
+    assert not dataset.exists()
 
 
 @pytest.mark.parametrize(
