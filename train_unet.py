@@ -254,20 +254,17 @@ def evaluate(arguments, stage: str, model: MotionModel, scenes: dict, step: int)
     from models.spectral_volume import motion_amplitude
 
     model.eval()
-    pictures = []
-
-    def sample(model: MotionModel, image: torch.Tensor, seed: int) -> torch.Tensor:
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=arguments.precision == "bfloat16"):
-            return model.sample(image, [seed]).float()
-
-    def reconstruct(image: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            return model.reconstruct(true, image)
-
-    errors = []
+    pictures, errors = [], []
+    volumes: dict[int, torch.Tensor] = {}  # by the image's identity: what is pictured is also judged
     for photographs in scenes.values():
         image, true = photographs[0]
-        shown = reconstruct(image, true) if stage in AUTOENCODER_STAGES else sample(model, image, 0)
+        if stage in AUTOENCODER_STAGES:
+            with torch.no_grad():
+                shown = model.reconstruct(true, image)
+        else:
+            with torch.autocast(image.device.type, torch.bfloat16, enabled=arguments.precision == "bfloat16"):
+                shown = model.sample(image, [0]).float()
+        volumes[id(image)] = shown
         limit = float(motion_amplitude(true).quantile(0.99))
         maps = [magnitude_map(motion_amplitude(volume)[0, 0].cpu().numpy(), limit) for volume in (true, shown)]
         pictures += [tensor_to_image(image), *maps]
@@ -277,7 +274,7 @@ def evaluate(arguments, stage: str, model: MotionModel, scenes: dict, step: int)
     write_image(folder / f"{stage}_{step:06d}.png", contact_sheet(pictures, 6))
     if stage in AUTOENCODER_STAGES:
         return {"relative_error": sum(errors) / len(errors)}
-    return mean_over_scenes(judge_samples(model, scenes, 1, sample))
+    return mean_over_scenes(judge_samples(model, scenes, 1, lambda model, image, seed: volumes[id(image)]))
 
 
 def finish(arguments, model: MotionModel, dataset, scenes: dict, split: str, stage: str, results: dict) -> dict:

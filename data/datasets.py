@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.sequences import read_metadata, read_sequence, read_slice
-from models.spectral_volume import motion_at_times
+from models.spectral_volume import IMPORTANCE_SAMPLES, motion_at_times
 
 __all__ = [
     "FramePairDataset",
@@ -26,7 +26,6 @@ __all__ = [
 # Columns of manifest.csv that are numbers.
 INTEGERS = ("start", "num_frames", "width", "height", "stored_frames")
 NUMBERS = ("fps", "mean_magnitude", "median_magnitude", "p95_magnitude", "rms_amplitude", "moving_fraction")
-IMPORTANCE_TIMES = 16  # the mean over so many times of a smooth motion is as good as over all frames
 
 
 def load_manifest(folder: str | Path, split: str | None = None) -> list[dict]:
@@ -69,7 +68,7 @@ def importance_motion(volume: Tensor, num_frames: int) -> Tensor:
     Returns:
         ``[B, 1, H, W]``.
     """
-    times = torch.arange(IMPORTANCE_TIMES) * (num_frames / IMPORTANCE_TIMES)
+    times = torch.arange(IMPORTANCE_SAMPLES) * (num_frames / IMPORTANCE_SAMPLES)
     return motion_at_times(volume, times, num_frames).square().sum(dim=2).sqrt().mean(dim=1, keepdim=True)
 
 

@@ -34,11 +34,12 @@ class MotionBatches:
         self.dataset = dataset
         self.augmentation = augmentation
         self.sizes = batch_sizes(size, multiple)
+        self.num_frequencies = dataset[0]["spectral_volume"].shape[0]
 
     def draw(self, batch_size: int, frequencies: int, generator: torch.Generator) -> MotionBatch:
         """Draw sequences with replacement, and ``frequencies`` slices of each (all of them, in order, if 0)."""
         shape = self.sizes[int(torch.multinomial(torch.tensor([0.7, 0.15, 0.15]), 1, generator=generator))]
-        count = self.dataset[0]["spectral_volume"].shape[0]
+        count = self.num_frequencies
         images, volumes, index_rows, ids = [], [], [], []
         for _ in range(batch_size):
             rows = torch.arange(count) if not frequencies else torch.randperm(count, generator=generator)[:frequencies]

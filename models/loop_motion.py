@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from models.metrics import seam_ratio
-from models.spectral_volume import motion_at_times
-
-IMPORTANCE_SAMPLES = 16  # moments over which mean |F_t| is taken, as in training
+from models.spectral_volume import IMPORTANCE_SAMPLES, motion_at_times
 
 
 @dataclass(frozen=True)

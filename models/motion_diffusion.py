@@ -7,7 +7,7 @@ guidance and loop guidance (Eq. 5), and the checkpoint that joins autoencoder, U
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +143,7 @@ class MotionModel(nn.Module):
         Args:
             frequency_index: [B, k] for volumes that hold only these frequencies; by default all of them.
         """
-        if frequency_index is None:
-            return self.autoencoder.encode(self.normalizer.normalize(volume))
-        return self.autoencoder.encode(normalize_slices(self.normalizer, volume, frequency_index), frequency_index)
+        return self.autoencoder.encode(self.normalizer.normalize(volume, frequency_index), frequency_index)
 
     def decode_latents(self, latents: Tensor, image: Tensor) -> Tensor:
         """Whitened latents of all frequencies and photographs -> spectral volume ``[B, K, 4, H, W]`` in pixels."""
@@ -308,13 +306,3 @@ def predicted_clean_and_noise(
 def velocity_from_noise(noise: Tensor, noisy: Tensor, alpha: float, sigma: float) -> Tensor:
     """The velocity that stands for a noise estimate, ``(noise - sigma z) / alpha``."""
     return (noise - sigma * noisy) / max(alpha, 1e-4)
-
-
-def normalize_slices(normalizer: SpectralNormalizer, volume: Tensor, frequency_index: Tensor) -> Tensor:
-    """Normalise volumes ``[B, k, 4, H, W]`` that hold only the frequencies ``frequency_index`` [B, k]."""
-    scales = torch.tensor(normalizer.scales)
-    rows = []
-    for row, index in zip(volume, frequency_index, strict=True):
-        chosen = replace(normalizer, scales=tuple(scales[index.cpu()].tolist()))
-        rows.append(chosen.normalize(row[None]))
-    return torch.cat(rows)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.autoencoder import autoencoder_loss
 from models.metrics import amplitude_ratio, localisation, spatial_coherence
-from models.motion_diffusion import MotionModel, diffusion_loss, normalize_slices
+from models.motion_diffusion import MotionModel, diffusion_loss
 from models.spectral_volume import rms_amplitude
 
 STAGES = ("autoencoder", "slice", "coordinate", "decoder")
@@ -86,7 +86,7 @@ def autoencoder_step(
     model: MotionModel, image: Tensor, volume: Tensor, index: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Losses of the autoencoder and decoder stages: ``[B, 3, H, W]``, ``[B, k, 4, H, W]`` in pixels, ``[B, k]``."""
-    slices = normalize_slices(model.normalizer, volume, index).flatten(0, 1)
+    slices = model.normalizer.normalize(volume, index).flatten(0, 1)
     factor, channels = model.autoencoder.downsampling, model.config.autoencoder.latent_channels
     shape = (len(slices), channels, slices.shape[-2] // factor, slices.shape[-1] // factor)
     noise = torch.randn(shape, generator=generator).to(slices)

@@ -94,6 +94,11 @@ def anchor_to_first_frame(volume: Tensor, num_frames: int) -> Tensor:
     return anchored
 
 
+# Moments over which the mean of |F_t| is taken: of a smooth motion as good as over all frames. The renderer's
+# importance has to be the same in training and in use.
+IMPORTANCE_SAMPLES = 16
+
+
 def motion_amplitude(volume: Tensor) -> Tensor:
     """Root mean square displacement about the mean position, ``sqrt(2 sum_{k>=1} |S_k|^2)``.
 
@@ -166,9 +171,13 @@ class SpectralNormalizer:
         # A frequency that never moves has no scale of its own; a tiny one keeps its normalised value at zero.
         return cls(kind, tuple(max(float(value) * factor, 1e-6) for value in values))
 
-    def normalize(self, volume: Tensor) -> Tensor:
-        """``[B, K, 4, H, W]`` in pixels -> the same shape, about [-1, 1]."""
-        scaled = volume / self._scales(volume)
+    def normalize(self, volume: Tensor, frequency_index: Tensor | None = None) -> Tensor:
+        """``[B, K, 4, H, W]`` in pixels -> the same shape, about [-1, 1].
+
+        Args:
+            frequency_index: [B, k] for volumes ``[B, k, 4, H, W]`` that hold only these frequencies.
+        """
+        scaled = volume / self._scales(volume, frequency_index)
         return scaled.sign() * scaled.abs().sqrt() if self.kind == "adaptive" else scaled
 
     def denormalize(self, normalized: Tensor) -> Tensor:
@@ -185,7 +194,9 @@ class SpectralNormalizer:
         """Inverse of :meth:`to_dict`."""
         return cls(values["kind"], tuple(values["scales"]))
 
-    def _scales(self, volume: Tensor) -> Tensor:
+    def _scales(self, volume: Tensor, frequency_index: Tensor | None = None) -> Tensor:
+        if frequency_index is not None:
+            return volume.new_tensor(self.scales)[frequency_index][..., None, None, None]
         if volume.shape[1] != len(self.scales):
             raise ValueError(f"normalisation has {len(self.scales)} frequencies, the volume has {volume.shape[1]}")
         return volume.new_tensor(self.scales)[:, None, None, None]

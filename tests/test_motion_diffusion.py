@@ -17,7 +17,6 @@ from models.motion_diffusion import (
     alphas_cumprod,
     diffusion_loss,
     loop_loss,
-    normalize_slices,
     predicted_clean_and_noise,
     velocity_from_noise,
 )
@@ -95,9 +94,9 @@ def test_whitened_latents_have_unit_variance_per_frequency_and_channel():
     torch.testing.assert_close(model.encode_volume(volumes[0][:, [2, 0]], index), latents[:1, [2, 0]])
 
 
-def test_normalize_slices_uses_each_slices_own_scale():
+def test_normalising_chosen_slices_uses_each_ones_own_scale():
     normalizer = SpectralNormalizer("std", (1.0, 2.0, 4.0))
-    out = normalize_slices(normalizer, torch.ones(2, 2, 4, 1, 1), torch.tensor([[0, 2], [1, 1]]))
+    out = normalizer.normalize(torch.ones(2, 2, 4, 1, 1), torch.tensor([[0, 2], [1, 1]]))
     assert out[..., 0, 0, 0].tolist() == [[1.0, 0.25], [0.5, 0.5]]
 
 

@@ -104,6 +104,13 @@ def test_bad_options_are_one_line_and_leave_nothing(
     assert not (tmp_path / "r").exists()
 
 
+def test_choices_agree_with_the_models() -> None:
+    from models import motion_diffusion, motion_training
+
+    assert train_unet.STAGES == motion_training.STAGES
+    assert set(train_unet.PRESETS) == set(motion_diffusion.PRESETS) == set(motion_training.TRAINING_PRESETS)
+
+
 def test_missing_dataset_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(tmp_path / "nothing", tmp_path / "r") == 2
     assert "data.prepare" in capsys.readouterr().err
