@@ -1,0 +1,102 @@
+"""The sequences of a split that a table is computed on: the real frames, their motion, and how they are cropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+CROP = (256, 128)  # width and height that videos are compared at (paper section 7)
+
+
+@dataclass(frozen=True)
+class EvaluationSequence:
+    """One sequence of a dataset folder; frames and motion are read when asked for."""
+
+    folder: Path
+    row: dict  # of manifest.csv
+
+    @property
+    def id(self) -> str:
+        return self.row["id"]
+
+    @property
+    def source(self) -> str:
+        return self.row["source"]
+
+    @property
+    def num_frames(self) -> int:
+        return self.row["num_frames"]
+
+    @property
+    def fps(self) -> float:
+        return self.row["fps"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(W, H)."""
+        return self.row["width"], self.row["height"]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "sequences" / f"{self.id}.safetensors"
+
+    def first_frame(self) -> Tensor:
+        """The photo, float ``[1, 3, H, W]`` in [-1, 1]."""
+        from data.sequences import read_sequence
+
+        return as_float(read_sequence(self.path, ["first_frame"])["first_frame"][None])
+
+    def volume(self, num_frequencies: int | None = None) -> Tensor:
+        """The measured spectral volume, float32 ``[1, K, 4, H, W]`` in pixels; all stored frequencies by default."""
+        from data.sequences import read_slice
+
+        return read_slice(self.path, "spectral_volume", slice(0, num_frequencies))[None].float()
+
+    def frames(self) -> Tensor:
+        """The real frames, uint8 ``[T, 3, H, W]``."""
+        from data.full_sequences import load_full_sequence
+
+        return load_full_sequence(self.folder, self.row, flows=False).frames
+
+
+def load_sequences(folder: Path, split: str, per_source: int | None = None) -> list[EvaluationSequence]:
+    """Sequences of a split in the manifest's order, at most ``per_source`` of each video (its first ones)."""
+    from data.datasets import load_manifest
+
+    taken: dict[str, int] = {}
+    chosen = []
+    for row in load_manifest(folder, split):
+        taken[row["source"]] = taken.get(row["source"], 0) + 1
+        if per_source is None or taken[row["source"]] <= per_source:
+            chosen.append(EvaluationSequence(Path(folder), row))
+    return chosen
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 -> float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Float in [-1, 1] -> uint8, rounded and clamped: what a viewer gets."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def centre_crop(frames: Tensor, size: tuple[int, int] = CROP) -> Tensor:
+    """Centre of ``[..., H, W]`` at (W, H) ``size``, or as much of it as there is.
+
+    Smaller datasets, as tests make them, are compared whole along a side that is too short.
+    """
+    height, width = frames.shape[-2:]
+    wide, high = min(size[0], width), min(size[1], height)
+    left, top = (width - wide) // 2, (height - high) // 2
+    return frames[..., top : top + high, left : left + wide]
+
+
+def unique_sources(sequences: Sequence[EvaluationSequence]) -> int:
+    """How many videos the sequences come from."""
+    return len({sequence.source for sequence in sequences})
