@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +55,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+METRIC_WEIGHTS = ("lpips_alexnet", "lpips_vgg16", "i3d_kinetics400")
+
+
+@pytest.fixture(scope="session")
+def metric_weights() -> Path:
+    """A folder with the safetensors of LPIPS and I3D; `python -m models.metrics fetch` makes one."""
+    from models.metric_weights import cache_folder
+
+    beside = Path(__file__).resolve().parents[2] / "shared" / "weights"
+    for folder in (Path(os.environ.get("METRIC_WEIGHTS", cache_folder())), beside):
+        if all((folder / f"{name}.safetensors").is_file() for name in METRIC_WEIGHTS):
+            return folder
+    pytest.skip("no metric weights here: python -m models.metrics fetch gets them")
