@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.spectral_volume import motion_amplitude, rms_amplitude
 
+LEAST_POWER = 1e-6  # pixels squared
 COMPARISON_WIDTH = 64  # amplitude maps are compared at this width, as the published trials were
 
 
@@ -82,6 +83,17 @@ def spatial_coherence(volume: Tensor) -> float:
         + (oscillation[..., 4:, :] - oscillation[..., :-4, :]).square().mean()
     )
     return float(1 - difference / (2 * power)) if power > 0 else 1.0
+
+
+def spectrum_distance(predicted: Tensor, true: Tensor) -> float:
+    """Log-spectral distance in dB of two volumes' mean power spectra, each ``[1, K, 4, H, W]`` with the same K.
+
+    The root mean square over frequencies from 1 on of ``10 log10(P_predicted / P_true)``, P the power averaged over the
+    picture. Powers below (0.001 px)^2, less than a measurement can tell from none, count as that.
+    """
+    spectra = [volume[:, 1:].double().square().sum(dim=2).mean(dim=(0, 2, 3)) for volume in (predicted, true)]
+    logs = [10 * spectrum.clamp_min(LEAST_POWER).log10() for spectrum in spectra]
+    return float((logs[0] - logs[1]).square().mean().sqrt())
 
 
 def _comparison_map(amplitude: Tensor) -> Tensor:
