@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("models", "data")
+PACKAGES = ("models", "data", "evaluation")
 # Heavy packages are imported by the functions that use them: rendering needs only torch, numpy and safetensors.
 HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "scipy", "diffusers", "huggingface_hub")
 COMPILED_KERNELS = "data.coarse2fine_"  # modules of that name need numba's decorators and are imported late themselves
@@ -65,6 +65,14 @@ def _scripts() -> dict[str, list[str]]:
     return scripts
 
 
+# Scripts whose options are those of their subcommands.
+SUBCOMMANDS = {
+    "python evaluate.py": ("rendering", "motion", "ablation", "compare"),
+    "python -m models.metrics": ("fetch", "convert"),
+}
+WITHOUT_COMMON_OPTIONS = ("python -m models.metrics",)  # it computes nothing
+
+
 def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder)}
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
@@ -75,11 +83,18 @@ def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What each script's ``--help`` prints."""
     folder = tmp_path_factory.mktemp("help")
     with ThreadPoolExecutor(2) as pool:
-        runs = {name: pool.submit(_run, [*arguments, "--help"], folder) for name, arguments in _scripts().items()}
-        results = {name: run.result() for name, run in runs.items()}
+        runs = {
+            (name, subcommand): pool.submit(_run, [*arguments, *subcommand, "--help"], folder)
+            for name, arguments in _scripts().items()
+            for subcommand in [(), *((subcommand,) for subcommand in SUBCOMMANDS.get(name, ()))]
+        }
+        results = {key: run.result() for key, run in runs.items()}
     assert not list(folder.iterdir()), "--help left files behind"
     assert not any(result.returncode for result in results.values()), [result.stderr for result in results.values()]
-    return {name: result.stdout for name, result in results.items()}
+    texts: dict[str, str] = {}
+    for (name, _), result in results.items():
+        texts[name] = texts.get(name, "") + result.stdout
+    return texts
 
 
 # Imports --------------------------------------------------------------------------------------------------------------
@@ -100,10 +115,13 @@ def test_importing_every_module_is_light_and_creates_nothing(tmp_path: Path) -> 
 
 def test_models_never_import_data_and_packages_never_import_scripts() -> None:
     scripts = {path.stem for path in ROOT.glob("*.py")}
-    for path in _files("models/*.py", "data/*.py"):
+    for path in _files(*(f"{package}/*.py" for package in PACKAGES)):
         for name in _imports(path):
             top, *rest = name.split(".")
             assert top not in scripts, f"{path.name} imports the script {name}"
+            if path.parent.name == "evaluation":
+                continue  # above both
+            assert top != "evaluation", f"{path.name} imports {name}"
             if path.parent.name == "models":
                 assert top != "data", f"{path.name} imports {name}"
             elif top == "models":
@@ -139,7 +157,8 @@ def test_constraints_pin_every_requirement_within_its_range() -> None:
 
 def test_requirements_are_what_the_code_imports() -> None:
     own = {*PACKAGES, *(path.stem for path in ROOT.glob("*.py"))}
-    imported = {name.split(".")[0] for path in _files("models/*.py", "data/*.py") for name in _imports(path)}
+    files = _files(*(f"{package}/*.py" for package in PACKAGES))
+    imported = {name.split(".")[0] for path in files for name in _imports(path)}
     imported |= {name.split(".")[0] for path in ROOT.glob("*.py") for name in _imports(path)}
     third_party = imported - own - set(sys.stdlib_module_names) - set(OPTIONAL)
     needed = {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in third_party}
@@ -153,7 +172,7 @@ def test_every_script_shows_help_with_examples(helps: dict[str, str]) -> None:
     assert len(helps) >= 4
     for name, text in helps.items():
         assert re.search(rf"^\s*{re.escape(name)} ", text, re.MULTILINE), f"{name} --help shows no examples"
-        for option in ("--device", "--seed", "--report"):
+        for option in ("--device", "--seed", "--report") if name not in WITHOUT_COMMON_OPTIONS else ():
             assert option in text, f"{name} has no {option}"
 
 
@@ -168,7 +187,7 @@ def test_commands_in_documents_use_options_that_exist(helps: dict[str, str]) -> 
     for path in _files("*.md"):
         for command in _commands(path):
             command = command.partition("#")[0]
-            match = re.search(r"python (-m data\.\w+|\w+\.py)", command)
+            match = re.search(r"python (-m (?:data|models)\.\w+|\w+\.py)", command)
             if not match:
                 continue
             seen += 1
@@ -192,7 +211,7 @@ def test_code_named_in_documents_exists() -> None:
     names = {module: _names(module) for module in _modules()}
     for path in _files("*.md"):
         text = path.read_text()
-        named = re.findall(r"`((?:models|data)\.\w+)((?:\.\w+)*)(?:\(\))?`", text)
+        named = re.findall(r"`((?:models|data|evaluation)\.\w+)((?:\.\w+)*)(?:\(\))?`", text)
         for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
             for node in ast.walk(ast.parse(block)):
                 if isinstance(node, ast.ImportFrom) and node.module:
