@@ -9,21 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from models.frame_synthesis import BASELINES, FrameSynthesisModel
+from models.metrics import psnr
 
 if TYPE_CHECKING:
     import numpy as np
 
 LABEL_HEIGHT = 16  # pixels
-
-
-def psnr(frame: Tensor, target: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of images in [-1, 1], after rounding to the 8 bits that a viewer gets."""
-
-    def to_bytes(image: Tensor) -> Tensor:
-        return ((image.clamp(-1, 1) + 1) * 127.5).round()
-
-    error = (to_bytes(frame) - to_bytes(target)).square().mean().clamp_min(1e-3)
-    return float(10 * torch.log10(255.0**2 / error))
 
 
 def compare_renderers(
@@ -40,7 +31,7 @@ def compare_renderers(
         for source, target, flow, importance, *_ in pairs:
             frame = render(source, flow, importance)
             with torch.no_grad():
-                scores.append((psnr(frame, target), float(distance(frame, target))))
+                scores.append((float(psnr(frame, target)), float(distance(frame, target))))
         count = len(scores)
         table[name] = {"psnr": sum(s for s, _ in scores) / count, "perceptual": sum(d for _, d in scores) / count}
     return table
@@ -66,7 +57,7 @@ def comparison_picture(model: FrameSynthesisModel, pairs: Sequence) -> np.ndarra
             pixels = ((frame[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
             cell = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + LABEL_HEIGHT))
             cell.paste(Image.fromarray(pixels), (0, LABEL_HEIGHT))
-            label = name if name in ("source", "target") else f"{name} {psnr(frame, target):.2f} dB"
+            label = name if name in ("source", "target") else f"{name} {float(psnr(frame, target)):.2f} dB"
             ImageDraw.Draw(cell).text((3, 2), label, fill="white")
             cells.append(np.asarray(cell))
         # Two rows of three: seven-wide sheets shrink to nothing on a screen.

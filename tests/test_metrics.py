@@ -71,3 +71,14 @@ def test_coherence_tells_jelly_from_noise():
     noise = torch.randn(1, 4, 4, 32, 32, generator=generator)
     assert metrics.spatial_coherence(jelly) == pytest.approx(1)
     assert abs(metrics.spatial_coherence(noise)) < 0.1
+
+
+def test_psnr_is_of_each_frame_after_rounding_to_8_bits():
+    target = torch.zeros(3, 3, 4, 5) - 1
+    frames = target.clone()
+    frames[1] += 2 / 255 * 0.4  # rounds to no error at all
+    frames[2] += 2 / 255 * 10
+    perfect = 10 * math.log10(255**2 / 1e-3)
+    expected = torch.tensor([perfect, perfect, 20 * math.log10(255 / 10)])
+    torch.testing.assert_close(metrics.psnr(frames, target), expected, atol=1e-4, rtol=0)
+    assert metrics.psnr(frames + 5, frames + 7).tolist() == pytest.approx([perfect] * 3)  # clamped
