@@ -46,17 +46,22 @@ class Playback:
 
 
 class LoopMotion:
-    """Motion of a loop at the volume's own resolution, anchored so that time 0 does not move."""
+    """Motion of a loop at the volume's own resolution, anchored so that time 0 does not move.
 
-    def __init__(self, volume: Tensor, playback: Playback) -> None:
+    Measured motion of a clip that does not loop is best left as it is (``anchored=False``): its few frequencies are
+    furthest from the truth where the end meets the start, and anchoring would carry that error to every frame.
+    """
+
+    def __init__(self, volume: Tensor, playback: Playback, anchored: bool = True) -> None:
         self.playback = playback
         self.volume = volume[:, : playback.num_frequencies].float()
+        self.anchored = anchored
         # Anchored here once more, because dropping frequencies or another period moves frame 0.
-        self.first = motion_at_times(self.volume, [0.0], playback.period)
+        self.first = motion_at_times(self.volume, [0.0], playback.period) * anchored
 
     def to(self, device: torch.device) -> LoopMotion:
         """The same motion on a device."""
-        return LoopMotion(self.volume.to(device), self.playback)
+        return LoopMotion(self.volume.to(device), self.playback, self.anchored)
 
     def at(self, times: Sequence[float]) -> Tensor:
         """Displacements ``[1, N, 2, h, w]`` at some of the playback's times."""
