@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.sequences import read_metadata, read_sequence, read_slice
+from data.sequences import read_metadata, read_sequence, read_slice, sequence_path, stratified_indices
 from models.spectral_volume import IMPORTANCE_SAMPLES, motion_at_times
 
 __all__ = [
@@ -105,7 +105,7 @@ class MotionDataset(Dataset):
     def _read(self, index: int) -> tuple[Tensor, Tensor]:
         if self._cache is not None and index in self._cache:
             return self._cache[index]
-        path = _sequence_path(self.folder, self.rows[index])
+        path = sequence_path(self.folder, self.rows[index]["id"])
         image = read_sequence(path, ["first_frame"])["first_frame"]
         item = image, read_slice(path, "spectral_volume", slice(0, self.num_frequencies))
         if self._cache is not None:
@@ -118,7 +118,8 @@ class FramePairDataset(Dataset):
 
     Items: ``source`` and ``target`` float32 ``[3, H, W]`` in [-1, 1], ``flow`` float32 ``[2, H, W]`` in pixels from
     source to target, ``importance_motion`` float32 ``[1, H, W]``, ``id``, ``frame_index`` (t of the target). The stored
-    frames of a sequence follow each other; a shuffling sampler draws a random one.
+    frames of a sequence follow each other; a shuffling sampler draws a random one. Where only some sequences of the
+    split hold all their frames, of those no more than the sample is used: each sequence counts the same.
 
     Args:
         folder: dataset folder.
@@ -129,7 +130,8 @@ class FramePairDataset(Dataset):
     def __init__(self, folder: str | Path, split: str = "train", cache: bool = False) -> None:
         self.rows = load_manifest(folder, split)
         self.folder = Path(folder)
-        self._pairs = [(row, number) for row, count in enumerate(self.rows) for number in range(count["stored_frames"])]
+        self._positions = _frame_positions(self.rows)
+        self._pairs = [(row, number) for row, taken in enumerate(self._positions) for number in range(len(taken))]
         self._importance: dict[int, Tensor] = {}
         self._cache: dict[int, dict[str, Tensor]] | None = {} if cache else None
 
@@ -152,28 +154,42 @@ class FramePairDataset(Dataset):
         """:func:`importance_motion` of a sequence, ``[1, H, W]``; computed at the first call."""
         if sequence not in self._importance:
             row = self.rows[sequence]
-            volume = read_sequence(_sequence_path(self.folder, row), ["spectral_volume"])["spectral_volume"]
+            volume = read_sequence(sequence_path(self.folder, row["id"]), ["spectral_volume"])["spectral_volume"]
             self._importance[sequence] = importance_motion(volume[None].float(), row["num_frames"])[0]
         return self._importance[sequence]
 
     def _read(self, sequence: int, number: int) -> dict[str, Tensor]:
-        path = _sequence_path(self.folder, self.rows[sequence])
+        path = sequence_path(self.folder, self.rows[sequence]["id"])
         per_frame = ("frames", "flows", "frame_indices")
+        positions = self._positions[sequence]
         if self._cache is not None:
             if sequence not in self._cache:
-                self._cache[sequence] = read_sequence(path, ["first_frame", *per_frame])
-            whole = self._cache[sequence]
-            return {"first_frame": whole["first_frame"], **{name: whole[name][number] for name in per_frame}}
+                whole = read_sequence(path, ["first_frame", *per_frame])
+                if len(positions) < len(whole["frames"]):
+                    whole |= {name: whole[name][positions] for name in per_frame}
+                self._cache[sequence] = whole
+            cached = self._cache[sequence]
+            return {"first_frame": cached["first_frame"], **{name: cached[name][number] for name in per_frame}}
+        position = positions[number]
         tensors = read_sequence(path, ["first_frame"])
-        return tensors | {name: read_slice(path, name, slice(number, number + 1))[0] for name in per_frame}
+        return tensors | {name: read_slice(path, name, slice(position, position + 1))[0] for name in per_frame}
+
+
+def _frame_positions(rows: list[dict]) -> list[list[int]]:
+    """Which of the frames in its file are used of each sequence: all, or a sample where others hold only a sample."""
+    sampled = [row["stored_frames"] for row in rows if row["stored_frames"] < row["num_frames"] - 1]
+    positions = []
+    for row in rows:
+        taken = list(range(row["stored_frames"]))
+        if sampled and len(taken) > max(sampled):
+            # The frames 1..T-1 are all there, hence frame t at position t - 1: what a sampled file would hold.
+            taken = (stratified_indices(row["num_frames"], max(sampled), row["id"]) - 1).tolist()
+        positions.append(taken)
+    return positions
 
 
 def _to_float(image: Tensor) -> Tensor:
     return image.float() / 127.5 - 1
-
-
-def _sequence_path(folder: Path, row: dict) -> Path:
-    return folder / "sequences" / f"{row['id']}.safetensors"
 
 
 def _dataset_file(folder: str | Path, name: str) -> Path:

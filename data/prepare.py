@@ -7,7 +7,6 @@ whole in ``manifest.csv`` and ``stats.json``. The same command goes on where an 
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import json
 import math
@@ -24,28 +23,28 @@ from typing import Any
 import numpy as np
 
 from data.command_line import add_common_options, parse_size, run_script, write_json, write_report
+from data.dataset_folder import clear_dataset, open_dataset, write_manifest, write_sources
 from data.optical_flow import ESTIMATORS, estimator_parameters
 from data.parallel import parallel_map
 from data.sequences import (
-    STATISTICS,
     SequenceJob,
     SequenceOptions,
+    SequenceResult,
     drop_reason,
-    finished_statistics,
+    finished_sequence,
     prepare_sequence,
+    sequence_path,
+    source_indices,
     volume_statistics,
 )
 from data.sources import SPLITS, Source, assign_splits, find_videos, scan_sources
-from data.video import MIN_SIDE, temporary_path
+from data.video import MIN_SIDE
 
-COLUMNS = (
-    *("id", "source", "source_sha256", "start", "fps", "num_frames", "width", "height", "stored_frames"),
-    *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason"),
-)
 MIN_LOOP = 16  # frames of the shortest clip that --wrap takes for a loop
 EXAMPLES = """examples:
   python -m data.prepare clips/ --output dataset
   python -m data.prepare loops/*.mp4 --wrap --stride 30 --validation 'rose*' --split 1,0,0 --output dataset
+  python -m data.prepare clips/ --output dataset --full validation test
   python -m data.prepare clip.mp4 --flow dis --num-frames 60 --num-frequencies 8 --output quick_look
 """
 
@@ -65,22 +64,23 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER", help="folders are searched for videos")
-    add(
-        "--output",
-        required=True,
-        type=Path,
-        metavar="DATASET",
-        help="dataset folder; an unfinished one is gone on with",
-    )
+    add("--output", required=True, type=Path, metavar="DATASET", help="folder; an unfinished one is gone on with")
     add("--size", type=_size, default=(256, 160), metavar="WxH", help="of the sequences (default: 256x160)")
     add("--fps", type=_positive, default=30.0, help="default: 30; clips within 10 %% of it keep their own rate")
     add("--num-frames", type=_frames, default=150, metavar="T", help="frames of a sequence (default: 150)")
     add("--stride", type=_count, default=10, help="frames between the starts of sequences (default: 10)")
     add("--num-frequencies", type=_count, default=24, metavar="K", help="frequencies to keep (default: 24)")
-    add("--stored-frames", type=_count, default=10, metavar="M", help="frames kept for the renderer (default: 10)")
+    add("--stored-frames", type=_count, default=10, metavar="M", help="frames kept to train the renderer (default: 10)")
     add(
-        "--flow", choices=tuple(ESTIMATORS), default="coarse2fine", help="optical flow estimator (default: coarse2fine)"
+        "--full",
+        nargs="+",
+        choices=(*SPLITS, "none"),
+        default=["test"],
+        metavar="SPLIT",
+        help="splits that keep all frames and flows, as evaluation wants them, not just --stored-frames: train "
+        "validation test, or none (default: test); 51 MB a sequence by default instead of 11",
     )
+    add("--flow", choices=tuple(ESTIMATORS), default="coarse2fine", help="estimator (default: coarse2fine)")
     add("--wrap", action="store_true", help="the clips loop: sequences start anywhere and wrap around the end")
     add("--max-sequences-per-video", type=_count, metavar="N", help="take at most N, spread over the video")
     add("--split", type=_split, default=(0.9, 0.05, 0.05), metavar="TRAIN,VALIDATION,TEST", help="shares of the videos")
@@ -107,20 +107,22 @@ def main(argv: list[str] | None = None) -> int:
 def prepare(arguments: argparse.Namespace) -> None:
     """Make or complete the dataset folder that the command line describes."""
     started = time.perf_counter()
+    if "none" in arguments.full and len(arguments.full) > 1:
+        raise ValueError("--full none can't be combined with splits; name the splits, or none alone")
     names = find_videos(arguments.inputs)
     # A whole number of loops may be up to a tenth shorter than --num-frames, see sequence_frames.
     fewest = math.ceil(0.9 * arguments.num_frames) if arguments.wrap else arguments.num_frames
     options = SequenceOptions(
         size=arguments.size,
         num_frequencies=min(arguments.num_frequencies, fewest // 2 + 1),
-        stored_frames=arguments.stored_frames,
         estimator=arguments.flow,
         estimator_parameters=estimator_parameters(arguments.flow),
         min_motion=arguments.min_motion,
         keep_all=arguments.keep_all,
     )
-    existed = arguments.output.exists()
-    folder = open_dataset(arguments, options)
+    folder: Path = arguments.output
+    existed = folder.exists()
+    open_dataset(folder, recorded_options(arguments, options), arguments.overwrite)
     sources = scan_sources(
         names, arguments.fps, MIN_LOOP if arguments.wrap else arguments.num_frames, arguments.workers
     )
@@ -133,10 +135,13 @@ def prepare(arguments: argparse.Namespace) -> None:
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
     scanned = time.perf_counter()
-    jobs = [job for source in sources for job in sequence_jobs(source, arguments)]
+    write_sources(folder, sources)
+    pinned = {"validation": arguments.validation, "test": arguments.test}
+    splits = assign_splits(sources, arguments.split, pinned, arguments.seed)
+    jobs = [job for source in sources for job in sequence_jobs(source, splits, arguments)]
     results, computed = run_jobs(jobs, options, folder, arguments.workers)
     finished = time.perf_counter()
-    rows = manifest_rows(sources, jobs, results, options, arguments)
+    rows = manifest_rows(sources, splits, jobs, results, options)
     write_manifest(folder / "manifest.csv", rows)
     kept = [row for row in rows if row["status"] == "kept"]
     if not kept:
@@ -155,7 +160,15 @@ def prepare(arguments: argparse.Namespace) -> None:
 # Sequences ------------------------------------------------------------------------------------------------------------
 
 
-def sequence_jobs(source: Source, arguments: argparse.Namespace) -> Iterator[SequenceJob]:
+def recorded_options(arguments: argparse.Namespace, options: SequenceOptions) -> dict[str, Any]:
+    """What all sequences of a dataset folder have in common. ``--full`` is not among it: files say what they hold."""
+    recorded = {name: getattr(arguments, name) for name in ("size", "fps", "num_frames", "stride", "stored_frames")}
+    recorded |= {"wrap": arguments.wrap, "num_frequencies": options.num_frequencies, "flow": options.estimator}
+    recorded["max_sequences_per_video"] = arguments.max_sequences_per_video
+    return recorded | {"flow_parameters": options.estimator_parameters}
+
+
+def sequence_jobs(source: Source, splits: Mapping[str, str], arguments: argparse.Namespace) -> Iterator[SequenceJob]:
     """The sequences of a video, none if it has a problem."""
     if source.problem or source.info is None:
         return
@@ -166,12 +179,15 @@ def sequence_jobs(source: Source, arguments: argparse.Namespace) -> Iterator[Seq
     limit = arguments.max_sequences_per_video
     if limit and len(starts) > limit:
         starts = starts[np.linspace(0, len(starts) - 1, limit).round().astype(int)]
+    stored_frames = num_frames - 1 if splits[source.sha256] in arguments.full else arguments.stored_frames
     slug = re.sub(r"[^A-Za-z0-9]+", "_", Path(source.name).stem).strip("_") or "video"
     for start in starts.tolist():
-        frames = indices[(start + np.arange(num_frames)) % len(indices)]
+        frames = source_indices(indices, start, num_frames)
         # Part of the hash keeps apart videos of one name in two folders.
         name = f"{slug}-{source.sha256[:8]}_{start:05d}"
-        yield SequenceJob(name, source.path, source.name, source.sha256, start, fps, tuple(frames.tolist()))
+        yield SequenceJob(
+            name, source.path, source.name, source.sha256, start, fps, frames, min(stored_frames, num_frames - 1)
+        )
 
 
 def sequence_frames(clip_frames: int, num_frames: int, wrap: bool) -> int:
@@ -186,59 +202,22 @@ def sequence_frames(clip_frames: int, num_frames: int, wrap: bool) -> int:
     return loops if abs(loops - num_frames) <= 0.1 * num_frames else num_frames
 
 
-def open_dataset(arguments: argparse.Namespace, options: SequenceOptions) -> Path:
-    """Make the dataset folder, or check that the existing one was made with the same options."""
-    folder: Path = arguments.output
-    file = folder / "parameters.json"
-    wanted = {name: getattr(arguments, name) for name in ("size", "fps", "num_frames", "stride", "stored_frames")}
-    wanted |= {"wrap": arguments.wrap, "num_frequencies": options.num_frequencies, "flow": options.estimator}
-    wanted["max_sequences_per_video"] = arguments.max_sequences_per_video
-    wanted = json.loads(json.dumps(wanted | {"flow_parameters": options.estimator_parameters}))
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: is a file, --output needs a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not file.is_file():
-            raise ValueError(f"{folder}: holds something other than a dataset, choose another --output")
-        differing = _differences(json.loads(file.read_text()), wanted)
-        if differing and not arguments.overwrite:
-            raise ValueError(f"{folder}: made with {differing}; choose another --output or pass --overwrite")
-        _clear(folder, everything=bool(differing))
-    (folder / "sequences").mkdir(parents=True, exist_ok=True)
-    write_json(file, wanted)
-    return folder
-
-
-def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {there.get(name)}, not {value}" for name, value in wanted.items() if there.get(name) != value
-    )
-
-
-def _clear(folder: Path, everything: bool) -> None:
-    """Remove the remains of a killed run, or all that this program wrote; nothing else."""
-    stale = list((folder / "sequences").glob(".*.tmp.safetensors"))
-    if everything:
-        stale += [folder / "manifest.csv", folder / "stats.json", *(folder / "sequences").glob("*.safetensors")]
-    for path in stale:
-        path.unlink(missing_ok=True)
-
-
 def run_jobs(
     jobs: list[SequenceJob], options: SequenceOptions, folder: Path, workers: int
-) -> tuple[dict[str, dict[str, float] | str], int]:
-    """Statistics, or a line saying what went wrong, by sequence id; and how many had to be computed."""
+) -> tuple[dict[str, SequenceResult | str], int]:
+    """What each file holds, or a line saying what went wrong, by sequence id; and how many had to be computed."""
     sequences = folder / "sequences"
-    results: dict[str, dict[str, float] | str] = {}
+    results: dict[str, SequenceResult | str] = {}
     for job in jobs:
-        statistics = finished_statistics(job, options, sequences)
-        if statistics is not None:
-            results[job.id] = statistics
+        finished = finished_sequence(job, options, sequences)
+        if finished is not None:
+            results[job.id] = finished
     missing = [job for job in jobs if job.id not in results]
     compute = functools.partial(_compute, options=options, folder=sequences)
     try:
         outcomes = parallel_map(compute, missing, workers, "sequences", len(results))
     finally:
-        _clear(folder, everything=False)
+        clear_dataset(folder, everything=False)
     results.update({job.id: outcome for job, outcome in zip(missing, outcomes, strict=True)})
     for job in missing:
         if isinstance(results[job.id], str):
@@ -246,7 +225,7 @@ def run_jobs(
     return results, len(missing)
 
 
-def _compute(job: SequenceJob, options: SequenceOptions, folder: Path) -> dict[str, float] | str:
+def _compute(job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult | str:
     from data.optical_flow import estimate_flow
 
     estimate = functools.partial(estimate_flow, estimator=options.estimator, num_threads=1)
@@ -260,12 +239,10 @@ def _compute(job: SequenceJob, options: SequenceOptions, folder: Path) -> dict[s
 
 
 def manifest_rows(
-    sources: list[Source], jobs: list[SequenceJob], results: Mapping[str, dict[str, float] | str],
-    options: SequenceOptions, arguments: argparse.Namespace,
+    sources: list[Source], splits: Mapping[str, str], jobs: list[SequenceJob],
+    results: Mapping[str, SequenceResult | str], options: SequenceOptions,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """A row a sequence, and one for each video that gave none; the order depends on the inputs alone."""
-    pinned = {"validation": arguments.validation, "test": arguments.test}
-    splits = assign_splits(sources, arguments.split, pinned, arguments.seed)
     common = {
         "width": options.size[0],
         "height": options.size[1],
@@ -278,27 +255,18 @@ def manifest_rows(
         if source.problem:
             rows.append({**common, **named, "status": "dropped", "reason": source.problem})
         for job in (job for job in jobs if job.path == source.path):
-            result = results[job.id]
-            statistics = result if isinstance(result, dict) else {}
-            reason = drop_reason(result, options) if isinstance(result, dict) else result
-            row = {
-                "id": job.id,
-                "start": job.start,
-                "fps": round(job.fps, 6),
-                "num_frames": job.num_frames,
-                **statistics,
-            }
-            row |= {"stored_frames": min(options.stored_frames, job.num_frames - 1), "split": splits[job.source_sha256]}
-            rows.append({**common, **named, **row, "status": "dropped" if reason else "kept", "reason": reason or ""})
+            row = {"id": job.id, "start": job.start, "fps": round(job.fps, 6), "num_frames": job.num_frames}
+            row |= {"split": splits[job.source_sha256], **_outcome(results[job.id], options)}
+            rows.append({**common, **named, **row})
     return rows
 
 
-def write_manifest(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write ``manifest.csv``."""
-    with temporary_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+def _outcome(result: SequenceResult | str, options: SequenceOptions) -> dict[str, Any]:
+    if isinstance(result, str):
+        return {"stored_frames": 0, "status": "dropped", "reason": result}
+    reason = drop_reason(result.statistics, options)
+    status = "dropped" if reason else "kept"
+    return {**result.statistics, "stored_frames": result.stored_frames, "status": status, "reason": reason or ""}
 
 
 def dataset_statistics(
@@ -311,7 +279,7 @@ def dataset_statistics(
     if not train:
         print("warning: the train split is empty, stats.json describes all sequences", file=sys.stderr)
     used = train or kept
-    paths = [folder / "sequences" / f"{row['id']}.safetensors" for row in used]
+    paths = [sequence_path(folder, row["id"]) for row in used]
     with tqdm(total=len(paths), unit=" statistics", dynamic_ncols=True, leave=False) as progress:
         values = volume_statistics(paths, progress.update)
     return {

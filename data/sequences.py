@@ -1,7 +1,8 @@
 """One sequence of a dataset folder: frames -> flow -> motion texture -> spectral volume -> file, and its statistics.
 
 A sequence is T frames of a video from some start frame on. Its motion texture holds the flow from the start frame to
-each later frame (paper section 4.1); a file keeps the K lowest frequencies of it and a few frames with their full flow.
+each later frame (paper section 4.1); a file keeps the K lowest frequencies of it, and a few or all of the frames with
+their whole flow.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class SequenceJob:
     source_sha256: str
     start: int  # first frame, counted at ``fps``
     fps: float
-    source_indices: tuple[int, ...]  # the video's frame for each of the T frames; repeated where a loop wraps around
+    source_indices: tuple[int, ...]  # see source_indices()
+    stored_frames: int  # later frames to keep with their flow; T - 1 are all
 
     @property
     def num_frames(self) -> int:
@@ -50,21 +52,45 @@ class SequenceOptions:
 
     size: tuple[int, int]  # width, height
     num_frequencies: int
-    stored_frames: int
     estimator: str
     estimator_parameters: Mapping[str, object]
     min_motion: float = 0.1  # pixels of mean magnitude
     keep_all: bool = False  # no filters
 
 
+@dataclass(frozen=True)
+class SequenceResult:
+    """What is known of a sequence whose file is written."""
+
+    statistics: dict[str, float]  # motion_statistics()
+    stored_frames: int  # later frames in the file, none where the filters drop the sequence
+
+
 Estimate = Callable[[np.ndarray, np.ndarray], np.ndarray]  # source [H, W, 3], targets [N, H, W, 3] -> [N, H, W, 2]
 
 
-def compute_motion(
-    sequence: SequenceJob, options: SequenceOptions, estimate: Estimate
-) -> tuple[np.ndarray, np.ndarray]:
-    """Frames uint8 ``[T, H, W, 3]`` and motion texture float32 ``[T, H, W, 2]`` (x, y in pixels; zero at t = 0)."""
-    frames = read_frames(sequence.path, sequence.source_indices, options.size)
+def sequence_path(folder: str | Path, sequence_id: str) -> Path:
+    """Where a dataset folder keeps a sequence."""
+    return Path(folder) / "sequences" / f"{sequence_id}.safetensors"
+
+
+def source_indices(resampled: np.ndarray, start: int, num_frames: int) -> tuple[int, ...]:
+    """The video's frame for each frame of a sequence; past the end it goes on at the beginning, as clips that loop do.
+
+    Args:
+        resampled: the video's frames at the frame rate of the sequence (:meth:`data.video.VideoInfo.resample`).
+        start: of the sequence, counted in those.
+    """
+    return tuple(resampled[(start + np.arange(num_frames)) % len(resampled)].tolist())
+
+
+def compute_motion(sequence: SequenceJob, size: tuple[int, int], estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
+    """Frames uint8 ``[T, H, W, 3]`` and motion texture float32 ``[T, H, W, 2]`` (x, y in pixels; zero at t = 0).
+
+    Args:
+        size: (width, height) of the frames.
+    """
+    frames = read_frames(sequence.path, sequence.source_indices, size)
     # A loop shorter than the sequence shows frames twice, and so does a raised frame rate: each is estimated once.
     _, first, occurrence = np.unique(sequence.source_indices, return_index=True, return_inverse=True)
     still = occurrence[0]
@@ -117,19 +143,21 @@ def stratified_indices(num_frames: int, count: int, sequence_id: str) -> np.ndar
 
 def prepare_sequence(
     sequence: SequenceJob, options: SequenceOptions, folder: Path, estimate: Estimate
-) -> dict[str, float]:
-    """Compute a sequence and write ``folder/<id>.safetensors``; returns its motion statistics.
+) -> SequenceResult:
+    """Compute a sequence and write ``folder/<id>.safetensors``.
 
     The file's metadata says how it was made; :func:`read_metadata` reads it back. For a sequence that the filters drop
     it holds nothing else, so that a second run need not find that out again.
     """
-    frames, motion = compute_motion(sequence, options, estimate)
+    frames, motion = compute_motion(sequence, options.size, estimate)
     statistics = motion_statistics(motion)
-    tensors = {} if drop_reason(statistics, options) else _tensors(frames, motion, sequence, options)
+    dropped = drop_reason(statistics, options) is not None
+    tensors = {} if dropped else _tensors(frames, motion, sequence, options)
+    result = SequenceResult(statistics, 0 if dropped else sequence.stored_frames)
     with temporary_path(folder / f"{sequence.id}.safetensors") as temporary:
-        save_file(tensors, temporary, metadata=_metadata(sequence, options, statistics))
+        save_file(tensors, temporary, metadata=_metadata(sequence, options, result))
         temporary.chmod(0o644)  # safetensors lets only the owner read; datasets are shared
-    return statistics
+    return result
 
 
 def _tensors(
@@ -137,17 +165,17 @@ def _tensors(
 ) -> dict[str, Tensor]:
     texture = torch.from_numpy(motion).permute(0, 3, 1, 2)[None]
     volume = motion_to_spectral_volume(texture, options.num_frequencies)[0]
-    indices = stratified_indices(sequence.num_frames, options.stored_frames, sequence.id)
+    indices = stratified_indices(sequence.num_frames, sequence.stored_frames, sequence.id)
     return {
-        "first_frame": _channels_first(frames[0]),
+        "first_frame": channels_first(frames[0]),
         "spectral_volume": volume.half(),
-        "frames": _channels_first(frames[indices]),
-        "flows": _channels_first(motion[indices]).half(),
+        "frames": channels_first(frames[indices]),
+        "flows": channels_first(motion[indices]).half(),
         "frame_indices": torch.from_numpy(indices),
     }
 
 
-def _metadata(sequence: SequenceJob, options: SequenceOptions, statistics: dict[str, float]) -> dict[str, str]:
+def _metadata(sequence: SequenceJob, options: SequenceOptions, result: SequenceResult) -> dict[str, str]:
     return {
         "format_version": str(FORMAT_VERSION),
         "id": sequence.id,
@@ -159,26 +187,33 @@ def _metadata(sequence: SequenceJob, options: SequenceOptions, statistics: dict[
         "width": str(options.size[0]),
         "height": str(options.size[1]),
         "num_frequencies": str(options.num_frequencies),
-        "stored_frames": str(min(options.stored_frames, sequence.num_frames - 1)),
+        "stored_frames": str(result.stored_frames),
         "estimator": options.estimator,
         "estimator_parameters": json.dumps(options.estimator_parameters, sort_keys=True),
-        "statistics": json.dumps(statistics, sort_keys=True),
+        "statistics": json.dumps(result.statistics, sort_keys=True),
     }
 
 
-def finished_statistics(sequence: SequenceJob, options: SequenceOptions, folder: Path) -> dict[str, float] | None:
-    """Motion statistics of a sequence whose whole file is there and was made in the same way, else None."""
+def finished_sequence(sequence: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult | None:
+    """What the file of a sequence holds if it is there, whole, was made in the same way and suffices; else None.
+
+    A file with all frames suffices where a sample is wanted: it holds the sample too, and took long to make.
+    """
     try:
         with _open(folder / f"{sequence.id}.safetensors") as file:
             metadata, empty = file.metadata() or {}, not file.keys()
-        statistics = json.loads(metadata.get("statistics", "{}"))
+        result = SequenceResult(json.loads(metadata.get("statistics", "{}")), int(metadata.get("stored_frames", 0)))
     except ValueError:
         return None  # missing or cut off: it is made again
     # The name under which the video was found may change; its content and the way of computing may not.
-    wanted = _metadata(sequence, options, statistics) | {"source": metadata.get("source", "")}
-    if metadata != wanted or (empty and not drop_reason(statistics, options)):
+    wanted = _metadata(sequence, options, result) | {"source": metadata.get("source", "")}
+    if metadata != wanted:
         return None
-    return statistics
+    dropped = drop_reason(result.statistics, options) is not None
+    if empty:
+        return SequenceResult(result.statistics, 0) if dropped else None
+    enough = result.stored_frames in (sequence.stored_frames, sequence.num_frames - 1)
+    return result if enough or dropped else None
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -248,6 +283,6 @@ def _quantile(counts: np.ndarray, values: np.ndarray, fraction: float) -> float:
     return float(values[low] + (values[high] - values[low]) * (position - np.floor(position)))
 
 
-def _channels_first(images: np.ndarray) -> Tensor:
+def channels_first(images: np.ndarray) -> Tensor:
     """``[..., H, W, C]`` -> contiguous ``[..., C, H, W]``."""
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, -3)))

@@ -68,17 +68,24 @@ def scan_sources(names: list[tuple[Path, str]], fps: float, fewest_frames: int, 
     return checked
 
 
+def file_sha256(path: str | Path) -> str:
+    """Hash of a file's content, by which a video is recognised wherever it is."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def _scan(item: tuple[Path, str]) -> Source:
     path, name = item
-    digest = hashlib.sha256()
+    sha256 = ""
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return Source(str(path), name, digest.hexdigest(), scan_video(path), None)
+        sha256 = file_sha256(path)
+        return Source(str(path), name, sha256, scan_video(path), None)
     except (ValueError, OSError) as error:
         # The manifest names the video already, and no absolute path belongs into it.
-        return Source(str(path), name, digest.hexdigest(), None, str(error).removeprefix(f"{path}: "))
+        return Source(str(path), name, sha256, None, str(error).removeprefix(f"{path}: "))
 
 
 def _shortness(source: Source, fps: float, fewest_frames: int) -> str | None:
