@@ -31,6 +31,7 @@ from models.warping import (
     fill_holes,
     magnitude,
     render_average,
+    render_linear,
     render_remap,
     render_softmax,
     resample,
@@ -43,6 +44,7 @@ __all__ = [
     "FrameSynthesisConfig",
     "FrameSynthesisModel",
     "render_average",
+    "render_linear",
     "render_remap",
     "render_softmax",
 ]

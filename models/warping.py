@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.softsplat import softsplat, splat_with_weight
+from models.softsplat import SplatPlan, plan_splat
 
 TRUSTED_COVERAGE = 0.25  # a pixel that received less splat weight than this counts as a (partial) hole
+LEAST_IMPORTANCE = 1e-3  # pixels; of what stands still, in linear splatting
 
 
 def fill_holes(values: Tensor, coverage: Tensor) -> Tensor:
@@ -55,16 +56,23 @@ def render_softmax(image: Tensor, flow: Tensor, importance: Tensor | None = None
         flow: ``[N, 2, H, W]``.
         importance: ``[1 | N, 1, H, W]``; without it the flow's magnitude (paper: moving pixels in front).
     """
+    return _splat_over(image, plan_splat(flow, magnitude(flow) if importance is None else importance, "softmax"))
+
+
+def render_linear(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
+    """Baseline: linear splatting of the image itself; arguments as for :func:`render_softmax`."""
     importance = magnitude(flow) if importance is None else importance
-    moved, weight = splat_with_weight(image.expand(len(flow), -1, -1, -1), flow, importance)
-    return torch.where(weight > 0, moved, image)
+    # A pixel that never moves would have weight 0, and show as black although it is there.
+    return _splat_over(image, plan_splat(flow, importance.clamp_min(LEAST_IMPORTANCE), "linear"))
 
 
 def render_average(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
     """Baseline: average splatting of the image itself; arguments as for :func:`render_softmax`, importance unused."""
-    image = image.expand(len(flow), -1, -1, -1)
-    _, weight = splat_with_weight(image[:, :1], flow, None, "average")
-    return torch.where(weight > 0, softsplat(image, flow, None, "average"), image)
+    return _splat_over(image, plan_splat(flow, None, "average"))
+
+
+def _splat_over(image: Tensor, plan: SplatPlan) -> Tensor:
+    return torch.where(plan.coverage > 0, plan(image), image)
 
 
 def render_remap(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
@@ -88,6 +96,7 @@ def render_remap(image: Tensor, flow: Tensor, importance: Tensor | None = None) 
 BASELINES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
     "softmax": render_softmax,
     "average": render_average,
+    "linear": render_linear,
     "remap": render_remap,
 }
 

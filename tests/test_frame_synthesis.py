@@ -13,6 +13,7 @@ from models.warping import (
     TRUSTED_COVERAGE,
     fill_holes,
     render_average,
+    render_linear,
     render_remap,
     render_softmax,
     resample,
@@ -235,6 +236,21 @@ def test_holes_of_baselines_show_the_photo():
     flow = torch.full_like(flow, 100.0)
     assert torch.equal(render_softmax(image, flow), image.expand(2, -1, -1, -1))
     assert torch.equal(render_average(image, flow), image.expand(2, -1, -1, -1))
+    assert torch.equal(render_linear(image, flow), image.expand(2, -1, -1, -1))
+
+
+def test_where_pixels_meet_the_baselines_weigh_them_differently():
+    image = torch.tensor([[-0.6, 0.2, 0.8]]).expand(1, 3, 1, 3)
+    flow = torch.zeros(1, 2, 1, 3)
+    flow[0, 0, 0, 0] = 1.0  # the first pixel lands on the second
+    importance = torch.tensor([3.0, 1.0, 0.0]).view(1, 1, 1, 3)
+    assert float(render_average(image, flow, importance)[0, 0, 0, 1]) == pytest.approx((-0.6 + 0.2) / 2)
+    assert float(render_linear(image, flow, importance)[0, 0, 0, 1]) == pytest.approx((-0.6 * 3 + 0.2) / 4)
+    e = torch.tensor([3.0, 1.0]).exp()
+    expected = float((-0.6 * e[0] + 0.2 * e[1]) / e.sum())
+    assert float(render_softmax(image, flow, importance)[0, 0, 0, 1]) == pytest.approx(expected)
+    # Importance 0 does not make a pixel disappear on which nothing else lands.
+    assert float(render_linear(image, flow, importance)[0, 0, 0, 2]) == pytest.approx(0.8)
 
 
 def test_remap_looks_up_backwards_with_the_forward_flow():
