@@ -12,7 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # The packages whose versions a report records.
-REPORTED_PACKAGES = ("torch", "torchvision", "diffusers", "safetensors", "numpy", "numba", "opencv-python-headless")
+REPORTED_PACKAGES = (
+    *("torch", "torchvision", "diffusers", "safetensors", "numpy", "scipy", "numba", "opencv-python-headless"),
+    *("torchmetrics", "torch-fidelity"),
+)
 
 
 def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
