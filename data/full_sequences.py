@@ -41,7 +41,7 @@ def load_full_sequence(folder: str | Path, row: Mapping, flows: bool = True) -> 
     """All frames of a sequence and, unless ``flows=False``, the flow from the first to each later one.
 
     Read from the file if it holds them, else decoded from the source video. Then the flow is estimated again too, which
-    takes some ten seconds; it is rounded to float16 like a stored one.
+    may take a minute; it is rounded to float16 like a stored one.
 
     Args:
         folder: dataset folder.

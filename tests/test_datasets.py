@@ -165,6 +165,29 @@ def test_items_can_be_batched(dataset: Path) -> None:
     assert batch["flow"].shape == (5, 2, 64, 96)
 
 
+@pytest.mark.parametrize("cache", [False, True])
+def test_sequences_with_all_frames_count_no_more_than_others(dataset: Path, tmp_path: Path, cache: bool) -> None:
+    """Where some files of a split hold all frames, the pairs are those of a dataset in which none does."""
+    options = "--flow dis --size 96x64 --num-frames 20 --stride 5 --num-frequencies 8 --stored-frames 3 --workers 1"
+    options += " --wrap --split 1,0,0 --keep-all"
+    videos = [json.loads((dataset / "sources.json").read_text())["sources"][name] for name in _digests(dataset)]
+    assert main([videos[0], "--output", str(tmp_path / "mixed"), *options.split(), "--full", "train"]) == 0
+    assert len(FramePairDataset(tmp_path / "mixed")) == 4 * 19
+    assert main([*videos, "--output", str(tmp_path / "mixed"), *options.split()]) == 0
+    assert main([*videos, "--output", str(tmp_path / "sample"), *options.split()]) == 0
+    assert {row["stored_frames"] for row in load_manifest(tmp_path / "mixed")} == {3, 19}
+    mixed, sample = (FramePairDataset(tmp_path / name, cache=cache) for name in ("mixed", "sample"))
+    assert len(mixed) == len(sample) == 8 * 3
+    for first, second in zip(mixed, sample, strict=True):
+        assert (first["id"], first["frame_index"]) == (second["id"], second["frame_index"])
+        assert torch.equal(first["target"], second["target"])
+        assert torch.equal(first["flow"], second["flow"])
+
+
+def _digests(dataset: Path) -> list[str]:
+    return sorted({row["source_sha256"] for row in load_manifest(dataset) if row["status"] == "kept"})
+
+
 def test_only_named_tensors_are_read(dataset: Path) -> None:
     path = file_of(dataset, load_manifest(dataset, "train")[0]["id"])
     assert set(read_sequence(path, ["first_frame"])) == {"first_frame"}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -314,6 +315,92 @@ def test_bad_videos_are_in_the_manifest(videos: Path, tmp_path: Path, capsys: py
     assert len({row["id"] for row in rows_of(dataset) if row["id"]}) == 9
 
 
+def test_test_sequences_keep_all_frames_and_flows(videos: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset"
+    assert main([str(videos), "--output", str(dataset), "--test", "rose*", "--split", "1,0,0", *QUICK]) == 0
+    frames, _ = read_video(videos / "rose one.mp4")
+    for row in rows_of(dataset):
+        path = dataset / "sequences" / f"{row['id']}.safetensors"
+        stored = {name: tensor.numpy() for name, tensor in read_sequence(path).items()}
+        count = 19 if row["split"] == "test" else 4
+        assert int(row["stored_frames"]) == int(read_metadata(path)["stored_frames"]) == count
+        assert stored["frames"].shape == (count, 3, 48, 64)
+        assert stored["flows"].shape == (count, 2, 48, 64)
+        if row["split"] == "test":
+            assert row["source"] == "rose one.mp4"
+            part = frames[int(row["start"]) :][:20]
+            assert stored["frame_indices"].tolist() == list(range(1, 20))
+            assert (stored["frames"] == part[1:].transpose(0, 3, 1, 2)).all()
+            flows = optical_flow.estimate_flow(part[0], part[1:], "dis").transpose(0, 3, 1, 2)
+            assert (stored["flows"] == flows.astype(np.float16)).all()
+    assert "full" not in json.loads((dataset / "parameters.json").read_text())
+
+
+def test_another_full_split_computes_only_what_is_missing(videos: Path, tmp_path: Path) -> None:
+    report, pinned = tmp_path / "report.json", ["--test", "rose*", "--split", "1,0,0"]
+
+    def run(name: str, *options: str) -> tuple[int, dict[str, str]]:
+        command = [str(videos), "--output", str(tmp_path / name), *pinned, *options, *QUICK]
+        assert main([*command, "--report", str(report)]) == 0
+        stored = {row["split"]: row["stored_frames"] for row in rows_of(tmp_path / name)}
+        return json.loads(report.read_text())["results"]["computed"], stored
+
+    assert run("dataset", "--full", "none") == (9, {"train": "4", "test": "4"})
+    sample = contents(tmp_path / "dataset")
+    assert run("dataset") == (3, {"train": "4", "test": "19"})
+    assert run("dataset", "--full", "train", "test") == (6, {"train": "19", "test": "19"})
+    # What holds more than is wanted stays.
+    whole = contents(tmp_path / "dataset")
+    assert run("dataset") == run("dataset", "--full", "none") == (0, {"train": "19", "test": "19"})
+    assert contents(tmp_path / "dataset") == whole
+    assert run("fresh", "--full", "none")[0] == 9
+    assert contents(tmp_path / "fresh") == sample
+    # A video that moves to the test split is completed.
+    pinned = ["--test", "rose*", "below/*", "--split", "1,0,0"]
+    assert run("fresh", "--full", "test") == (6, {"train": "4", "test": "19"})
+
+
+def test_dropped_sequences_hold_nothing_and_are_not_done_again(tmp_path: Path) -> None:
+    clip, dataset, report = make_clip(tmp_path / "still.mp4", shift=0), tmp_path / "dataset", tmp_path / "report.json"
+    command = [str(clip), "--output", str(dataset), "--split", "0,0,1", *QUICK, "--report", str(report)]
+    assert main([*command, "--full", "none"]) == 2
+    assert main([*command, "--full", "none", "--keep-all"]) == 0
+    assert [row["stored_frames"] for row in rows_of(dataset)] == ["4"] * 3
+    files = {path: path.read_bytes() for path in (dataset / "sequences").iterdir()}
+    assert main(command) == 2  # with filters again: tensors that are there are left alone
+    assert {row["status"] for row in rows_of(dataset)} == {"dropped"}
+    assert {path: path.read_bytes() for path in (dataset / "sequences").iterdir()} == files
+    shutil.rmtree(dataset)
+    assert main(command) == 2
+    assert [row["stored_frames"] for row in rows_of(dataset)] == ["0"] * 3
+    times = [path.stat().st_mtime_ns for path in sorted((dataset / "sequences").iterdir())]
+    assert main([*command, "--full", "none"]) == 2
+    assert [path.stat().st_mtime_ns for path in sorted((dataset / "sequences").iterdir())] == times
+
+
+def test_the_folder_says_where_the_videos_are(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    dataset = tmp_path / "dataset"
+    (videos / "broken.mp4").touch()
+    assert main([str(videos), "--output", str(dataset), *QUICK]) == 0
+    file = dataset / "sources.json"
+    by_hash = {row["source_sha256"]: row["source"] for row in rows_of(dataset) if row["status"] == "kept"}
+    expected = {digest: str(videos / source) for digest, source in by_hash.items()}
+    assert json.loads(file.read_text()) == {"format_version": 1, "sources": expected}
+    assert str(tmp_path) not in (dataset / "manifest.csv").read_text()
+    # Another run adds, and follows a video that was moved.
+    (tmp_path / "more").mkdir()
+    (videos / "fern.mp4").rename(tmp_path / "more" / "moved.mp4")
+    make_clip(tmp_path / "more" / "new.mp4", seed=7)
+    assert main([str(tmp_path / "more"), "--output", str(dataset), *QUICK]) == 0
+    paths = set(json.loads(file.read_text())["sources"].values())
+    more = tmp_path / "more"
+    assert paths == {str(path) for path in (*videos.rglob("rose*.mp4"), *videos.rglob("below/*.mp4"), *more.iterdir())}
+    file.write_text("[]")
+    capsys.readouterr()
+    assert main([str(more), "--output", str(dataset), *QUICK]) == 2
+    assert "sources.json: not a list of sources that this program reads; delete it" in capsys.readouterr().err
+
+
 def test_filters_drop_still_and_shaking_clips(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "videos", tmp_path / "dataset"
     folder.mkdir()
@@ -358,6 +445,8 @@ def test_nothing_usable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixtur
         ["--num-frames", "1"],
         ["--workers", "0"],
         ["--flow", "unknown"],
+        ["--full", "tests"],
+        ["--full", "test", "none"],
     ],
 )
 def test_bad_arguments_are_one_line_and_status_2(
