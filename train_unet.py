@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING
 from data.command_line import add_common_options, run_script, select_device, write_report
 
 if TYPE_CHECKING:
-    from models.motion_diffusion import MotionModel
+    from models.motion_diffusion import MotionConfig, MotionModel
     from models.motion_training import StageConfig, TrainingConfig
 
 STAGES = ("autoencoder", "slice", "coordinate", "decoder")
 PRESETS = ("tiny", "default")
+NORMALIZATIONS = ("adaptive", "std", "size")
 DEFAULT_WEIGHTS = Path(__file__).parent / "models" / "pretrained" / "motion"
 EXAMPLES = """examples:
   python train_unet.py --data dataset --output runs/motion
   python train_unet.py --data dataset --output runs/try --preset tiny --max-steps 20
   python train_unet.py --data dataset --output runs/motion --stage coordinate --coordinate-steps 3000
+  python train_unet.py --data dataset --output runs/eight --num-frequencies 8 --normalization size
 """
 
 
@@ -47,7 +49,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--learning-rate", type=float, help="of each stage, in place of the preset's")
     add("--schedule", choices=("cosine", "constant"), help="learning rate over the steps (default: cosine)")
     add("--condition-dropout", type=float, metavar="P", help="share of photographs dropped (default: 0.1)")
-    add("--normalization", choices=("adaptive", "std"), help="default: adaptive, the paper's Eq. 4")
+    add("--num-frequencies", type=int, metavar="K", help="lowest frequencies that the model knows, in place of the "
+        "preset's")  # fmt: skip
+    add("--normalization", choices=NORMALIZATIONS, help="default: adaptive, the paper's Eq. 4; std: by 2.82 standard "
+        "deviations; size: by the training pictures' width and height")  # fmt: skip
+    add("--independent", action="store_true", help="sample frequencies independently: no coordinate stage")
+    add("--joint", action="store_true", help="denoise all frequencies as one tensor: no coordinate stage either; with "
+        "--init of another kind of model its autoencoder is taken over and the U-Net starts anew")  # fmt: skip
     add("--image-encoder", type=Path, metavar="FILE", default=DEFAULT_WEIGHTS, help="weights of EfficientNet-Lite0: a "
         "motion checkpoint folder, or the published .pth (default: models/pretrained/motion)")  # fmt: skip
     add("--all-splits", action="store_true", help="train on validation and test sequences too, for weights that ship")
@@ -84,7 +92,7 @@ def train(arguments: argparse.Namespace) -> None:
     batches = MotionBatches(concatenate(datasets), model.config.size, model.size_multiple, AugmentationConfig())
     state = read_training_state(arguments.output)
     results: dict = {"splits": train_splits, "training": asdict(config)}
-    stages = list(STAGES) if arguments.stage == "all" else [arguments.stage]
+    stages = wanted_stages(arguments, model)
     if state is not None and state["stage"] in stages:
         stages = stages[stages.index(state["stage"]) :]
     for stage in stages:
@@ -118,33 +126,63 @@ def training_config(arguments: argparse.Namespace) -> TrainingConfig:
     return config
 
 
-def build_model(arguments: argparse.Namespace) -> MotionModel:
-    """A fresh model with the dataset's statistics, or the one of ``--init``."""
-    import torch
+def wanted_stages(arguments: argparse.Namespace, model: MotionModel) -> list[str]:
+    """The stages that the command line asks for, of those that this kind of model has."""
+    kind = "--independent" if arguments.independent else "a joint model" if model.config.joint else None
+    if arguments.stage != "all":
+        if kind and arguments.stage == "coordinate":
+            raise ValueError(f"--stage coordinate trains frequency attention, which {kind} leaves out")
+        return [arguments.stage]
+    return [stage for stage in STAGES if not (kind and stage == "coordinate")]
 
-    from data.datasets import load_statistics
-    from models.image_encoder import load_encoder_weights
-    from models.motion_diffusion import PRESETS as MODEL_PRESETS
+
+def build_model(arguments: argparse.Namespace) -> MotionModel:
+    """A fresh model with the dataset's statistics, or the one of the output folder or of ``--init``."""
     from models.motion_diffusion import MotionModel
-    from models.spectral_volume import SpectralNormalizer
+    from models.motion_training import untrained_model, with_joint_unet
+
+    there = arguments.output if (arguments.output / "config.json").is_file() else None
+    source = there or arguments.init
+    if source is None:
+        return untrained_model(*run_configuration(arguments), arguments.seed, arguments.image_encoder)
+    model = MotionModel.from_pretrained(source)  # a later stage goes on from the checkpoint of an earlier one
+    for option in ("num_frequencies", "normalization"):
+        asked, found = getattr(arguments, option), getattr(model.config, option)
+        if asked not in (None, found):
+            name = f"--{option.replace('_', '-')}"
+            raise ValueError(f"{source}: trained with {name} {found}, not {asked}; give a model trained so, or none")
+    if arguments.joint and not model.config.joint:
+        if there:
+            raise ValueError(f"{there}: holds a model that is not joint; name another folder as --output")
+        return with_joint_unet(model, arguments.seed, arguments.image_encoder)
+    if arguments.independent:
+        model.coordinate = False
+    return model
+
+
+def run_configuration(arguments: argparse.Namespace) -> tuple[MotionConfig, dict]:
+    """Configuration of an untrained model and the dataset's statistics: the preset with what overrides it."""
+    from data.datasets import load_statistics
+    from models.motion_diffusion import PRESETS as MODEL_PRESETS
 
     statistics = load_statistics(arguments.data)
-    there = arguments.output if (arguments.output / "config.json").is_file() else None
-    if arguments.init or there:  # a later stage goes on from the checkpoint of an earlier one
-        return MotionModel.from_pretrained(there or arguments.init)
+    preset = MODEL_PRESETS[arguments.preset]
     config = replace(
-        MODEL_PRESETS[arguments.preset],
+        preset,
+        num_frequencies=preset.num_frequencies if arguments.num_frequencies is None else arguments.num_frequencies,
         size=tuple(statistics["size"]),
         num_frames=statistics["num_frames"],
         fps=statistics["fps"],
-        normalization=arguments.normalization or MODEL_PRESETS[arguments.preset].normalization,
+        normalization=arguments.normalization or preset.normalization,
+        joint=arguments.joint,
     )
-    normalizer = SpectralNormalizer.from_statistics(config.normalization, statistics, config.num_frequencies)
-    torch.manual_seed(arguments.seed)
-    model = MotionModel(config, normalizer)
-    if model.unet.condition.encoder is not None:
-        load_encoder_weights(model.unet.condition.encoder, arguments.image_encoder)
-    return model
+    stored = statistics["num_frequencies"]
+    if not 2 <= config.num_frequencies <= stored:
+        raise ValueError(
+            f"{arguments.data}: holds {stored} frequencies, a model of {config.num_frequencies} can't be trained; "
+            f"choose --num-frequencies between 2 and {stored}, or prepare the data again with more"
+        )
+    return config, statistics
 
 
 def run_stage(arguments: argparse.Namespace, stage: str, config: TrainingConfig, model: MotionModel, batches, scenes):
@@ -152,13 +190,12 @@ def run_stage(arguments: argparse.Namespace, stage: str, config: TrainingConfig,
     import torch
     from tqdm import tqdm
 
-    from models import training
+    from models import motion_training, training
     from models.motion_diffusion import alphas_cumprod
-    from models.motion_training import AUTOENCODER_STAGES, autoencoder_step, diffusion_step, prepare_stage
 
     options: StageConfig = getattr(config, stage)
     device = next(model.parameters()).device
-    trained = prepare_stage(model, stage)
+    trained = motion_training.prepare_stage(model, stage)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [p for p in trained.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=config.weight_decay)
@@ -170,20 +207,22 @@ def run_stage(arguments: argparse.Namespace, stage: str, config: TrainingConfig,
         print(f"{stage}: resuming at step {first} of {options.steps}")
     log = training.CsvLog(arguments.output / f"log_{stage}.csv", LOG_COLUMNS[stage], first)
     schedule = alphas_cumprod(model.config).to(device)
+    slices = motion_training.slices_a_photograph(model, stage, options)
     figures: dict = {}
     saved = time.monotonic()
     steps = tqdm(range(first, options.steps), initial=first, total=options.steps, desc=stage, mininterval=1)
     for step in steps:
         generator = training.step_generator(arguments.seed, step, STAGES.index(stage))
         torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))  # dropout's randomness
-        batch = batches.draw(options.batch_size, options.frequencies, generator)
+        batch = batches.draw(options.batch_size, slices, generator)
         image, volume, index = (t.to(device) for t in batch[:3])
         model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=arguments.precision == "bfloat16"):
-            if stage in AUTOENCODER_STAGES:
-                losses = autoencoder_step(model, image, volume, index, generator)
+            if stage in motion_training.AUTOENCODER_STAGES:
+                losses = motion_training.autoencoder_step(model, image, volume, index, generator)
             else:
-                losses = diffusion_step(model, image, volume, index, schedule, config.condition_dropout, generator)
+                dropout = config.condition_dropout
+                losses = motion_training.diffusion_step(model, image, volume, index, schedule, dropout, generator)
         if not torch.isfinite(losses["loss"]):
             raise FloatingPointError(f"the loss is {losses['loss'].item()} at step {step} on {', '.join(batch.ids)}")
         rate = training.learning_rate_at(step, options.learning_rate, options.steps, config.schedule, config.warmup)

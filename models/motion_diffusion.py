@@ -43,6 +43,7 @@ class MotionConfig:
     train_steps: int = 1000  # length of the noise schedule
     beta_schedule: str = "squaredcos_cap_v2"  # diffusers' names
     prediction: str = "v_prediction"  # one of PREDICTIONS
+    joint: bool = False  # denoise the latents of all frequencies as one tensor of K C channels
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
 
@@ -100,14 +101,15 @@ class MotionModel(nn.Module):
         self.config = config
         self.normalizer = normalizer
         self.autoencoder = SpectralAutoencoder(config.autoencoder, config.num_frequencies)
-        self.unet = SpectralUNet(config.unet, config.num_frequencies, config.autoencoder.latent_channels)
+        channels = config.autoencoder.latent_channels
+        self.unet = SpectralUNet(config.unet, config.num_frequencies, channels, config.joint)
         # Sampled amplitudes come out too small or too large by a factor that training measures (calibrate_amplitude).
         self.register_buffer("amplitude_gain", torch.ones(config.num_frequencies))
         self.amplitude_gain: Tensor
         # Guidance can drive a sample far beyond anything seen; the largest amplitude of the training set bounds it.
         self.register_buffer("amplitude_limit", torch.tensor(float("inf")))
         self.amplitude_limit: Tensor
-        self.coordinate = True  # whether frequency attention takes part in sampling
+        self.coordinate = not config.joint  # whether frequency attention takes part in sampling
 
     @property
     def size_multiple(self) -> int:

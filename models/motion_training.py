@@ -8,15 +8,17 @@ autoencoder's decoder alone, so that the latents, and with them the U-Net, stay 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from models.autoencoder import autoencoder_loss
+from models.image_encoder import load_encoder_weights
 from models.metrics import amplitude_ratio, localisation, spatial_coherence
-from models.motion_diffusion import MotionModel, diffusion_loss
-from models.spectral_volume import rms_amplitude
+from models.motion_diffusion import MotionConfig, MotionModel, diffusion_loss
+from models.spectral_volume import SpectralNormalizer, rms_amplitude
 
 STAGES = ("autoencoder", "slice", "coordinate", "decoder")
 AUTOENCODER_STAGES = ("autoencoder", "decoder")
@@ -66,10 +68,41 @@ TRAINING_PRESETS = {
 }
 
 
+def untrained_model(
+    config: MotionConfig,
+    statistics: dict,  # of the dataset: see SpectralNormalizer.from_statistics
+    seed: int,
+    image_encoder: Path,  # weights of the image encoder, where the configuration has one
+) -> MotionModel:
+    """A model with random weights, the statistics of a dataset and a pretrained image encoder."""
+    normalizer = SpectralNormalizer.from_statistics(config.normalization, statistics, config.num_frequencies)
+    torch.manual_seed(seed)
+    model = MotionModel(config, normalizer)
+    if model.unet.condition.encoder is not None:
+        load_encoder_weights(model.unet.condition.encoder, image_encoder)
+    return model
+
+
+def with_joint_unet(model: MotionModel, seed: int, image_encoder: Path) -> MotionModel:
+    """A joint model (see `MotionConfig.joint`) with the autoencoder of ``model`` and an untrained U-Net."""
+    torch.manual_seed(seed)
+    joint = MotionModel(replace(model.config, joint=True), model.normalizer)
+    joint.autoencoder.load_state_dict(model.autoencoder.state_dict())
+    if joint.unet.condition.encoder is not None:
+        load_encoder_weights(joint.unet.condition.encoder, image_encoder)
+    return joint
+
+
 def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
-    """Set which parameters train in a stage and return the module that holds them."""
+    """Set which parameters train in a stage and return the module that holds them.
+
+    Frequency attention takes part in sampling from its own stage on; the decoder's stage leaves that as it is.
+    """
+    if stage == "coordinate" and model.config.joint:
+        raise ValueError("a joint model has no frequency attention to train")
     model.requires_grad_(False)
-    model.coordinate = stage in ("coordinate", "decoder")
+    if stage != "decoder":
+        model.coordinate = stage == "coordinate"
     frequency = set(model.unet.frequency_parameters())
     if stage in AUTOENCODER_STAGES:
         for name, parameter in model.autoencoder.named_parameters():
@@ -80,6 +113,11 @@ def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
     for parameter in model.unet.parameters():
         parameter.requires_grad_(parameter not in pretrained and (parameter in frequency) == (stage == "coordinate"))
     return model.unet
+
+
+def slices_a_photograph(model: MotionModel, stage: str, options: StageConfig) -> int:
+    """How many slices of each photograph a step draws, 0 for all: a joint U-Net knows no single ones."""
+    return 0 if model.config.joint and stage == "slice" else options.frequencies
 
 
 def autoencoder_step(

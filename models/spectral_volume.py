@@ -147,24 +147,34 @@ class SpectralNormalizer:
 
     ``adaptive`` is the paper's Eq. 4: ``sign(S) sqrt(|S| / s_k)``, s_k the 95th percentile of |coefficient| over the
     training set. ``std`` is the reference implementation's ``S / (2.82 std_k)`` with the root mean square about zero.
+    ``size`` is the paper's baseline for the ablation: x over the width and y over the height of the training pictures,
+    the same for all frequencies, which leaves values of about 0.01.
     The scales belong to a trained model and are stored in its checkpoint.
     """
 
     kind: str  # one of NORMALIZATIONS
     scales: tuple[float, ...]  # one a frequency, in pixels
+    axis_scales: tuple[float, float] = (1.0, 1.0)  # further factors on x and on y
 
     def __post_init__(self) -> None:
         if self.kind not in NORMALIZATIONS:
             raise ValueError(f"unknown normalisation {self.kind!r}, expected one of {', '.join(NORMALIZATIONS)}")
-        if not self.scales or not all(math.isfinite(scale) and scale > 0 for scale in self.scales):
-            raise ValueError(f"normalisation scales must be positive and finite, got {self.scales}")
+        scales = (*self.scales, *self.axis_scales)
+        if not self.scales or len(self.axis_scales) != 2 or not all(math.isfinite(s) and s > 0 for s in scales):
+            raise ValueError(f"normalisation scales must be positive and finite, got {scales}")
 
     @classmethod
     def from_statistics(cls, kind: str, statistics: dict, num_frequencies: int) -> SpectralNormalizer:
-        """Build from a dataset's ``stats.json`` (lists ``p95`` and ``rms`` in pixels, one value a frequency)."""
+        """Build from a dataset's ``stats.json``.
+
+        Read are the lists ``p95`` or ``rms`` in pixels, one value a frequency, or ``size`` [W, H].
+        """
         if kind not in NORMALIZATIONS:
             raise ValueError(f"unknown normalisation {kind!r}, expected one of {', '.join(NORMALIZATIONS)}")
         key, factor = NORMALIZATIONS[kind]
+        if key == "size":
+            width, height = statistics["size"]
+            return cls(kind, (1.0,) * num_frequencies, (float(width), float(height)))
         values = statistics[key][:num_frequencies]
         if len(values) < num_frequencies:
             raise ValueError(f"the dataset has {len(values)} frequencies, the model needs {num_frequencies}")
@@ -192,18 +202,20 @@ class SpectralNormalizer:
     @classmethod
     def from_dict(cls, values: dict) -> SpectralNormalizer:
         """Inverse of :meth:`to_dict`."""
-        return cls(values["kind"], tuple(values["scales"]))
+        return cls(values["kind"], tuple(values["scales"]), tuple(values.get("axis_scales", (1.0, 1.0))))
 
     def _scales(self, volume: Tensor, frequency_index: Tensor | None = None) -> Tensor:
+        """``[K, 4, 1, 1]``, or ``[B, k, 4, 1, 1]`` of chosen frequencies."""
+        scales = volume.new_tensor(self.scales)
         if frequency_index is not None:
-            return volume.new_tensor(self.scales)[frequency_index][..., None, None, None]
-        if volume.shape[1] != len(self.scales):
+            scales = scales[frequency_index]
+        elif volume.shape[1] != len(self.scales):
             raise ValueError(f"normalisation has {len(self.scales)} frequencies, the volume has {volume.shape[1]}")
-        return volume.new_tensor(self.scales)[:, None, None, None]
+        return (scales[..., None] * volume.new_tensor(self.axis_scales * 2))[..., None, None]
 
 
 # kind -> (key in stats.json, factor on it)
-NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82)}
+NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82), "size": ("size", 1.0)}
 
 
 def _expect_axes(tensor: Tensor, ndim: int, channels: int, name: str) -> None:

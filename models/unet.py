@@ -102,44 +102,54 @@ class FrequencyAttention(nn.Module):
 class Stage(nn.Module):
     """One residual block with its level's attention; frequency attention takes part when ``coordinate`` is set."""
 
-    def __init__(self, config: UNetConfig, num_frequencies: int, in_channels: int, level: int, embedding: int) -> None:
+    def __init__(
+        self, config: UNetConfig, num_frequencies: int, in_channels: int, level: int, embedding: int, joint: bool
+    ) -> None:
         super().__init__()
         channels = config.channels * config.multipliers[level]
         self.residual = ResidualBlock(in_channels, channels, embedding)
         has_attention = level in config.attention_levels
         self.spatial = SpatialAttention(channels, config.head_channels) if has_attention else None
-        self.frequency = FrequencyAttention(channels, num_frequencies, config.head_channels)
+        self.frequency = None if joint else FrequencyAttention(channels, num_frequencies, config.head_channels)
 
     def forward(self, x: Tensor, embedding: Tensor, coordinate: bool) -> Tensor:
         """``[N, in, h, w]``, ``[N, E]`` -> ``[N, out, h, w]``."""
         x = self.residual(x, embedding)
         if self.spatial is not None:
             x = self.spatial(x)
-        return self.frequency(x) if coordinate else x
+        return self.frequency(x) if coordinate and self.frequency is not None else x
 
 
 class SpectralUNet(nn.Module):
-    """Predicts the diffusion target of noisy latent slices, given timestep, frequency and photograph."""
+    """Predicts the diffusion target of noisy latent slices, given timestep, frequency and photograph.
 
-    def __init__(self, config: UNetConfig, num_frequencies: int, latent_channels: int) -> None:
+    With ``joint`` the slices of a photograph are one tensor of K C channels instead, which passes the 2D layers at
+    once: without frequency embedding and frequency attention, the "4K-channel" row of the paper's Table 2.
+    """
+
+    def __init__(self, config: UNetConfig, num_frequencies: int, latent_channels: int, joint: bool = False) -> None:
         super().__init__()
         self.config = config
         self.num_frequencies = num_frequencies
+        self.joint = joint
         embedding = 4 * config.channels
         self.time_embedding = nn.Sequential(
             nn.Linear(config.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
-        self.frequency_embedding = nn.Sequential(
-            nn.Linear(config.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
-        )
+        self.frequency_embedding: nn.Module | None = None
+        if not joint:
+            self.frequency_embedding = nn.Sequential(
+                nn.Linear(config.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+            )
         self.condition = ImageCondition(config)
         widths = [config.channels * m for m in config.multipliers]
         levels = range(len(widths))
 
         def stage(in_channels: int, level: int) -> Stage:
-            return Stage(config, num_frequencies, in_channels, level, embedding)
+            return Stage(config, num_frequencies, in_channels, level, embedding, joint)
 
-        self.conv_in = nn.Conv2d(latent_channels, widths[0], 3, padding=1)
+        channels = latent_channels * num_frequencies if joint else latent_channels
+        self.conv_in = nn.Conv2d(channels, widths[0], 3, padding=1)
         # The photograph enters each level of the way down at that level's resolution.
         self.condition_in = nn.ModuleList(nn.Conv2d(config.condition_channels, width, 1) for width in widths)
         self.down = nn.ModuleList(
@@ -156,7 +166,7 @@ class SpectralUNet(nn.Module):
             nn.Conv2d(widths[level + 1], widths[level], 3, padding=1) for level in levels[:-1]
         )
         self.norm_out = group_norm(widths[0])
-        self.conv_out = nn.Conv2d(widths[0], latent_channels, 3, padding=1)
+        self.conv_out = nn.Conv2d(widths[0], channels, 3, padding=1)
 
     def encode_condition(self, image: Tensor) -> Tensor:
         """Condition map of photographs, ``[B, 3, H, W] -> [B, C, H/8, W/8]``; zeros mean no photograph."""
@@ -170,17 +180,15 @@ class SpectralUNet(nn.Module):
         condition: Tensor,  # [B, condition_channels, h, w] from encode_condition, or zeros
         coordinate: bool = True,  # whether frequency attention takes part; K must then be all frequencies in order
     ) -> Tensor:
-        """The prediction, ``[B, K, C, h, w]``."""
-        batch, count = latents.shape[:2]
-        if coordinate and count != self.num_frequencies:
-            raise ValueError(f"frequency attention needs all {self.num_frequencies} frequencies, got {count}")
-        time = self.time_embedding(sinusoidal_embedding(timestep, self.config.channels))
-        # Indices are spread over the range for which the sinusoids are made.
-        scaled_index = frequency_index.flatten() * (1000.0 / self.num_frequencies)
-        frequency = self.frequency_embedding(sinusoidal_embedding(scaled_index, self.config.channels))
-        embedding = time.repeat_interleave(count, dim=0) + frequency
+        """The prediction, ``[B, K, C, h, w]``; a joint network too wants all K frequencies in order."""
+        shape = latents.shape[:3]
+        if (coordinate or self.joint) and shape[1] != self.num_frequencies:
+            what = "a joint network" if self.joint else "frequency attention"
+            raise ValueError(f"{what} needs all {self.num_frequencies} frequencies, got {shape[1]}")
+        count = 1 if self.joint else shape[1]  # pictures of each photograph that pass the 2D layers
+        embedding = self._embedding(timestep, frequency_index, count)
 
-        x = self.conv_in(latents.flatten(0, 1))
+        x = self.conv_in(latents.reshape(shape[0] * count, -1, *latents.shape[3:]))
         skips: list[Tensor] = []
         for level, stages in enumerate(self.down):
             if level:
@@ -198,7 +206,18 @@ class SpectralUNet(nn.Module):
                 x = self.upsample[level](x)
             for stage in cast(nn.ModuleList, self.up[level]):
                 x = stage(torch.cat([x, skips.pop()], dim=1), embedding, coordinate)
-        return self.conv_out(F.silu(self.norm_out(x))).float().unflatten(0, (batch, count))
+        output = self.conv_out(F.silu(self.norm_out(x))).float()
+        return output.reshape(*shape, *output.shape[2:])
+
+    def _embedding(self, timestep: Tensor, frequency_index: Tensor, count: int) -> Tensor:
+        """Of timestep and frequency, ``[B] and [B, K] -> [B K, E]``, or of the timestep alone, ``[B, E]``."""
+        time = self.time_embedding(sinusoidal_embedding(timestep, self.config.channels))
+        if self.frequency_embedding is None:
+            return time
+        # Indices are spread over the range for which the sinusoids are made.
+        scaled_index = frequency_index.flatten() * (1000.0 / self.num_frequencies)
+        frequency = self.frequency_embedding(sinusoidal_embedding(scaled_index, self.config.channels))
+        return time.repeat_interleave(count, dim=0) + frequency
 
     def frequency_parameters(self) -> list[nn.Parameter]:
         """Parameters of the frequency attention layers: what the second stage trains."""

@@ -1,3 +1,7 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -20,13 +24,23 @@ from models.motion_diffusion import (
     predicted_clean_and_noise,
     velocity_from_noise,
 )
-from models.motion_training import calibrate_amplitude, limit_amplitude, measure_latent_statistics, prepare_stage
+from models.motion_training import (
+    StageConfig,
+    calibrate_amplitude,
+    limit_amplitude,
+    measure_latent_statistics,
+    prepare_stage,
+    slices_a_photograph,
+    untrained_model,
+    with_joint_unet,
+)
 from models.spectral_volume import SpectralNormalizer, rms_amplitude
+from models.unet import SpectralUNet
 
 
-def tiny_model(seed: int = 0, randomise: bool = True) -> MotionModel:
+def tiny_model(seed: int = 0, randomise: bool = True, joint: bool = False) -> MotionModel:
     torch.manual_seed(seed)
-    config = PRESETS["tiny"]
+    config = replace(PRESETS["tiny"], joint=joint)
     scales = tuple(float(4 - k) for k in range(config.num_frequencies))
     model = MotionModel(config, SpectralNormalizer("adaptive", scales)).eval()
     if randomise:  # layers that start at zero would hide whatever lies behind them
@@ -154,9 +168,41 @@ def test_frequency_attention_starts_as_identity_and_joins_frequencies_of_one_pho
         assert alone[0, :3].max() < 1e-6
 
 
+def test_joint_network_hears_all_frequencies_of_one_photograph_and_has_no_embedding_of_them():
+    model = tiny_model(joint=True)
+    assert model.unet.frequency_embedding is None
+    assert not model.unet.frequency_parameters()
+    assert model.unet.conv_in.in_channels == model.unet.conv_out.out_channels == 4 * 2
+    latents, index = torch.randn(2, 4, 2, 4, 8), torch.arange(4).expand(2, 4)
+    condition = model.unet.encode_condition(photographs(2))
+    with torch.no_grad():
+        run = lambda z: model.unet(z, torch.tensor([5, 5]), index, condition, model.coordinate)  # noqa: E731
+        changed = latents.clone()
+        changed[0, 3] += 1
+        difference = (run(changed) - run(latents)).abs().amax(dim=(2, 3, 4))
+    assert run(latents).shape == latents.shape
+    assert (difference[0] > 0).all()
+    assert difference[1].max() < 1e-6
+    with pytest.raises(ValueError, match="a joint network needs all 4 frequencies, got 2"):
+        model.unet(latents[:, :2], torch.tensor([5, 5]), index[:, :2], condition)
+
+
+def test_joint_network_is_the_two_dimensional_network_on_stacked_latents():
+    joint = tiny_model(joint=True)
+    plain = SpectralUNet(joint.config.unet, 1, 4 * 2)  # one "frequency" of K C channels
+    for parameter in plain.frequency_embedding.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert not plain.load_state_dict(joint.unet.state_dict(), strict=False).unexpected_keys
+    latents, index = torch.randn(2, 4, 2, 4, 8), torch.zeros(2, 1, dtype=torch.long)
+    condition, timestep = joint.unet.encode_condition(photographs(2)), torch.tensor([5, 600])
+    expected = plain(latents.reshape(2, 1, 8, 4, 8), timestep, index, condition, False)
+    torch.testing.assert_close(joint.unet(latents, timestep, index, condition), expected.reshape(2, 4, 2, 4, 8))
+
+
+@pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_sample_depends_on_its_own_seed_alone(sampler):
-    model, images = tiny_model(), photographs(2)
+def test_a_sample_depends_on_its_own_seed_alone(sampler, joint):
+    model, images = tiny_model(joint=joint), photographs(2)
     both = model.sample(images, [4, 9], steps=3, sampler=sampler)
     alone = model.sample(images[1:], [9], steps=3, sampler=sampler)
     assert both.shape == (2, 4, 4, 32, 64)
@@ -164,8 +210,9 @@ def test_a_sample_depends_on_its_own_seed_alone(sampler):
     assert not torch.allclose(alone, model.sample(images[1:], [10], steps=3, sampler=sampler))
 
 
-def test_guidance_and_other_shapes():
-    model = tiny_model()
+@pytest.mark.parametrize("joint", [False, True])
+def test_guidance_and_other_shapes(joint):
+    model = tiny_model(joint=joint)
     upright = photographs(1, (64, 32))
     plain = model.sample(upright, [0], steps=2)
     assert plain.shape == (1, 4, 4, 64, 32)
@@ -179,21 +226,69 @@ def test_guidance_and_other_shapes():
         model.sample(upright, [0], sampler="euler")
 
 
-def test_loop_guidance_slows_the_wrap_around():
-    model, image = tiny_model(), photographs()
+@pytest.mark.parametrize("joint", [False, True])
+def test_loop_guidance_slows_the_wrap_around(joint):
+    model, image = tiny_model(joint=joint), photographs()
     plain = loop_loss(model.sample(image, [1], steps=8), model.config.num_frames)
     guided = loop_loss(model.sample(image, [1], steps=8, loop_guidance=200.0), model.config.num_frames)
     assert guided < plain
 
 
-def test_checkpoint_round_trip_samples_the_same(tmp_path):
-    model, image = tiny_model(), photographs()
+@pytest.mark.parametrize("joint", [False, True])
+def test_checkpoint_round_trip_samples_the_same(tmp_path, joint):
+    model, image = tiny_model(joint=joint), photographs()
     model.amplitude_gain.fill_(1.5)
     model.save_pretrained(tmp_path / "c")
     again = MotionModel.from_pretrained(tmp_path / "c")
     assert again.config == model.config
     assert again.normalizer == model.normalizer
+    assert again.coordinate == model.coordinate == (not joint)
     torch.testing.assert_close(again.sample(image, [0], steps=2), model.sample(image, [0], steps=2))
+
+
+def test_checkpoints_from_before_the_ablation_options_load(tmp_path: Path):
+    model, image = tiny_model(), photographs()
+    model.save_pretrained(tmp_path / "c")
+    path = tmp_path / "c" / "config.json"
+    config = json.loads(path.read_text())
+    assert config["model"].pop("joint") is False
+    assert config["model"]["normalizer"].pop("axis_scales") == [1.0, 1.0]
+    path.write_text(json.dumps(config))
+    again = MotionModel.from_pretrained(tmp_path / "c")
+    assert torch.equal(again.sample(image, [0], steps=2), model.sample(image, [0], steps=2))
+
+
+def test_joint_model_takes_over_the_autoencoder_and_draws_all_slices():
+    model = tiny_model()
+    joint = with_joint_unet(model, 0, Path("no image encoder"))
+    volume, image = torch.randn(1, 4, 4, 32, 64), photographs()
+    assert joint.config == replace(model.config, joint=True)
+    torch.testing.assert_close(joint.encode_volume(volume), model.encode_volume(volume))
+    torch.testing.assert_close(joint.reconstruct(volume, image), model.reconstruct(volume, image))
+    options = StageConfig(steps=1, batch_size=1, frequencies=2, learning_rate=1e-3)
+    drawn = {stage: slices_a_photograph(joint, stage, options) for stage in ("autoencoder", "slice", "decoder")}
+    assert drawn == {"autoencoder": 2, "slice": 0, "decoder": 2}
+    assert slices_a_photograph(model, "slice", options) == 2
+    with pytest.raises(ValueError, match="no frequency attention"):
+        prepare_stage(joint, "coordinate")
+
+
+def test_frequency_attention_takes_part_from_its_own_stage_on():
+    model = tiny_model()
+    takes_part = []
+    for stage in ("slice", "decoder", "coordinate", "decoder"):
+        prepare_stage(model, stage)
+        takes_part.append(model.coordinate)
+    assert takes_part == [False, False, True, True]
+
+
+def test_latents_are_whitened_when_values_are_divided_by_the_size():
+    config = replace(PRESETS["tiny"], normalization="size")
+    model = untrained_model(config, {"size": [64, 32]}, 0, Path("no image encoder")).eval()
+    volumes = [torch.randn(1, 4, 4, 32, 64) * 0.3 for _ in range(2)]
+    measure_latent_statistics(model, volumes)
+    latents = torch.cat([model.encode_volume(volume) for volume in volumes])
+    torch.testing.assert_close(latents.std(dim=(0, 3, 4), unbiased=False), torch.ones(4, 2), atol=1e-2, rtol=0)
 
 
 def test_stages_train_what_they_should():

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.spectral_volume import (
+    NORMALIZATIONS,
     SpectralNormalizer,
     anchor_to_first_frame,
     motion_amplitude,
@@ -80,9 +81,9 @@ def test_resizing_rescales_each_component_by_its_own_axis(mode):
     torch.testing.assert_close(resized[0, 0, :, 1, 1], torch.tensor([2.0, 1.0, 6.0, 2.0]))
 
 
-@pytest.mark.parametrize("kind", ["adaptive", "std"])
+@pytest.mark.parametrize("kind", NORMALIZATIONS)
 def test_normalisation_round_trip(kind):
-    statistics = {"p95": [4.0, 2.0], "rms": [3.0, 1.0]}
+    statistics = {"p95": [4.0, 2.0], "rms": [3.0, 1.0], "size": [256, 160]}
     normalizer = SpectralNormalizer.from_statistics(kind, statistics, 2)
     volume = torch.randn(2, 2, 4, 3, 3, generator=torch.Generator().manual_seed(0)) * 5
     torch.testing.assert_close(normalizer.denormalize(normalizer.normalize(volume)), volume, atol=1e-5, rtol=1e-5)
@@ -97,6 +98,21 @@ def test_normalisation_follows_its_formulas():
     assert standard.normalize(volume)[0, 0, 0, 0, 0].item() == pytest.approx(-8 / (2 * 2.82))
 
 
+def test_normalisation_by_size_divides_x_by_the_width_and_y_by_the_height():
+    normalizer = SpectralNormalizer.from_statistics("size", {"size": [256, 160]}, 3)
+    volume = torch.full((2, 3, 4, 5, 6), 8.0)
+    expected = torch.tensor([8 / 256, 8 / 160] * 2)  # Re x, Re y, Im x, Im y
+    torch.testing.assert_close(normalizer.normalize(volume)[1, 2, :, 3, 4], expected)
+    chosen = normalizer.normalize(volume[:, [2, 0]], torch.tensor([[2, 0], [0, 1]]))
+    torch.testing.assert_close(chosen[0, 1, :, 0, 0], expected)
+
+
+def test_checkpoints_from_before_axis_scales_load():
+    old = SpectralNormalizer.from_dict({"kind": "adaptive", "scales": [2.0, 1.0]})
+    assert old == SpectralNormalizer("adaptive", (2.0, 1.0))
+    assert old.axis_scales == (1.0, 1.0)
+
+
 def test_wrong_input_is_named():
     with pytest.raises(ValueError, match="5 frequencies"):
         motion_to_spectral_volume(random_motion(8), 6)
@@ -108,5 +124,9 @@ def test_wrong_input_is_named():
         resize_motion(torch.zeros(1, 3, 4, 4), (2, 2))
     with pytest.raises(ValueError, match="normalisation"):
         SpectralNormalizer("median", (1.0,))
+    with pytest.raises(ValueError, match="positive and finite"):
+        SpectralNormalizer("size", (1.0,), (0.0, 1.0))
+    with pytest.raises(ValueError, match="the model needs 2"):
+        SpectralNormalizer.from_statistics("std", {"rms": [1.0]}, 2)
     with pytest.raises(ValueError, match="has 1 frequencies"):
         SpectralNormalizer("std", (1.0,)).normalize(torch.zeros(1, 2, 4, 2, 2))

@@ -39,6 +39,39 @@ def test_all_stages_leave_a_checkpoint_that_samples(trained: Path) -> None:
         assert (trained / name).stat().st_size > 500
 
 
+def test_variants_of_the_ablation_train_and_say_what_they_are(small_dataset: Path, tmp_path: Path) -> None:
+    short = ("--max-steps", "2")
+    options = ("--num-frequencies", "3", "--normalization", "size", "--independent")
+    assert run(small_dataset, tmp_path / "r", *options, *short) == 0
+    model = MotionModel.from_pretrained(tmp_path / "r")
+    assert model.config.num_frequencies == 3
+    assert model.normalizer.axis_scales == (64.0, 32.0)
+    assert not model.coordinate
+    assert not (tmp_path / "r" / "log_coordinate.csv").exists()
+    # The joint model takes the autoencoder over, and frequency attention can be added to the independent one.
+    base = ("--init", str(tmp_path / "r"), *short)
+    assert run(small_dataset, tmp_path / "joint", "--joint", "--stage", "slice", *base) == 0
+    joint = MotionModel.from_pretrained(tmp_path / "joint")
+    assert joint.config.joint
+    assert torch.equal(joint.autoencoder.encode_in.weight, model.autoencoder.encode_in.weight)
+    assert joint.sample(torch.zeros(1, 3, 32, 64), [0], steps=2).shape == (1, 3, 4, 32, 64)
+    assert run(small_dataset, tmp_path / "full", "--stage", "coordinate", *base) == 0
+    full = MotionModel.from_pretrained(tmp_path / "full")
+    assert full.coordinate
+    assert torch.equal(full.unet.conv_in.weight, model.unet.conv_in.weight)
+
+
+def test_a_checkpoint_of_another_kind_is_not_gone_on_with(
+    trained: Path, small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for options in (("--num-frequencies", "3"), ("--normalization", "size")):
+        assert run(small_dataset, tmp_path / "r", "--init", str(trained), *options) == 2
+        assert f"trained with {options[0]}" in capsys.readouterr().err
+    assert run(small_dataset, trained, "--joint") == 2
+    assert "not joint" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
 def test_second_stage_leaves_the_two_dimensional_layers_alone(small_dataset: Path, tmp_path: Path) -> None:
     assert run(small_dataset, tmp_path / "r", "--stage", "autoencoder") == 0
     assert run(small_dataset, tmp_path / "r", "--stage", "slice") == 0
@@ -92,6 +125,10 @@ def test_loss_that_is_not_finite_stops_and_names_the_batch(
         (["--init", "nowhere"], "config.json is missing"),
         (["--max-steps", "-1"], "must be positive"),
         (["--condition-dropout", "2"], "a share between 0 and 1"),
+        (["--num-frequencies", "5"], "holds 4 frequencies, a model of 5 can't be trained"),
+        (["--num-frequencies", "1"], "between 2 and 4"),
+        (["--joint", "--stage", "coordinate"], "which a joint model leaves out"),
+        (["--independent", "--stage", "coordinate"], "which --independent leaves out"),
     ],
 )
 def test_bad_options_are_one_line_and_leave_nothing(
@@ -105,9 +142,10 @@ def test_bad_options_are_one_line_and_leave_nothing(
 
 
 def test_choices_agree_with_the_models() -> None:
-    from models import motion_diffusion, motion_training
+    from models import motion_diffusion, motion_training, spectral_volume
 
     assert train_unet.STAGES == motion_training.STAGES
+    assert set(train_unet.NORMALIZATIONS) == set(spectral_volume.NORMALIZATIONS)
     assert set(train_unet.PRESETS) == set(motion_diffusion.PRESETS) == set(motion_training.TRAINING_PRESETS)
 
 
