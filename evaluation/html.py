@@ -1,0 +1,295 @@
+"""One page that shows a report: tables with intervals and notes, plots, X-t slices, clips, and where it all comes from.
+
+The page is a single file that loads nothing: pictures and clips are inside it, and its content security policy forbids
+the rest. Names of files, rows and metrics are text, whatever is in them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+from data.command_line import package_versions
+from data.video import temporary_path
+from evaluation.media import Media
+from evaluation.metric_registry import format_value, in_order, metric_names, metric_of
+from evaluation.plots import report_plots
+from evaluation.report import per_sequence_rows, source_of
+from evaluation.tables import cell_of, count_of, format_ratios, headline, shared_counts
+
+__all__ = ["Media", "page", "write_html"]
+
+FOLDER = Path(__file__).parent
+TITLES = {"rendering": "Rendering", "motion": "Motion", "ablation": "Ablation"}
+ARROWS = {"higher": " ↑", "lower": " ↓", "one": " → 1"}
+DIRECTIONS = "↑ higher is better, ↓ lower is better, → 1 nearest 1 is best."
+POLICY = "default-src 'none'; img-src data:; media-src data:"
+CLIPS_LIMIT = 30_000_000  # bytes of mp4 in a page
+PICTURES_LIMIT = 15_000_000  # bytes of X-t slices, and as many of plots
+MOST_SEQUENCE_ROWS = 3000  # of the per-sequence table; the JSON inside the page has all
+
+
+def write_html(path: str | Path, report: Mapping, media: Media | None = None) -> None:
+    """Write the page of a report to one file.
+
+    Args:
+        report: a report's contents, of any kind. Versions are added where it has none.
+        media: X-t slices, clips and further plots. What would make the page too large is left out, and it says so.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_path(path) as temporary:
+        temporary.write_text(page(report, media), encoding="utf-8")
+
+
+def page(report: Mapping, media: Media | None = None) -> str:
+    """The page of a report as HTML."""
+    media = media or Media()
+    report = {"versions": package_versions(), **report}
+    style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    sections = [
+        _warnings(report.get("warnings") or ()),
+        _results(report),
+        _ratios(report.get("ratios") or {}),
+        _plots([*report_plots(report), *media.plots]),
+        _slices(media.slices),
+        _clips(media.clips),
+        _per_sequence(report),
+        _provenance(report),
+    ]
+    return Template((FOLDER / "page_template.html").read_text(encoding="utf-8")).substitute(
+        title=escape(f"{TITLES.get(report.get('kind', ''), 'Evaluation')}: {_data_name(report)}"),
+        summary=escape(_summary(report)),
+        policy=f"{POLICY}; style-src {_hash(style)}; script-src {_hash(script)}",
+        style=style,
+        script=script,
+        sections="\n".join(section for section in sections if section),
+        # A "<" could end the script element, wherever in a text it stands.
+        json=json.dumps(report, allow_nan=False).replace("<", "\\u003c"),
+    )
+
+
+def _data_name(report: Mapping) -> str:
+    data = report.get("data") or {}
+    return " ".join(str(data[key]) for key in ("name", "split") if data.get(key)) or "a table"
+
+
+def _summary(report: Mapping) -> str:
+    parts = [headline(report)]
+    checkpoint = report.get("checkpoint") or {}
+    if checkpoint.get("name"):
+        parts.append(f"checkpoint {checkpoint['name']}")
+    if report.get("seed") is not None:
+        parts.append(f"seed {report['seed']}")
+    return "; ".join(parts)
+
+
+def _hash(text: str) -> str:
+    """Source expression of the content security policy that lets just this text through."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+# Tables ---------------------------------------------------------------------------------------------------------------
+
+
+def _warnings(warnings: Iterable[str]) -> str:
+    return "\n".join(f'<p class="warning" role="note">Warning: {escape(warning)}</p>' for warning in warnings)
+
+
+def _results(report: Mapping) -> str:
+    table = report["table"]
+    metrics = metric_names(table)
+    notes = in_order(note for row in table for metric in metrics if (note := cell_of(report, row, metric).note))
+    content = [f"<p>Figures with their 95 % intervals. {DIRECTIONS}</p>"]
+    for caption, distribution in (("Distances between sets of frames or clips", True), ("Means over sequences", False)):
+        group = [name for name in metrics if metric_of(name).distribution is distribution]
+        if group:
+            headers = [metric_of(name).label + ARROWS.get(metric_of(name).better or "", "") for name in group]
+            rows = [[_result(report, row, metric, notes) for metric in group] for row in table]
+            content.append(_table(caption, headers, list(table), rows))
+    listed = "".join(f'<li id="note-{number}">{escape(note)}</li>' for number, note in enumerate(notes, 1))
+    counts = "".join(f"<li>{escape(line)}</li>" for line in shared_counts(report))
+    content += [f'<ol class="notes">{listed}</ol>'] if notes else []
+    content += [f'<ul class="notes">{counts}</ul>'] if counts else []
+    return _section("results", "Results", "\n".join(content))
+
+
+def _result(report: Mapping, row: str, metric: str, notes: Sequence[str]) -> str:
+    cell = cell_of(report, row, metric)
+    number = notes.index(cell.note) + 1 if cell.note else 0
+    mark = f'<sup><a href="#note-{number}" aria-label="note {number}">{number}</a></sup>' if number else ""
+    extra = "".join(f'<span class="extra">{escape(text)}</span>' for text in (cell.interval, cell.count) if text)
+    return escape(cell.value) + mark + extra
+
+
+def _ratios(ratios: Mapping[str, Mapping[str, float | None]]) -> str:
+    if not ratios:
+        return ""
+    metrics = metric_names(ratios)
+    cells = format_ratios(ratios)
+    rows = [[cells[row].get(name, "-") for name in metrics] for row in ratios]
+    caption = "Each distance divided by that of repeating the photo: what data of another size can be held against."
+    headers = [metric_of(name).label for name in metrics]
+    return _section("ratios", "Ratio to repeat", _table(caption, headers, list(ratios), rows))
+
+
+def _per_sequence(report: Mapping) -> str:
+    values = list(per_sequence_rows(report))
+    if not values:
+        return ""
+    metrics = in_order(name for _, _, row in values for name in row)
+    shown = values[:MOST_SEQUENCE_ROWS]
+    rows = []
+    for identifier, row, cells in shown:
+        texts = (f'<td class="text">{escape(text)}</td>' for text in (source_of(report, identifier), row))
+        numbers = (f"<td>{_number(cells.get(name), name)}</td>" for name in metrics)
+        rows.append(f'<tr><th scope="row">{escape(identifier)}</th>{"".join(texts)}{"".join(numbers)}</tr>')
+    heads = '<th scope="col" class="text">video</th><th scope="col" class="text">row</th>' + _heads(
+        metric_of(name).label for name in metrics
+    )
+    left = f" The first {len(shown)} of {len(values)}; the JSON has all." if len(shown) < len(values) else ""
+    caption = f"<caption>Every value of every sequence.{left}</caption>"
+    table = (
+        f'<table>{caption}<thead><tr><th scope="col">sequence</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody>'
+    )
+    summary = f"<summary>{count_of(len({v[0] for v in values}), 'sequence')}, {count_of(len(values), 'row')}</summary>"
+    scroll = f'<div class="scroll" tabindex="0">{table}</table></div>'
+    return _section("sequences", "Each sequence", f"<details>{summary}{scroll}</details>")
+
+
+def _number(value: float | None, metric: str) -> str:
+    return "-" if value is None else format_value(value, metric_of(metric).decimals)
+
+
+def _table(caption: str, headers: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table with row names; captions, headers and names are text, cells are HTML."""
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
+        for name, cells in zip(names, rows, strict=True)
+    )
+    head = f'<thead><tr><th scope="col">row</th>{_heads(headers)}</tr></thead>'
+    table = f"<table><caption>{escape(caption)}</caption>{head}<tbody>\n{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0">{table}</div>'
+
+
+def _heads(headers: Iterable[str]) -> str:
+    return "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
+
+
+def _section(name: str, title: str, content: str) -> str:
+    heading = f'<h2 id="{name}-title">{title}</h2>'
+    return f'<section id="{name}" aria-labelledby="{name}-title">\n{heading}\n{content}\n</section>'
+
+
+# Pictures and clips ---------------------------------------------------------------------------------------------------
+
+
+def _plots(plots: Sequence[tuple[str, str | bytes]]) -> str:
+    pictures = [(caption, plot.encode() if isinstance(plot, str) else plot) for caption, plot in plots]
+    return _pictures("plots", "Plots", pictures)
+
+
+def _slices(slices: Sequence[tuple[str, bytes]]) -> str:
+    return _pictures("slices", "X-t slices", slices)
+
+
+def _pictures(name: str, title: str, pictures: Sequence[tuple[str, bytes]]) -> str:
+    kept, left = _within(pictures, PICTURES_LIMIT)
+    if not pictures:
+        return ""
+    figures = [_figure(caption, _image(data, caption)) for caption, data in kept]
+    return _section(name, title, "\n".join(figures) + _left_out(left, len(pictures), "picture"))
+
+
+def _image(data: bytes, caption: str) -> str:
+    # As an image a plot's own markup can neither run nor mix with the page's.
+    kind = "png" if data.startswith(b"\x89PNG") else "svg+xml"
+    return f'<img src="{_data_url(f"image/{kind}", data)}" alt="{escape(caption)}">'
+
+
+def _clips(clips: Sequence[tuple[str, bytes]]) -> str:
+    if not clips:
+        return ""
+    kept, left = _within(clips, CLIPS_LIMIT)
+    videos = [
+        _figure(
+            caption,
+            f'<video controls loop muted playsinline preload="metadata" aria-label="{escape(caption)}" '
+            f'src="{_data_url("video/mp4", data)}"></video>',
+        )
+        for caption, data in kept
+    ]
+    buttons = '<button type="button" data-clips="play" hidden>Play all from the start</button>'
+    buttons += '<button type="button" data-clips="pause" hidden>Pause all</button>'
+    grid = "\n".join(['<div class="clips">', *videos, "</div>"])
+    return _section("clips", "Clips", buttons + grid + _left_out(left, len(clips), "clip"))
+
+
+def _within(media: Sequence[tuple[str, bytes]], limit: int) -> tuple[list[tuple[str, bytes]], int]:
+    """Those that fit into so many bytes, first come first served, and how many did not."""
+    kept = []
+    for caption, data in media:
+        if len(data) <= limit:
+            kept.append((caption, data))
+            limit -= len(data)
+    return kept, len(media) - len(kept)
+
+
+def _left_out(left: int, total: int, noun: str) -> str:
+    return f'<p class="notes">{left} of {count_of(total, noun)} left out to keep this page small.</p>' if left else ""
+
+
+def _figure(caption: str, content: str) -> str:
+    return f"<figure>{content}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _data_url(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+# Where the numbers come from ------------------------------------------------------------------------------------------
+
+
+def _provenance(report: Mapping) -> str:
+    data = {key: value for key, value in (report.get("data") or {}).items() if key != "identities"}
+    checkpoint = report.get("checkpoint") or {}
+    groups = {
+        "Protocol": {"seed": report.get("seed"), **(report.get("protocol") or {})},
+        "Data": data,
+        "Checkpoint": {
+            "name": checkpoint.get("name"),
+            **_of(checkpoint, "files"),
+            "defaults": checkpoint.get("defaults"),
+        },
+        "Metric weights (sha256)": report.get("weights") or {},
+        "Command": {"script": report.get("script"), **_of(report, "options")},
+        "Versions": report["versions"],
+        "Timings": report.get("timings") or {},
+    }
+    content = "\n".join(_listing(title, values) for title, values in groups.items())
+    return _section("provenance", "What was measured", content)
+
+
+def _of(values: Mapping, key: str) -> Mapping:
+    return values.get(key) or {}
+
+
+def _listing(title: str, values: Mapping) -> str:
+    given = {key: value for key, value in values.items() if value is not None and value != []}
+    if title.startswith("Metric"):
+        given = {key: value or "none: what needs them was not computed" for key, value in values.items()}
+    if not given:
+        return ""
+    items = "".join(f"<dt>{escape(str(key))}</dt><dd>{_plain(value)}</dd>" for key, value in given.items())
+    return f"<h3>{escape(title)}</h3>\n<dl>{items}</dl>"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return f"<code>{escape(value)}</code>"
+    return f"<code>{escape(json.dumps(value))}</code>"
