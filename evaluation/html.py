@@ -266,7 +266,7 @@ def _provenance(report: Mapping) -> str:
             **_of(checkpoint, "files"),
             "defaults": checkpoint.get("defaults"),
         },
-        "Metric weights (sha256)": report.get("weights") or {},
+        "Metric weights (hash of the tensors)": report.get("weights") or {},
         "Command": {"script": report.get("script"), **_of(report, "options")},
         "Versions": report["versions"],
         "Timings": report.get("timings") or {},

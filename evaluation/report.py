@@ -101,17 +101,21 @@ def checkpoint_provenance(path: str | Path, parts: Sequence[str] = ("motion", "f
 
 
 def weights_provenance(names: Iterable[str], folder: Path | None = None) -> dict[str, str | None]:
-    """sha256 of the weights of each of these networks (:data:`models.metric_weights.WEIGHTS`); None without weights.
+    """Content hash of each of these networks' weights (:func:`models.metric_weights.content_hash`); None without them.
 
     Args:
+        names: of :data:`models.metric_weights.WEIGHTS`.
         folder: of ``--weights``, searched before the user's cache.
+
+    Raises:
+        ValueError: weights that are damaged or not the published ones.
     """
-    from models.metric_weights import MissingWeightsError, find_weights
+    from models.metric_weights import MissingWeightsError, load_metric_weights
 
     hashes: dict[str, str | None] = {}
     for name in names:
         try:
-            hashes[name] = file_sha256(find_weights(name, folder))
+            hashes[name] = load_metric_weights(name, folder)[1]
         except MissingWeightsError:
             hashes[name] = None
     return hashes
