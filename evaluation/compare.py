@@ -28,8 +28,8 @@ LOG_SCALE = "change of |log value|"
 
 def compare(arguments: argparse.Namespace) -> None:
     """Compare the reports ``first`` and ``second``, print it, and write it to ``report`` if that is given."""
-    reports = [read_report(path) for path in (arguments.first, arguments.second)]
-    comparison = compare_reports(*reports, names=(str(arguments.first), str(arguments.second)))
+    first, second = (read_report(path) for path in (arguments.first, arguments.second))
+    comparison = compare_reports(first, second, (str(arguments.first), str(arguments.second)))
     for key in ("first", "second"):
         comparison[key]["sha256"] = file_sha256(getattr(arguments, key))
     print(format_comparison(comparison))
@@ -108,7 +108,12 @@ def _judge_pairs(pairs: Mapping[str, tuple[float, float]], sources: Sequence[str
 
     better = metric_of(metric).better
     means = [fmean(pair[side] for pair in pairs.values()) for side in (0, 1)]
-    judged = {"a": means[0], "b": means[1], "difference": means[1] - means[0], "sequences": len(pairs)}
+    judged: dict[str, object] = {
+        "a": means[0],
+        "b": means[1],
+        "difference": means[1] - means[0],
+        "sequences": len(pairs),
+    }
     if better == "one":
         judged["scale"] = LOG_SCALE
         changes = [_distance_from_one(y) - _distance_from_one(x) for x, y in pairs.values()]
@@ -236,7 +241,7 @@ def format_comparison(comparison: Mapping) -> str:
     if comparison["rows_in_one"]:
         lines.append(f"rows of one report alone: {', '.join(comparison['rows_in_one'])}")
     header = ("row", "metric", "A", "B", "B - A", "95 % interval", "verdict")
-    cells = [header]
+    cells: list[tuple[str, ...]] = [header]
     for row, metrics in comparison["rows"].items():
         cells += [_line(row, metric, entry) for metric, entry in metrics.items()]
     widths = [max(len(line[column]) for line in cells) for column in range(len(header))]

@@ -91,8 +91,9 @@ def checkpoint_provenance(path: str | Path, parts: Sequence[str] = ("motion", "f
     from models.pipeline import PRETRAINED, checkpoint_folders
 
     folders = checkpoint_folders(path)
-    defaults = [part for part in parts if folders[part] == PRETRAINED / part and Path(path).resolve() != PRETRAINED]
-    files = {}
+    own = Path(path).resolve() == PRETRAINED.resolve()
+    defaults = [part for part in parts if folders[part] == PRETRAINED / part and not own]
+    files: dict[str, str] = {}
     for part in parts:
         used = [folders[part] / "config.json", *sorted(folders[part].glob("*.safetensors"))]
         files |= {f"{part}/{file.name}": file_sha256(file) for file in used}

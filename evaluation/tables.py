@@ -145,7 +145,7 @@ def _grid(cells: Mapping[str, Mapping[str, str]], metrics: Sequence[str], width:
     widths = {
         metric: max(len(headers[metric]), *(len(row.get(metric, "-")) for row in cells.values())) for metric in metrics
     }
-    lines = []
+    lines: list[str] = []
     for block in _blocks(widths, width - names):
         lines += [""] if lines else []
         lines.append(" " * names + "".join(f"  {headers[metric]:>{widths[metric]}}" for metric in block))
