@@ -133,8 +133,8 @@ class Ablation:
 
 def train_unet(options: list[str], lock: IO | None) -> int:
     """Run `train_unet.py` in a process that inherits the lock; returns its exit status."""
-    inherited = {} if lock is None else {"pass_fds": (lock.fileno(),)}
-    return subprocess.run([sys.executable, str(ROOT / "train_unet.py"), *options], check=False, **inherited).returncode
+    command = [sys.executable, str(ROOT / "train_unet.py"), *options]
+    return subprocess.run(command, check=False, pass_fds=() if lock is None else (lock.fileno(),)).returncode
 
 
 def motion_checkpoint(path: Path) -> Path:
