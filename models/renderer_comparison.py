@@ -93,4 +93,4 @@ def labelled_sheet(cells: Mapping[str, np.ndarray], columns: int) -> np.ndarray:
         cell.paste(Image.fromarray(pixels), (0, LABEL_HEIGHT))
         ImageDraw.Draw(cell).text((3, 2), label, fill="white")
         sheet.paste(cell, (index % columns * width, index // columns * tall))
-    return np.asarray(sheet)
+    return np.array(sheet)

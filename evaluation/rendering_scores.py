@@ -1,0 +1,174 @@
+"""Frames of real sequences rendered by each row of the rendering table, and what they score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data.datasets import importance_motion
+from evaluation.clock import Clock
+from evaluation.sequences import EvaluationSequence, as_bytes, as_float
+from models.frame_synthesis import FrameSynthesisModel
+from models.metrics import psnr
+from models.pipeline import PIXELS_A_BATCH
+from models.renderer_comparison import Render, photo_renderer
+from models.structural_similarity import StructuralSimilarity
+
+# Row of the table -> name of what renders it, as models.renderer_comparison.photo_renderer knows it.
+ROWS = {
+    "model": "model",
+    "average-splatting": "average",
+    "linear-splatting": "linear",
+    "softmax-splatting": "softmax",
+    "remap": "remap",
+    "repeat": "repeat",
+}
+METRICS = ("psnr", "ssim", "lpips")
+
+Distance = Callable[[Tensor, Tensor], Tensor]  # LPIPS of [N, 3, H, W] twice, in [-1, 1] -> [N]
+Scores = dict[str, float | None]  # by metric
+
+
+@dataclass(frozen=True)
+class SequenceFrames:
+    """What is rendered of one sequence, and what it is rendered from."""
+
+    source: Tensor  # uint8 [3, H, W], frame 0
+    targets: Tensor  # uint8 [N, 3, H, W], later frames
+    flows: Tensor  # [N, 2, H, W] in pixels, from frame 0 to each of them
+    importance: Tensor  # [1, 1, H, W], mean over time of the displacement's magnitude in pixels
+
+
+def read_sequence_frames(sequence: EvaluationSequence, stored: bool) -> SequenceFrames:
+    """All later frames of a sequence, or the sample of them that every dataset folder stores."""
+    from data.full_sequences import load_full_sequence
+    from data.sequences import read_sequence
+
+    if stored:
+        names = ("first_frame", "frames", "flows", "frame_indices")
+        source, targets, flows, times = read_sequence(sequence.path, names).values()
+    else:
+        whole = load_full_sequence(sequence.folder, sequence.row)
+        assert whole.flows is not None
+        source, targets, flows = whole.frames[0], whole.frames[1:], whole.flows
+        times = torch.arange(1, len(whole.frames))
+    if not len(targets):
+        raise ValueError(f"{sequence.path}: stores no later frames; use --frames all")
+    finite = flows.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        time = int(times[int(finite.int().argmin())])
+        raise ValueError(f"{sequence.path}: the flow to frame {time} is not finite; make it again with data.prepare")
+    volume = sequence.volume()
+    if not volume.isfinite().all():
+        raise ValueError(f"{sequence.path}: its spectral volume is not finite; make it again with data.prepare")
+    return SequenceFrames(source, targets, flows, importance_motion(volume, sequence.num_frames))
+
+
+class RenderingTable:
+    """Renders sequences by every row's renderer and keeps the mean of each metric over each one's frames.
+
+    Attributes:
+        scores: ``{row: {sequence id: {metric: mean or None}}}``.
+        rendered_frames: how many frames of each row the table rests on.
+        clock: seconds of each part; a row's is that of rendering it.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[str],
+        model: FrameSynthesisModel | None,
+        distance: Distance | None,
+        device: torch.device,
+        stored: bool,
+    ) -> None:
+        self.rows = rows
+        self.stored = stored
+        self.scores: dict[str, dict[str, Scores]] = {row: {} for row in rows}
+        self.rendered_frames = 0
+        self.clock = Clock()
+        self._model = model
+        self._distance = distance
+        self._device = device
+
+    def run(self, sequences: Sequence[EvaluationSequence]) -> None:
+        """Score all sequences, showing how far it is and the time left."""
+        from tqdm import tqdm
+
+        from models.feature_networks import full_precision
+
+        for sequence in tqdm(sequences, desc="rendering", unit="sequence"):
+            with self.clock("reading"):
+                frames = read_sequence_frames(sequence, self.stored)
+            with full_precision():
+                for row, scores in self._score(sequence, frames).items():
+                    self.scores[row][sequence.id] = scores
+            self.rendered_frames += len(frames.targets)
+
+    def render(
+        self, sequence: EvaluationSequence, frames: SequenceFrames, rows: Sequence[str]
+    ) -> Iterator[dict[str, Tensor]]:
+        """Frames of these rows, uint8 ``[n, 3, H, W]`` on the device, some consecutive ones at a time."""
+        height, width = frames.flows.shape[2:]
+        batch = max(1, PIXELS_A_BATCH // (height * width)) * (1 if self._device.type == "cpu" else 4)
+        renderers = self._renderers(frames, rows)
+        for flows in frames.flows.split(batch):
+            flows = flows.to(self._device).float()
+            rendered = {}
+            for row, render in renderers.items():
+                with self._timed(row):
+                    values = render(flows)
+                    if not values.isfinite().all():
+                        raise FloatingPointError(
+                            f"{sequence.id}: frames of {row} are not finite, is the checkpoint sound?"
+                        )
+                    rendered[row] = as_bytes(values)
+            yield rendered
+
+    def _renderers(self, frames: SequenceFrames, rows: Sequence[str]) -> dict[str, Render]:
+        source = as_float(frames.source[None].to(self._device))
+        importance = frames.importance.to(self._device)
+        renderers = {}
+        for row in rows:
+            with self._timed(row):
+                renderers[row] = photo_renderer(ROWS[row], self._model, source, importance)
+        return renderers
+
+    @torch.no_grad()
+    def _score(self, sequence: EvaluationSequence, frames: SequenceFrames) -> dict[str, Scores]:
+        """``{row: {metric: mean over the sequence's frames}}``."""
+        sums = {row: dict.fromkeys(METRICS, 0.0) for row in self.rows}
+        done = 0
+        for rendered in self.render(sequence, frames, self.rows):
+            count = len(next(iter(rendered.values())))
+            targets = as_float(frames.targets[done : done + count].to(self._device))
+            done += count
+            for metric, values in self._measure({row: as_float(f) for row, f in rendered.items()}, targets).items():
+                for row, value in values.items():
+                    sums[row][metric] += float(value.cpu().double().sum())
+        computed = METRICS if self._distance else METRICS[:2]
+        return {row: {m: total[m] / done if m in computed else None for m in METRICS} for row, total in sums.items()}
+
+    def _measure(self, rendered: Mapping[str, Tensor], targets: Tensor) -> dict[str, dict[str, Tensor]]:
+        """``{metric: {row: values [n]}}`` of frames ``[n, 3, H, W]`` in [-1, 1]."""
+        with self._timed("psnr"):
+            values = {"psnr": {row: psnr(frames, targets) for row, frames in rendered.items()}}
+        with self._timed("ssim"):
+            similarity = StructuralSimilarity(targets)
+            values["ssim"] = {row: similarity(frames) for row, frames in rendered.items()}
+        if self._distance is not None:
+            with self._timed("lpips"):
+                rows = torch.stack(list(rendered.values()), dim=1)
+                columns = [self._distance(f, t.expand_as(f)) for f, t in zip(rows, targets, strict=True)]
+                values["lpips"] = dict(zip(rendered, torch.stack(columns, dim=1), strict=True))
+        return values
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        with self.clock(part):
+            yield
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)  # or the time would go to the part that waits
