@@ -1,25 +1,45 @@
-"""Measure a checkpoint on a dataset folder: does the right part of the picture move, and how good are the frames.
+"""The tables that judge motion and rendering, and the ablation; docs/evaluation.md says what each figure means.
 
-`motion` samples every scene of a split and compares with its measured motion, beside what needs no network.
-`rendering` renders stored frames from the first frame and the estimated flow, beside the baselines.
+`rendering` renders real frames from the first one and the measured flow, beside the baselines.
+`motion` compares videos, of the model and of what it has to beat, with real ones, and the motion itself.
+`ablation` trains and scores the variants of the paper's Table 2.
+`compare` says which differences of two reports are larger than chance.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from data.command_line import add_common_options, run_script, select_device, write_report
+from data.command_line import add_common_options, run_script, write_report
 
 PRETRAINED = Path(__file__).parent / "models" / "pretrained"
-BLURS = (0.0, 8.0, 16.0)  # pixels at the dataset's size, of the image gradient that a model has to beat
+SPLITS = ("train", "validation", "test")
+# Repeated from the packages, whose import would make --help slow; a test compares them.
+RENDERERS = ("model", "softmax", "average", "linear", "remap")
+ROWS = ("model", "average-splatting", "linear-splatting", "softmax-splatting", "remap", "repeat")
+METHODS = (
+    "model",
+    "repeat",
+    "true-motion",
+    "shuffled",
+    "jelly",
+    "gradient",
+    "gradient-8",
+    "gradient-16",
+    "other-start",
+)
+DEFAULT_METHODS = ("model", "repeat", "true-motion", "shuffled", "jelly")
+PRESETS = ("tiny", "default")
 EXAMPLES = """examples:
-  python evaluate.py motion --data dataset --split validation
-  python evaluate.py motion --data dataset --checkpoint runs/motion --samples 8 --report motion.json
-  python evaluate.py rendering --data dataset --split test
+  python -m models.metrics fetch                                     the weights of LPIPS, FID and FVD, once
+  python evaluate.py rendering --data dataset --report rendering.json --html rendering.html
+  python evaluate.py motion --data dataset --report motion.json --output figures
+  python evaluate.py motion --data dataset --methods repeat,true-motion --videos theirs=their_videos/
+  python evaluate.py motion --data dataset --methods model,gradient-16 --metrics localisation,amplitude_ratio
+  python evaluate.py ablation --data dataset --output runs/ablation --preset tiny --max-steps 200
+  python evaluate.py compare before.json after.json
 """
 
 
@@ -28,123 +48,161 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
-    add("table", choices=("motion", "rendering"), help="what to measure")
-    add("--data", type=Path, required=True, help="dataset folder written by data.prepare")
-    add("--split", default="validation", choices=("train", "validation", "test"), help="default: validation")
-    add("--checkpoint", default=PRETRAINED, metavar="DIR", help="default: the weights that come with the repository")
-    add("--samples", type=int, default=4, help="motion: samples a scene (default: 4)")
-    add("--steps", type=int, default=20, help="motion: sampling steps (default: 20)")
-    add("--guidance", type=float, default=1.0, metavar="W", help="motion: classifier-free guidance (default: 1)")
-    add_common_options(parser)
+    tables = parser.add_subparsers(dest="table", required=True, metavar="rendering|motion|ablation|compare")
+    for name, add_options in SUBCOMMANDS.items():
+        add_options(tables.add_parser(name, help=f"{name} --help lists its options"))
     return parser
+
+
+def add_rendering_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py rendering``."""
+    add_table_options(parser)
+    add = parser.add_argument
+    add("--rows", type=_names(ROWS), metavar="A,B,...", help=f"of {', '.join(ROWS)} (default: all)")
+    add("--frames", choices=("all", "stored"), default="all", help="all frames of a sequence, as published, or only the "
+        "sample that the dataset stores of training sequences (default: all)")  # fmt: skip
+
+
+def add_motion_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py motion``."""
+    add_table_options(parser)
+    add = parser.add_argument
+    add("--methods", type=_names(METHODS), metavar="A,B,...", default=DEFAULT_METHODS,
+        help=f"of {', '.join(METHODS)} (default: {','.join(DEFAULT_METHODS)})")  # fmt: skip
+    add("--videos", type=_named_folder, action="append", default=[], metavar="NAME=FOLDER",
+        help="a row for videos made elsewhere, <sequence id>.mp4 each; may be given several times")  # fmt: skip
+    add("--metrics", type=_names(None), metavar="A,B,...", help="only these columns (default: all)")
+    add_sampling_options(parser)
+
+
+def add_ablation_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py ablation``."""
+    add_data_options(parser)
+    add = parser.add_argument
+    add("--output", type=Path, required=True, metavar="RUN", help="folder of the rows' runs; gone on with if there")
+    add("--preset", choices=PRESETS, default="default", help="network and training (default: default)")
+    add("--rows", type=_names(None), metavar="A,B,...", help="rows to train and score (default: all)")
+    add("--max-steps", type=int, metavar="N", help="steps of each training stage, in place of the preset's")
+    add("--run", type=_named_folder, action="append", default=[], metavar="ROW=CHECKPOINT",
+        help="score this checkpoint as a row instead of training it")  # fmt: skip
+    add("--metrics", type=_names(None), metavar="A,B,...", help="only these columns (default: all)")
+    add_sampling_options(parser)
+
+
+def add_compare_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py compare``."""
+    parser.add_argument("first", type=Path, metavar="A.json", help="a report of evaluate.py")
+    parser.add_argument("second", type=Path, metavar="B.json", help="another report of the same table")
+    add_common_options(parser)
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """What the tables of one checkpoint share."""
+    add_data_options(parser)
+    add = parser.add_argument
+    add("--output", type=Path, metavar="DIR", help="folder for per-sequence CSV, plots and videos to look at")
+    add("--html", type=Path, metavar="FILE.html", help="one self-contained page with tables, plots and clips")
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """What all tables share."""
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="dataset folder written by data.prepare")
+    add("--split", default="test", choices=SPLITS, help="default: test")
+    add("--checkpoint", default=PRETRAINED, metavar="DIR", help="default: the weights that come with the repository")
+    add("--weights", type=Path, metavar="DIR", help="folder with metric weights (default: where `python -m "
+        "models.metrics fetch` puts them)")  # fmt: skip
+    add("--max-sequences", type=_count, metavar="N", help="at most N sequences of each source video (default: all)")
+    add_common_options(parser)
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """How the motion model is sampled and its motion rendered."""
+    add = parser.add_argument
+    add("--samples", type=_count, default=5, help="samples a photo, for motion and diversity; the first one is "
+        "rendered for the distances between sets (default: 5)")  # fmt: skip
+    add("--steps", type=_count, default=20, help="sampling steps (default: 20)")
+    add("--guidance", type=float, default=1.0, metavar="W", help="classifier-free guidance (default: 1)")
+    add("--num-frequencies", type=_count, default=16, metavar="K", help="of the measured motion (default: 16)")
+    add("--renderer", choices=RENDERERS, default="model", help="what turns motion into frames (default: model)")
+    add("--no-intervals", action="store_true", help="leave out confidence intervals of FID, FVD and the like (faster)")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = build_parser().parse_args(argv)
-    return run_script({"motion": evaluate_motion, "rendering": evaluate_rendering}[arguments.table], arguments)
+    return run_script(COMMANDS[arguments.table], arguments)
 
 
-def evaluate_motion(arguments: argparse.Namespace) -> None:
-    """Localisation, amplitude ratio and coherence of samples, by scene and in the mean."""
-    import torch
+def rendering(arguments: argparse.Namespace) -> None:
+    """`evaluate.py rendering`."""
+    from evaluation.rendering import evaluate_rendering
 
-    from data.datasets import MotionDataset
-    from data.motion_batches import first_of_each_source
-    from models.metrics import gradient_magnitude, localisation
-    from models.motion_training import judge_samples, mean_over_scenes
-    from models.pipeline import ImageDynamicsPipeline
-
-    if arguments.samples < 1 or arguments.steps < 1:
-        raise ValueError("--samples and --steps must be at least 1")
-    started = time.monotonic()
-    device = select_device(arguments.device)
-    model = ImageDynamicsPipeline.from_pretrained(arguments.checkpoint, parts=("motion",)).to(device).motion_model
-    assert model is not None
-    dataset = MotionDataset(arguments.data, arguments.split, model.config.num_frequencies)
-    scenes = first_of_each_source(dataset, device)
-
-    def sample(model, image: torch.Tensor, seed: int) -> torch.Tensor:
-        return model.sample(image, [arguments.seed + seed], arguments.steps, guidance=arguments.guidance)
-
-    table = judge_samples(model, scenes, arguments.samples, sample)
-    for scene, row in table.items():
-        image, true = scenes[scene][0]
-        for blur in BLURS:
-            row[f"gradient_blur_{blur:g}"] = localisation(gradient_magnitude(image, blur), true)
-    means = mean_over_scenes(table)
-    ceiling = other_starts(dataset, scenes, device)
-    columns: dict[str, dict] = {scene: row | {"other_start": ceiling.get(scene)} for scene, row in table.items()}
-    columns["mean"] = means | {"other_start": sum(ceiling.values()) / len(ceiling) if ceiling else None}
-    print_table(columns)
-    mean = columns.pop("mean")
-    results = {"sequences": len(scenes), "table": columns, "mean": mean, "seconds": time.monotonic() - started}
-    write_report(arguments.report, "evaluate.py motion", arguments, results)
+    finish(arguments, evaluate_rendering(arguments))
 
 
-def evaluate_rendering(arguments: argparse.Namespace) -> None:
-    """PSNR and SSIM of the stored frames, each sequence's mean and then the mean over sequences."""
-    from collections import defaultdict
+def motion(arguments: argparse.Namespace) -> None:
+    """`evaluate.py motion`."""
+    from evaluation.motion import evaluate_motion
 
-    import torch
-    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
-    from tqdm import tqdm
-
-    from data.datasets import FramePairDataset
-    from models.frame_synthesis import BASELINES
-    from models.pipeline import ImageDynamicsPipeline
-    from models.renderer_comparison import psnr
-
-    device = select_device(arguments.device)
-    pipeline = ImageDynamicsPipeline.from_pretrained(arguments.checkpoint, parts=("frame_synthesis",)).to(device)
-    model = pipeline.frame_synthesis
-    assert model is not None
-    renderers: dict[str, Callable] = {"model": model, **BASELINES, "repeat": lambda source, flow, importance: source}
-    scores: dict[str, dict[str, list]] = {name: defaultdict(list) for name in renderers}
-    dataset = FramePairDataset(arguments.data, arguments.split, cache=True)
-    for item in tqdm(dataset, total=len(dataset), desc="rendering"):
-        names = ("source", "flow", "importance_motion", "target")
-        source, flow, importance, target = (item[name][None].to(device) for name in names)
-        for name, render in renderers.items():
-            with torch.no_grad():
-                frame = render(source, flow, importance).clamp(-1, 1)
-            similarity = torch.as_tensor(ssim(frame, target, data_range=2.0))
-            scores[name][item["id"]].append((psnr(frame, target), float(similarity)))
-    table = {}
-    for name, sequences in scores.items():
-        means = torch.stack([torch.tensor(rows).mean(dim=0) for rows in sequences.values()]).mean(dim=0)
-        table[name] = dict(zip(("psnr", "ssim"), means.tolist(), strict=True))
-    print_table(table)
-    write_report(arguments.report, "evaluate.py rendering", arguments, {"sequences": len(dataset.rows), "table": table})
+    finish(arguments, evaluate_motion(arguments))
 
 
-def other_starts(dataset, scenes: dict[str, list[tuple]], device) -> dict[str, float]:
-    """The ceiling: localisation of the motion measured from a scene's last start frame against its first one's.
+def ablation(arguments: argparse.Namespace) -> None:
+    """`evaluate.py ablation`."""
+    from evaluation.ablation import evaluate_ablation
 
-    Scenes of one sequence have none.
-    """
-    from models.metrics import localisation
-
-    sources = [row["source"] for row in dataset.rows]
-    ceiling = {}
-    for scene in scenes:
-        index = len(sources) - 1 - sources[::-1].index(scene)
-        if index == sources.index(scene):
-            continue
-        volume = dataset[index]["spectral_volume"][None].to(device)
-        ceiling[scene] = localisation(volume, scenes[scene][0][1])
-    return ceiling
+    finish(arguments, evaluate_ablation(arguments))
 
 
-def print_table(table: dict[str, dict]) -> None:
-    """Rows by name, one column a measure; a dash where there is none."""
-    columns = list(next(iter(table.values())))
-    width = max(map(len, table))
-    print(" " * width + "".join(f"{column:>17}" for column in columns))
-    for name, row in table.items():
-        cells = ("-" if row[column] is None else f"{row[column]:.3f}" for column in columns)
-        print(f"{name:<{width}}" + "".join(f"{cell:>17}" for cell in cells))
+def compare(arguments: argparse.Namespace) -> None:
+    """`evaluate.py compare`."""
+    from evaluation.compare import compare
+
+    compare(arguments)
+
+
+def finish(arguments: argparse.Namespace, report: dict) -> None:
+    """Print the table and write the report."""
+    from evaluation.tables import format_table
+
+    print(format_table(report))
+    write_report(arguments.report, f"evaluate.py {arguments.table}", arguments, report)
+
+
+SUBCOMMANDS = {
+    "rendering": add_rendering_options,
+    "motion": add_motion_options,
+    "ablation": add_ablation_options,
+    "compare": add_compare_options,
+}
+COMMANDS = {"rendering": rendering, "motion": motion, "ablation": ablation, "compare": compare}
+
+
+def _names(known: tuple[str, ...] | None):
+    """argparse type of a comma-separated list of names."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        unknown = [name for name in names if known and name not in known]
+        if unknown or not names:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected some of {', '.join(known or ('names',))}")
+        return names
+
+    return parse
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not separator or not name or not folder:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER")
+    return name, Path(folder)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 if __name__ == "__main__":

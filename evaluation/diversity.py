@@ -1,4 +1,4 @@
-"""How much several samples of one photo differ: mean pairwise distance of features, as in Stochastic I2V (CVPR 2021)."""
+"""How much several samples of one photo differ: mean pairwise distance of features, as in Stochastic I2V (2021)."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class Setting:
     """What all methods of one table share."""
 
     sequences: Sequence[EvaluationSequence]
-    pipeline: ImageDynamicsPipeline  # with the parts that the methods need
-    uses_checkpoint: bool = True  # whether it has any
+    pipeline: ImageDynamicsPipeline
+    parts: tuple[str, ...] = ()  # of the pipeline that were loaded, those that the methods need
     num_frequencies: int = 16  # of the measured motion
     renderer: str = "model"
     samples: int = 1

@@ -21,9 +21,8 @@ def motion_scores(prediction: Prediction, true: Tensor) -> Scores:
             rows.append({"localisation": localisation(motion, true)})
             continue
         volume = match_frequencies(motion, true.shape[1])
-        values = localisation(volume, true), amplitude_ratio(volume, true)
-        values += spectrum_distance(volume, true), spatial_coherence(volume)
-        rows.append(dict(zip(MOTION_METRICS, values, strict=True)))
+        measured = [measure(volume, true) for measure in (localisation, amplitude_ratio, spectrum_distance)]
+        rows.append(dict(zip(MOTION_METRICS, [*measured, spatial_coherence(volume)], strict=True)))
     return {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
 
 

@@ -17,7 +17,7 @@ from models.spectral_volume import rms_amplitude, spectral_volume_to_motion
 def setting(small_dataset: Path) -> Setting:
     """Both clips of the small dataset as one split, rendered without a network."""
     both = load_sequences(small_dataset, "validation") + load_sequences(small_dataset, "train")
-    return Setting(both, ImageDynamicsPipeline(), uses_checkpoint=False, num_frequencies=4, renderer="softmax")
+    return Setting(both, ImageDynamicsPipeline(), num_frequencies=4, renderer="softmax")
 
 
 def predict(setting: Setting, name: str, index: int = 0):

@@ -1,0 +1,211 @@
+"""The motion table: distances between sets of generated and real videos, and measures of the motion itself."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from data.command_line import select_device
+from evaluation.clock import Clock
+from evaluation.distributions import METRICS as DISTRIBUTION_METRICS
+from evaluation.distributions import FeatureCollector, distribution_metrics, load_networks
+from evaluation.diversity import DIVERSITY_FRAMES, DIVERSITY_METRICS, Diversity
+from evaluation.methods import METHODS, Predict, Prediction, Setting, videos
+from evaluation.motion_media import MotionMedia
+from evaluation.motion_scores import MOTION_METRICS, Scores, motion_scores, seam
+from evaluation.report import checkpoint_provenance, data_provenance
+from evaluation.sequences import CROP, EvaluationSequence, centre_crop, load_sequences
+from models.distances import bootstrap_interval
+from models.pipeline import ImageDynamicsPipeline
+
+METRICS = (*DISTRIBUTION_METRICS, *MOTION_METRICS, "seam", *DIVERSITY_METRICS)
+REAL = "real"  # the name of the real videos among the methods
+
+
+def evaluate_motion(arguments: argparse.Namespace) -> dict:
+    """The report of ``evaluate.py motion``, whose fields docs/evaluation.md describes."""
+    metrics = chosen_metrics(arguments.metrics)
+    clock = Clock()
+    device = select_device(arguments.device)
+    sequences = load_sequences(arguments.data, arguments.split, arguments.max_sequences)
+    setting = make_setting(arguments, sequences, device, renders=not set(metrics) <= set(MOTION_METRICS))
+    methods = make_methods(arguments, setting)
+    with clock("loading weights"):
+        distances_asked = [metric for metric in metrics if metric in DISTRIBUTION_METRICS]
+        networks, notes = load_networks(distances_asked, arguments.weights, device)
+        diversity = Diversity([m for m in metrics if m in DIVERSITY_METRICS], arguments.weights, device)
+    media = MotionMedia(sequences) if arguments.html or arguments.output else None
+    if arguments.output:
+        arguments.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of rendering
+    judge = Judge(setting, metrics, FeatureCollector(networks, distances_asked), diversity, clock, media)
+    judge.run(methods)
+    with clock("distances"):
+        distances = distribution_metrics(
+            judge.collector, list(methods), REAL, notes, intervals=not arguments.no_intervals
+        )
+    report = {
+        "format_version": 1,
+        "kind": "motion",
+        "data": data_provenance(arguments.data, arguments.split, sequences),
+        "checkpoint": checkpoint_provenance(arguments.checkpoint, setting.parts) if setting.parts else None,
+        "weights": {name: network.sha256 for name, network in networks.items()} | diversity.weights,
+        "seed": arguments.seed,
+        "protocol": protocol(arguments, setting),
+        **assemble(list(methods), metrics, judge, distances),
+        "timings": clock.seconds,
+    }
+    if media is not None:
+        with clock("clips and plots"):
+            media.write(arguments.output, arguments.html, report)
+    return report
+
+
+def chosen_metrics(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The metrics to compute, in the table's order."""
+    unknown = set(names or ()) - set(METRICS)
+    if unknown:
+        raise ValueError(f"--metrics: {', '.join(sorted(unknown))} unknown, expected some of {', '.join(METRICS)}")
+    return tuple(name for name in METRICS if names is None or name in names)
+
+
+def make_setting(
+    arguments: argparse.Namespace, sequences: Sequence[EvaluationSequence], device: torch.device, renders: bool
+) -> Setting:
+    """Load the parts of the checkpoint that the methods need."""
+    parts = ["motion"] if "model" in arguments.methods else []
+    if renders and arguments.renderer == "model":
+        parts.append("frame_synthesis")
+    return Setting(
+        sequences,
+        ImageDynamicsPipeline.from_pretrained(arguments.checkpoint, parts).to(device),
+        parts=tuple(parts),
+        num_frequencies=arguments.num_frequencies,
+        renderer=arguments.renderer,
+        samples=arguments.samples,
+        steps=arguments.steps,
+        guidance=arguments.guidance,
+        seed=arguments.seed,
+    )
+
+
+def make_methods(arguments: argparse.Namespace, setting: Setting) -> dict[str, Predict]:
+    """The table's rows by name: the methods chosen, then the folders of videos."""
+    methods = {name: METHODS[name](setting) for name in arguments.methods}
+    for name, folder in arguments.videos:
+        if name in METHODS or name in methods or name == REAL:
+            raise ValueError(f"--videos {name}={folder}: there is a method of that name, choose another")
+        methods[name] = videos(folder, setting)
+    return methods
+
+
+def protocol(arguments: argparse.Namespace, setting: Setting) -> dict:
+    """How the figures were taken, in plain values."""
+    values = {
+        "crop": list(CROP),
+        "windows": "consecutive, without overlap",
+        "renderer": arguments.renderer,
+        "num_frequencies": arguments.num_frequencies,
+        "max_sequences_per_source": arguments.max_sequences,
+    }
+    sampling = {"samples": setting.samples, "steps": setting.steps, "guidance": setting.guidance}
+    return values | (sampling if "model" in arguments.methods else {})
+
+
+@dataclass
+class Judge:
+    """Goes through the sequences once and takes in what every method makes of each photo."""
+
+    setting: Setting
+    metrics: Sequence[str]
+    collector: FeatureCollector
+    diversity: Diversity
+    clock: Clock
+    media: MotionMedia | None
+    scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # method -> sequence -> metric -> value
+    notes: dict[str, str] = field(default_factory=dict)  # method -> why cells of it are empty
+
+    def run(self, methods: Mapping[str, Predict]) -> None:
+        """Judge all methods on all sequences of the setting."""
+        from tqdm import tqdm
+
+        self.scores = {name: {} for name in methods}
+        for index, sequence in enumerate(tqdm(self.setting.sequences, unit=" sequences", dynamic_ncols=True)):
+            if self.collector.networks or self.media:
+                with self.clock("real frames"):
+                    self._collect(REAL, sequence, sequence.frames())
+            for name, predict in methods.items():
+                self._judge(name, predict, index, sequence)
+
+    def _judge(self, name: str, predict: Predict, index: int, sequence: EvaluationSequence) -> None:
+        with self.clock("predicting motion"):
+            prediction = predict(index, sequence)
+        if prediction.note:
+            self.notes[name] = prediction.note
+        scores = motion_scores(prediction, self.setting.true_volume(sequence))
+        if prediction.render is not None and not set(self.metrics) <= set(MOTION_METRICS):
+            with self.clock("rendering"):
+                frames = prediction.render(0, sequence.num_frames)
+            scores["seam"] = seam(frames)
+            self._collect(name, sequence, frames)
+            if len(prediction.motion) > 1 and self.diversity.metrics:
+                scores |= self._diversity(prediction, frames)
+        self.scores[name][sequence.id] = {metric: scores[metric] for metric in self.metrics if metric in scores}
+
+    def _collect(self, name: str, sequence: EvaluationSequence, frames: Tensor) -> None:
+        if self.media:
+            self.media.add(name, sequence, frames)
+        with self.clock("features"):
+            self.collector.add(name, sequence.id, sequence.source, centre_crop(frames))
+
+    def _diversity(self, prediction: Prediction, first: Tensor) -> Scores:
+        assert prediction.render is not None
+        with self.clock("rendering"):
+            others = [prediction.render(number, DIVERSITY_FRAMES) for number in range(1, len(prediction.motion))]
+        with self.clock("diversity"):
+            return self.diversity([first[:DIVERSITY_FRAMES], *others])
+
+
+def assemble(methods: Sequence[str], metrics: Sequence[str], judge: Judge, distances: dict) -> dict:
+    """Table, intervals, counts, notes and ratios of all rows, from both kinds of figures."""
+    result: dict = {name: {method: {} for method in methods} for name in ("table", "intervals", "counts", "notes")}
+    for method in methods:
+        for metric in metrics:
+            if metric in DISTRIBUTION_METRICS:
+                value, interval, count, note = (distances[name][method].get(metric) for name in result)
+            else:
+                values = [row[metric] for row in judge.scores[method].values() if metric in row]
+                value = sum(values) / len(values) if values else None
+                interval, count = bootstrap_interval(values), len(values)
+                note = judge.diversity.notes.get(metric)
+            if value is None:
+                note = note or judge.notes.get(method) or missing_note(metric)
+            for name, cell in zip(result, (value, interval, count, note if value is None else None), strict=True):
+                if name != "notes" or cell is not None:
+                    result[name][method][metric] = cell
+    return result | {
+        "ratios": ratios(result["table"], metrics),
+        "per_sequence": judge.scores,
+        "curves": distances["curves"],
+        "warnings": distances["warnings"],
+    }
+
+
+def missing_note(metric: str) -> str:
+    """Why a cell without a figure of its own reason is empty."""
+    if metric in DIVERSITY_METRICS:
+        return "not computed: needs several samples of one photo, which only the model gives (--samples 2 or more)"
+    return "not computed: there is no motion"
+
+
+def ratios(table: dict[str, dict[str, float | None]], metrics: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Distances over those of the repeated photo: readings that do not depend on how much moves in the data."""
+    still = table.get("repeat", {})
+    found: dict[str, dict[str, float]] = {}
+    for method, row in table.items():
+        pairs = {metric: (row.get(metric), still.get(metric)) for metric in metrics if metric in DISTRIBUTION_METRICS}
+        found[method] = {metric: value / base for metric, (value, base) in pairs.items() if value is not None and base}
+    return found
