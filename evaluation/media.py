@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from torch import Tensor
 
 PANELS_A_ROW = 4
 PANEL_WIDTH = 2.7  # inches
+LOWEST_SLICE = 0.4  # height of a slice, of its width
 TITLE_HEIGHT = 0.4  # inches
 DOTS_PER_INCH = 120
 
@@ -67,16 +69,18 @@ def xt_slices(frames_by_method: Mapping[str, Tensor], row: int) -> bytes:
         raise ValueError("X-t slices need the frames of at least one method")
     slices = {name: xt_slice(_pictures(frames), row) for name, frames in frames_by_method.items()}
     photo = _pictures(next(iter(frames_by_method.values()))[:1])[0]
-    panels = {f"row {row} of the photo": photo, **slices}
-    columns = min(PANELS_A_ROW, len(panels))
-    ratios = [len(picture) / picture.shape[1] for picture in panels.values()]
+    panels = [(f"row {row} of the photo", photo), *slices.items()]
+    columns = math.ceil(len(panels) / math.ceil(len(panels) / PANELS_A_ROW))  # lines of about the same length
+    longest = max(len(picture) / picture.shape[1] for picture in slices.values())
+    stretch = max(1.0, LOWEST_SLICE / longest)  # of time, where there are few frames; the same for all methods
+    ratios = [len(photo) / photo.shape[1], *(stretch * len(slice_) / slice_.shape[1] for slice_ in slices.values())]
     heights = [PANEL_WIDTH * max(ratios[i : i + columns]) + TITLE_HEIGHT for i in range(0, len(ratios), columns)]
     with rc_context({"text.parse_math": False}):
         figure = Figure(figsize=(columns * PANEL_WIDTH, sum(heights)), dpi=DOTS_PER_INCH, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).ravel()
-        for panel, (title, picture) in zip(axes, panels.items(), strict=False):
-            _show(panel, picture, title)
+        for panel, (title, picture) in zip(axes, panels, strict=False):
+            _show(panel, picture, title, 1.0 if picture is photo else stretch)
         for panel, picture in zip(axes[1:], slices.values(), strict=False):
             panel.set_ylabel("time (frames)", fontsize=7)
             panel.set_yticks([0, len(picture) - 1])
@@ -98,8 +102,8 @@ def _pictures(frames: Tensor) -> np.ndarray:
     return frames.cpu().permute(0, 2, 3, 1).numpy()
 
 
-def _show(panel, picture: np.ndarray, title: str) -> None:
-    panel.imshow(picture)
+def _show(panel, picture: np.ndarray, title: str, aspect: float) -> None:
+    panel.imshow(picture, aspect=aspect)
     panel.set_title(title, fontsize=9)
     panel.set(xticks=[], yticks=[], anchor="N")
     panel.spines[:].set_color("#cccccc")

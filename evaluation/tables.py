@@ -16,7 +16,7 @@ class Cell:
     """One figure of a table as it is shown; text that does not apply is empty."""
 
     value: str  # "-" where there is none
-    interval: str = ""  # "[27.90, 29.50]", or "± 1.2" where it lies evenly about the value
+    interval: str = ""  # "[27.90, 29.50]", or "± 1.2" of a distance between sets
     count: str = ""  # "N=189", of metrics whose value depends on it
     note: str = ""  # why there is no value, or what to know of it
 
@@ -35,19 +35,18 @@ def cell_of(report: Mapping, row: str, metric: str) -> Cell:
     count = _entry(report, "counts", row, metric)
     shown = f"N={count:g}" if count is not None and (known.distribution or not _one_count(report, metric)) else ""
     interval = _entry(report, "intervals", row, metric)
-    return Cell(
-        format_value(value, known.decimals), format_interval(value, interval, known.decimals), shown, note
-    )  # fmt: skip
+    return Cell(format_value(value, known.decimals), format_interval(value, interval, metric), shown, note)
 
 
-def format_interval(value: float, interval: Sequence[float] | None, decimals: int) -> str:
-    """``± 1.2`` where an interval lies evenly about its value, else ``[low, high]``; empty for None."""
+def format_interval(value: float, interval: Sequence[float] | None, metric: str) -> str:
+    """``[low, high]``, or ``± 1.2`` for a distance between sets, whose interval is a normal one; empty for None."""
     if interval is None:
         return ""
     low, high = interval
-    if abs((low + high) / 2 - value) <= 1e-6 * (high - low):
-        return f"± {format_value((high - low) / 2, decimals)}"
-    return f"[{format_value(low, decimals)}, {format_value(high, decimals)}]"
+    known = metric_of(metric)
+    if known.distribution and abs((low + high) / 2 - value) <= 1e-6 * (high - low):
+        return f"± {format_value((high - low) / 2, known.decimals)}"
+    return f"[{format_value(low, known.decimals)}, {format_value(high, known.decimals)}]"
 
 
 def format_table(report: Mapping, width: int | None = None) -> str:

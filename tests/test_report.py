@@ -148,6 +148,12 @@ def test_table_shows_intervals_counts_notes_and_warnings() -> None:
     ]
 
 
+def test_bootstrap_intervals_are_never_plus_minus() -> None:
+    """They may lie evenly about a mean by chance, and one column shall not mix both."""
+    report = {"table": {"model": {"psnr": 28.0}}, "intervals": {"model": {"psnr": [27.0, 29.0]}}}
+    assert format_table(report).endswith("28.00 [27.00, 29.00]")
+
+
 def test_narrow_tables_go_on_below() -> None:
     lines = format_table(example(), 40).splitlines()
     assert [line.split() for line in lines if line.startswith(" ")][:2] == [["fvd", "dtfvd"], ["localisation"]]
