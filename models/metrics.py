@@ -130,3 +130,14 @@ def _gaussian_blur(x: Tensor, sigma: float) -> Tensor:
         padding = (radius, radius, 0, 0) if axis == 3 else (0, 0, radius, radius)
         x = F.conv2d(F.pad(x, padding, mode="replicate"), taps.view(shape))
     return x
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Get the weights of the metrics' networks: ``python -m models.metrics fetch``."""
+    from models.metric_weight_download import main as run
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
