@@ -47,6 +47,12 @@ def test_identical_sets_of_repeated_samples_have_no_distance():
     assert frechet_distance(features, features) == pytest.approx(0, abs=1e-6)
 
 
+def test_a_small_shift_is_not_lost_in_directions_without_variance():
+    features = correlated(20, 200, seed=1).repeat(8, 1)  # N < D, and the covariance has rank 19
+    shift = torch.full((200,), 1e-4, dtype=torch.float64)  # its square is 2e-6 in all
+    assert frechet_distance(features, features + shift) == pytest.approx(2e-6, rel=1e-5)
+
+
 def test_diagonal_gaussians_against_the_closed_form():
     generator = torch.Generator().manual_seed(0)
     means, deviations = torch.rand(2, 2, 300, dtype=torch.float64, generator=generator)

@@ -5,7 +5,7 @@ import torch
 
 from evaluation.distributions import METRICS, Comparison, FeatureCollector, distribution_metrics, load_networks
 from evaluation.features import FeatureCache, windows
-from models.distances import frechet_distance, kernel_distance
+from models.distances import frechet_distance, jackknife_interval, kernel_distance
 
 SIZE = (8, 12)
 
@@ -181,6 +181,18 @@ def test_intervals_hold_the_value_and_need_three_videos(collect):
     assert not any(two["intervals"]["model"].values())
     again = distribution_metrics(collect(videos, metrics=("fid", "kid", "fvd")), ["model"])
     assert again["intervals"] == result["intervals"]
+
+
+@pytest.mark.parametrize("metric", ["fid", "kid"])
+def test_intervals_leave_out_the_same_videos_on_both_sides(collect, metric):
+    videos = {"real": real_videos(5), "model": other_videos(5)}
+    result = distribution_metrics(collect(videos, metrics=[metric]), ["model"])
+
+    def statistic(kept):
+        a, b = (Quarters()(torch.cat([videos[name][i] for i in kept])) for name in ("real", "model"))
+        return frechet_distance(a, b) if metric == "fid" else 100 * kernel_distance(a, b)
+
+    assert result["intervals"]["model"][metric] == pytest.approx(jackknife_interval(statistic, 5), rel=1e-6)
 
 
 def test_intervals_leave_out_all_sequences_of_a_video_together(tmp_path):
