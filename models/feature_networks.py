@@ -131,7 +131,8 @@ def load_lpips(
     if net not in _LPIPS_WEIGHTS:
         raise ValueError(f"{net}: no such LPIPS network; there are {', '.join(_LPIPS_WEIGHTS)}")
     tensors, _ = load_metric_weights(_LPIPS_WEIGHTS[net], folder)
-    network = _NoTrainLpips(pretrained=False, net=net, pnet_rand=True)  # random until the next lines: downloads nothing
+    # Random until the next lines, so that nothing is downloaded.
+    network = _NoTrainLpips(pretrained=False, net=net, pnet_rand=True)  # type: ignore[arg-type]
     layers = {name.rpartition(".")[0].rpartition(".")[2]: name for name in network.net.state_dict()}
     state = {}
     for name, tensor in tensors.items():

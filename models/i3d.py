@@ -65,7 +65,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> tuple[Tensor, list[int]]:
+def _pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[Tensor, list[int]]:
     """``[B, C, T, H, W]`` with what is asymmetric of its SAME padding in place, and the padding left to the operator.
 
     Max pooling must not see its padding: every pooled tensor here comes out of a ReLU, so that a zero never wins.
@@ -76,7 +76,7 @@ def _pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> tuple[
     return F.pad(x, [amount for axis in reversed(padding) for amount in axis]), [0, 0, 0]
 
 
-def _max_pool_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+def _max_pool_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     x, padding = _pad_same(x, kernel, stride)
     return F.max_pool3d(x, kernel, stride, padding)
 
