@@ -112,7 +112,7 @@ def score_row(ablation: Ablation, name: str, arguments: argparse.Namespace) -> d
     )
     depends = dependencies(row.method, arguments)
     path = folder / SCORE_FILE
-    stored = json.loads(path.read_text()) if path.is_file() else {}
+    stored = read_json(path)
     if stored.get("depends") == depends:
         return stored["report"]
     report = evaluate_motion(arguments)
@@ -233,8 +233,16 @@ def protocol(
 
 def training_seconds(folder: Path) -> float | None:
     """How long the last of a row's trainings ran, if it was trained here."""
-    path = folder / REPORT_FILE
-    return json.loads(path.read_text()).get("seconds") if path.is_file() else None
+    return read_json(folder / REPORT_FILE).get("seconds")
+
+
+def read_json(path: Path) -> dict:
+    """What a file of ours holds; nothing where it is missing or damaged, so that it is made again."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def write_results(output: Path, report: dict) -> None:

@@ -148,7 +148,8 @@ class SpectralNormalizer:
     ``adaptive`` is the paper's Eq. 4: ``sign(S) sqrt(|S| / s_k)``, s_k the 95th percentile of |coefficient| over the
     training set. ``std`` is the reference implementation's ``S / (2.82 std_k)`` with the root mean square about zero.
     ``size`` is the paper's baseline for the ablation: x over the width and y over the height of the training pictures,
-    the same for all frequencies, which leaves values of about 0.01.
+    the same for all frequencies. One further constant, common to all coefficients, brings the strongest frequency to
+    about [-1, 1]: the values of 0.001 that gentle motion leaves without it drown in the autoencoder's own error.
     The scales belong to a trained model and are stored in its checkpoint.
     """
 
@@ -167,17 +168,18 @@ class SpectralNormalizer:
     def from_statistics(cls, kind: str, statistics: dict, num_frequencies: int) -> SpectralNormalizer:
         """Build from a dataset's ``stats.json``.
 
-        Read are the lists ``p95`` or ``rms`` in pixels, one value a frequency, or ``size`` [W, H].
+        Read are the lists ``p95`` or ``rms`` in pixels, one value a frequency, and for ``size`` also ``size`` [W, H].
         """
         if kind not in NORMALIZATIONS:
             raise ValueError(f"unknown normalisation {kind!r}, expected one of {', '.join(NORMALIZATIONS)}")
         key, factor = NORMALIZATIONS[kind]
-        if key == "size":
-            width, height = statistics["size"]
-            return cls(kind, (1.0,) * num_frequencies, (float(width), float(height)))
         values = statistics[key][:num_frequencies]
         if len(values) < num_frequencies:
             raise ValueError(f"the dataset has {len(values)} frequencies, the model needs {num_frequencies}")
+        if kind == "size":
+            width, height = map(float, statistics["size"])
+            constant = max(*map(float, values), 1e-6) / math.sqrt(width * height)
+            return cls(kind, (constant,) * num_frequencies, (width, height))
         # A frequency that never moves has no scale of its own; a tiny one keeps its normalised value at zero.
         return cls(kind, tuple(max(float(value) * factor, 1e-6) for value in values))
 
@@ -215,7 +217,7 @@ class SpectralNormalizer:
 
 
 # kind -> (key in stats.json, factor on it)
-NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82), "size": ("size", 1.0)}
+NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82), "size": ("p95", 1.0)}
 
 
 def _expect_axes(tensor: Tensor, ndim: int, channels: int, name: str) -> None:

@@ -129,7 +129,9 @@ def test_what_a_score_depends_on_is_scored_again(run: Path, small_dataset: Path,
         evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume", "repeat")))
         assert calls == ["score model joint-volume"]
         evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume",), steps=3))
-        assert calls[1:] == ["score model joint-volume"]
+        (run / "joint-volume" / "score.json").write_text("{")
+        evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume",), steps=3))
+        assert calls[1:] == ["score model joint-volume"] * 2
     finally:
         path.write_bytes(content)
 

@@ -284,7 +284,7 @@ def test_frequency_attention_takes_part_from_its_own_stage_on():
 
 def test_latents_are_whitened_when_values_are_divided_by_the_size():
     config = replace(PRESETS["tiny"], normalization="size")
-    model = untrained_model(config, {"size": [64, 32]}, 0, Path("no image encoder")).eval()
+    model = untrained_model(config, {"size": [64, 32], "p95": [0.6] * 4}, 0, Path("no image encoder")).eval()
     volumes = [torch.randn(1, 4, 4, 32, 64) * 0.3 for _ in range(2)]
     measure_latent_statistics(model, volumes)
     latents = torch.cat([model.encode_volume(volume) for volume in volumes])

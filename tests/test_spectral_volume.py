@@ -99,9 +99,10 @@ def test_normalisation_follows_its_formulas():
 
 
 def test_normalisation_by_size_divides_x_by_the_width_and_y_by_the_height():
-    normalizer = SpectralNormalizer.from_statistics("size", {"size": [256, 160]}, 3)
+    normalizer = SpectralNormalizer.from_statistics("size", {"size": [256, 64], "p95": [3.0, 0.5, 0.1]}, 3)
     volume = torch.full((2, 3, 4, 5, 6), 8.0)
-    expected = torch.tensor([8 / 256, 8 / 160] * 2)  # Re x, Re y, Im x, Im y
+    constant = 128 / 3  # the same for all coefficients: geometric mean of the sides over the largest percentile
+    expected = constant * torch.tensor([8 / 256, 8 / 64] * 2)  # Re x, Re y, Im x, Im y
     torch.testing.assert_close(normalizer.normalize(volume)[1, 2, :, 3, 4], expected)
     chosen = normalizer.normalize(volume[:, [2, 0]], torch.tensor([[2, 0], [0, 1]]))
     torch.testing.assert_close(chosen[0, 1, :, 0, 0], expected)
