@@ -119,23 +119,9 @@ def _judge_pairs(pairs: Mapping[str, tuple[float, float]], sources: Sequence[str
         changes = [_distance_from_one(y) - _distance_from_one(x) for x, y in pairs.values()]
     else:
         changes = [y - x for x, y in pairs.values()]
-    by_video = values_by_source(changes, sources)
-    interval = bootstrap_interval(by_video, seed=seed)
-    judged |= {"videos": len(by_video), "interval": None if interval is None else list(interval)}
+    interval = bootstrap_interval(changes, seed=seed, sources=sources)
+    judged |= {"videos": len(set(sources)), "interval": None if interval is None else list(interval)}
     return judged | {"verdict": NO_INTERVAL if interval is None else _verdict(interval, better)}
-
-
-def values_by_source(values: Sequence[float], sources: Sequence[str]) -> list[float]:
-    """One value a video such that their mean is the mean over sequences: what a bootstrap over videos resamples.
-
-    ``mean + S / n * sum(value - mean)`` over a video's sequences, of n sequences from S videos: the mean's
-    linearisation, in which longer videos weigh more. With equally many sequences each it is the mean of a video's.
-    """
-    mean = fmean(values)
-    sums: dict[str, float] = {}
-    for value, source in zip(values, sources, strict=True):
-        sums[source] = sums.get(source, 0.0) + value - mean
-    return [mean + len(sums) / len(values) * total for total in sums.values()]
 
 
 def _distance_from_one(ratio: float) -> float:

@@ -178,6 +178,7 @@ METHODS: dict[str, Callable[[Setting], Predict]] = {
     "gradient-16": partial(gradient, 16.0),
     "other-start": other_start,
 }
+RENDERED = ("model", "true-motion", "shuffled", "jelly")  # those whose video the renderer makes
 DEFAULT_METHODS = ("model", "repeat", "true-motion", "shuffled", "jelly")
 
 

@@ -14,7 +14,7 @@ from evaluation.clock import Clock
 from evaluation.distributions import METRICS as DISTRIBUTION_METRICS
 from evaluation.distributions import FeatureCollector, distribution_metrics, load_networks
 from evaluation.diversity import DIVERSITY_FRAMES, DIVERSITY_METRICS, Diversity
-from evaluation.methods import METHODS, Predict, Prediction, Setting, videos
+from evaluation.methods import METHODS, RENDERED, Predict, Prediction, Setting, videos
 from evaluation.motion_media import MotionMedia
 from evaluation.motion_scores import MOTION_METRICS, Scores, motion_scores, seam
 from evaluation.report import checkpoint_provenance, data_provenance
@@ -77,11 +77,12 @@ def make_setting(
 ) -> Setting:
     """Load the parts of the checkpoint that the methods need."""
     parts = ["motion"] if "model" in arguments.methods else []
-    if renders and arguments.renderer == "model":
+    if renders and arguments.renderer == "model" and not set(RENDERED).isdisjoint(arguments.methods):
         parts.append("frame_synthesis")
+    load = ImageDynamicsPipeline.from_pretrained
     return Setting(
         sequences,
-        ImageDynamicsPipeline.from_pretrained(arguments.checkpoint, parts).to(device),
+        (load(arguments.checkpoint, parts) if parts else ImageDynamicsPipeline()).to(device),
         parts=tuple(parts),
         num_frequencies=arguments.num_frequencies,
         renderer=arguments.renderer,
@@ -127,6 +128,11 @@ class Judge:
     media: MotionMedia | None
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # method -> sequence -> metric -> value
     notes: dict[str, str] = field(default_factory=dict)  # method -> why cells of it are empty
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The video that each sequence, by its id, is a part of."""
+        return {sequence.id: sequence.source for sequence in self.setting.sequences}
 
     def run(self, methods: Mapping[str, Predict]) -> None:
         """Judge all methods on all sequences of the setting."""
@@ -177,15 +183,17 @@ def assemble(methods: Sequence[str], metrics: Sequence[str], judge: Judge, dista
             if metric in DISTRIBUTION_METRICS:
                 value, interval, count, note = (distances[name][method].get(metric) for name in result)
             else:
-                values = [row[metric] for row in judge.scores[method].values() if metric in row]
+                known = {name: row[metric] for name, row in judge.scores[method].items() if metric in row}
+                values, sources = list(known.values()), [judge.sources[name] for name in known]
                 value = sum(values) / len(values) if values else None
-                interval, count = bootstrap_interval(values), len(values)
+                interval, count = bootstrap_interval(values, sources=sources), len(values)
                 note = judge.diversity.notes.get(metric)
             if value is None:
                 note = note or judge.notes.get(method) or missing_note(metric)
             for name, cell in zip(result, (value, interval, count, note if value is None else None), strict=True):
                 if name != "notes" or cell is not None:
                     result[name][method][metric] = cell
+    result["counts"][REAL] = distances["counts"][REAL]
     return result | {
         "ratios": ratios(result["table"], metrics),
         "per_sequence": judge.scores,

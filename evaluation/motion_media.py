@@ -60,5 +60,5 @@ class MotionMedia:
 
 
 def file_name(caption: str) -> str:
-    """A caption as the name of a file."""
-    return re.sub(r"[^a-z0-9]+", "_", caption.lower()).strip("_")[:60] or "plot"
+    """What a caption begins with, as the name of a file."""
+    return re.sub(r"[^a-z0-9]+", "_", re.split("[:;] ", caption.lower())[0]).strip("_")[:60] or "plot"

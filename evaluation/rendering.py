@@ -63,7 +63,7 @@ def evaluate_rendering(arguments: argparse.Namespace) -> dict:
         "weights": weights_provenance(["lpips_alexnet"], arguments.weights),
         "seed": arguments.seed,
         "protocol": settings,
-        **summary(table.scores, note, arguments.seed),
+        **summary(table.scores, {sequence.id: sequence.source for sequence in sequences}, note, arguments.seed),
         "warnings": warnings(data, settings["as_published"]),
     }
     parts = dict(table.clock.seconds)  # now: the videos are rendered once more
@@ -101,11 +101,14 @@ def load_distance(weights: Path | None, device: torch.device) -> tuple[Distance 
         return None, f"not computed: {error}"
 
 
-def summary(scores: Mapping[str, Mapping[str, Scores]], note: str | None, seed: int) -> dict:
+def summary(
+    scores: Mapping[str, Mapping[str, Scores]], sources: Mapping[str, str], note: str | None, seed: int
+) -> dict:
     """Table, intervals, counts of sequences, notes and the values of each sequence.
 
     Args:
         scores: ``{row: {sequence: {metric: value}}}``.
+        sources: the video of each sequence; the bootstrap resamples videos, because those of one are alike.
         note: why LPIPS is missing, where it is.
     """
     parts: dict[str, dict[str, dict]] = {name: {} for name in ("table", "intervals", "counts", "notes")}
@@ -113,8 +116,9 @@ def summary(scores: Mapping[str, Mapping[str, Scores]], note: str | None, seed: 
         for part in parts.values():
             part[row] = {}
         for metric in METRICS:
-            values = [v for v in (values[metric] for values in sequences.values()) if v is not None]
-            interval = bootstrap_interval(values, seed=seed)
+            known = {name: v for name, v in ((name, row[metric]) for name, row in sequences.items()) if v is not None}
+            values = list(known.values())
+            interval = bootstrap_interval(values, seed=seed, sources=[sources[name] for name in known])
             parts["table"][row][metric] = fmean(values) if values else None
             parts["intervals"][row][metric] = list(interval) if interval else None
             parts["counts"][row][metric] = len(values)
@@ -149,7 +153,7 @@ def warnings(data: Mapping, matches: Mapping[str, bool]) -> list[str]:
     if data["sources"] < data["sequences"]:
         lines.append(
             f"the {data['sequences']} sequences come from {data['sources']} videos, and those of one video are alike: "
-            "for new videos the intervals would be wider"
+            "intervals are over videos"
         )
     different = [name.replace("num_frames", "frames") for name, same in matches.items() if not same]
     if different:

@@ -162,7 +162,7 @@ class RenderingTable:
         if self._distance is not None:
             with self._timed("lpips"):
                 rows = torch.stack(list(rendered.values()), dim=1)
-                pairs = ((_by_pixel(f), _by_pixel(t.expand_as(f))) for f, t in zip(rows, targets, strict=True))
+                pairs = ((_by_pixel(f), _by_pixel(t[None])) for f, t in zip(rows, targets, strict=True))
                 columns = [self._distance(*pair) for pair in pairs]
                 values["lpips"] = dict(zip(rendered, torch.stack(columns, dim=1), strict=True))
         return values

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -166,14 +165,22 @@ def small_sample_warning(samples: int, dimension: int, what: str) -> str | None:
 
 
 def bootstrap_interval(
-    values: Sequence[float], confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+    values: Sequence[float],
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    sources: Sequence[Hashable] | None = None,
 ) -> tuple[float, float] | None:
     """Percentile bootstrap interval (low, high) of the mean of ``values``, one a sequence; None for fewer than two.
+
+    Args:
+        sources: the video that each sequence is a part of. Sequences of one video are not independent, so videos are
+            resampled then; None for fewer than two of them.
 
     Raises:
         ValueError: values that are not finite.
     """
-    numbers = np.asarray(values, dtype=np.float64)
+    numbers = np.asarray(values if sources is None else values_by_source(values, sources), dtype=np.float64)
     if not np.isfinite(numbers).all():
         raise ValueError("a bootstrap interval was asked of values that are not finite")
     if len(numbers) < 2:
@@ -184,6 +191,21 @@ def bootstrap_interval(
         part[:] = numbers[random.integers(len(numbers), size=(len(part), len(numbers)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def values_by_source(values: Sequence[float], sources: Sequence[Hashable]) -> list[float]:
+    """One value a video such that their mean is the mean over sequences: what a bootstrap over videos resamples.
+
+    ``mean + S / n * sum(value - mean)`` over a video's sequences, of n sequences from S videos: the mean's
+    linearisation, in which longer videos weigh more. With equally many sequences each it is the mean of a video's.
+    """
+    if not values:
+        return []
+    mean = math.fsum(values) / len(values)
+    sums: dict[Hashable, float] = {}
+    for value, source in zip(values, sources, strict=True):
+        sums[source] = sums.get(source, 0.0) + value - mean
+    return [mean + len(sums) / len(values) * total for total in sums.values()]
 
 
 def deal_groups(sources: Sequence[Hashable], limit: int = MAX_GROUPS) -> list[int]:
@@ -207,11 +229,11 @@ def deal_groups(sources: Sequence[Hashable], limit: int = MAX_GROUPS) -> list[in
 def jackknife_interval(
     statistic: Callable[[list[int]], float], groups: int, value: float | None = None, confidence: float = 0.95
 ) -> tuple[float, float] | None:
-    """Normal interval (low, high) around the statistic of all samples by the delete-a-group jackknife.
+    """Interval (low, high) around the statistic of all samples by the delete-a-group jackknife.
 
     The variance is ``(G - 1) / G sum_g (s_g - mean s)^2`` with s_g the statistic without group g. The bootstrap will
-    not do here: samples drawn twice make the sets look alike, and a Fréchet distance falls with N. With few groups the
-    normal quantile is optimistic: of nominal 95 %, ten groups hold about 92 %, three about 81 %.
+    not do here: samples drawn twice make the sets look alike, and a Fréchet distance falls with N. The quantile is
+    Student's t with G - 1 degrees of freedom: the normal one covers 92 % in place of 95 % with ten groups.
 
     Args:
         statistic: figure of the samples of the groups whose indices it is given.
@@ -221,13 +243,15 @@ def jackknife_interval(
     Returns:
         None when there are fewer than three groups.
     """
+    from scipy.stats import t as student_t
+
     if groups < MIN_GROUPS:
         return None
     if value is None:
         value = statistic(list(range(groups)))
     without = np.array([statistic([g for g in range(groups) if g != left_out]) for left_out in range(groups)])
     deviation = math.sqrt((groups - 1) / groups * np.square(without - without.mean()).sum())
-    reach = NormalDist().inv_cdf((1 + confidence) / 2) * deviation
+    reach = float(student_t.ppf((1 + confidence) / 2, groups - 1)) * deviation
     return value - reach, value + reach
 
 

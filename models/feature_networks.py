@@ -124,7 +124,8 @@ def load_lpips(
         net: backbone, ``alex`` (the rendering table's) or ``vgg``.
 
     Returns:
-        A function of frames and targets, float ``[N, 3, H, W]`` in [-1, 1], to distances ``[N]`` on the CPU.
+        A function of frames and targets, float ``[N, 3, H, W]`` in [-1, 1], to distances ``[N]`` on the CPU. One target
+        ``[1, 3, H, W]`` serves all frames, and its features are computed once.
     """
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 
@@ -145,9 +146,10 @@ def load_lpips(
     network = network.to(device)
 
     def distances(frames: Tensor, targets: Tensor) -> Tensor:
-        if frames.shape != targets.shape or frames.ndim != 4:
+        if frames.ndim != 4 or frames.shape[1:] != targets.shape[1:] or len(targets) not in (1, len(frames)):
             raise ValueError(f"LPIPS needs frames of one shape [N, 3, H, W], got {[*frames.shape]}, {[*targets.shape]}")
-        pairs = zip(frames.split(PAIRS_AT_ONCE), targets.split(PAIRS_AT_ONCE), strict=True)
+        batches = frames.split(PAIRS_AT_ONCE)
+        pairs = zip(batches, targets.split(PAIRS_AT_ONCE) if len(targets) > 1 else [targets] * len(batches), strict=True)
         with torch.no_grad(), full_precision():
             found = [network(a.to(device).float(), b.to(device).float()).reshape(-1).cpu() for a, b in pairs if len(a)]
         return torch.cat(found) if found else torch.empty(0)

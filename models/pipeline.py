@@ -166,7 +166,10 @@ class ImageDynamicsPipeline:
             with timer("upsample"):
                 flow = resize_motion(motion.at(times[start : start + batch])[0], shape, "bicubic")
             with timer("render"):
-                frames = to_uint8(render_batch(flow)[:, :, top : top + size[1], left : left + size[0]])
+                rendered = render_batch(flow)[:, :, top : top + size[1], left : left + size[0]]
+                if not rendered.isfinite().all():
+                    raise FloatingPointError(f"the renderer {renderer!r} produced frames that are not finite")
+                frames = to_uint8(rendered)
             yield from frames
 
     def _strip_renderer(self, name: str, photo: Tensor, importance: Tensor, margin: int) -> Callable[[Tensor], Tensor]:

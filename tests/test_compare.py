@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from data.command_line import run_script, write_json
-from evaluation.compare import compare, compare_reports, format_comparison, shared_sequences, values_by_source
+from evaluation.compare import compare, compare_reports, format_comparison, shared_sequences
 from models.distances import bootstrap_interval
 
 VIDEOS = 10
@@ -91,12 +91,6 @@ def test_sequences_of_one_video_do_not_count_as_many() -> None:
     interval = bootstrap_interval(naive)
     assert interval is not None
     assert interval[0] > 0
-
-
-def test_values_by_source_keep_the_mean_over_sequences() -> None:
-    values, sources = [1.0, 2.0, 3.0, 10.0], ["a", "a", "a", "b"]
-    assert fmean(values_by_source(values, sources)) == pytest.approx(4.0)
-    assert values_by_source([1.0, 3.0, 5.0, 9.0], ["a", "a", "b", "b"]) == pytest.approx([2.0, 7.0])
 
 
 def test_ratios_are_better_the_nearer_to_one() -> None:

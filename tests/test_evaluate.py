@@ -1,3 +1,5 @@
+"""evaluate.py end to end: small real data, tiny networks, no metric weights unless a test brings its own."""
+
 import json
 from pathlib import Path
 
@@ -5,10 +7,17 @@ import pytest
 import torch
 
 import evaluate
+from data.command_line import package_versions
+from evaluation import motion
+from evaluation.methods import DEFAULT_METHODS, METHODS
+from evaluation.motion import METRICS
+from evaluation.rendering_scores import ROWS
+from models.frame_synthesis import BASELINES, FrameSynthesisModel
 from models.frame_synthesis import PRESETS as RENDERER_PRESETS
-from models.frame_synthesis import FrameSynthesisModel
 from models.motion_diffusion import PRESETS, MotionModel
 from models.spectral_volume import SpectralNormalizer
+
+NO_WEIGHTS = "not computed: no FID Inception weights (see docs/evaluation.md)"
 
 
 @pytest.fixture(scope="module")
@@ -20,32 +29,142 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def run(table: str, dataset: Path, checkpoint: Path, report: Path, *options: str) -> dict:
-    arguments = [table, "--data", str(dataset), "--checkpoint", str(checkpoint), "--report", str(report), *options]
-    assert evaluate.main(arguments) == 0
+    arguments = ["--data", str(dataset), "--split", "validation", "--checkpoint", str(checkpoint)]
+    assert evaluate.main([table, *arguments, "--report", str(report), *options]) == 0
     return json.loads(report.read_text())
 
 
-def test_motion_table_has_model_baselines_and_ceiling(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
-    options = ("--samples", "2", "--steps", "2")
+class FakeNetwork:
+    """Brightness of four columns of the picture, of clips also how much it changes: features without weights."""
+
+    def __init__(self, name: str, dimension: int) -> None:
+        self.name, self.dimension, self.sha256 = name, dimension, name * 8
+        self.least_frames = 1
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        columns = torch.nn.functional.adaptive_avg_pool2d(values.float().mean(dim=-3), (1, 4)).squeeze(-2)
+        if values.ndim == 4:
+            return columns
+        return torch.cat([columns.mean(dim=1), columns.std(dim=1)], dim=1)
+
+
+def with_fake_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = {"inception": FakeNetwork("inception", 4), "i3d": FakeNetwork("i3d", 8)}
+    missing = dict.fromkeys(("dtfvd", "dtfvd32"), "not computed: no DTI3D weights (see docs/evaluation.md)")
+    monkeypatch.setattr(motion, "load_networks", lambda metrics, folder, device: (networks, missing))
+
+
+# Motion ---------------------------------------------------------------------------------------------------------------
+
+
+def test_motion_table_has_every_method_and_metric(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fake_networks(monkeypatch)
+    output, page = tmp_path / "figures", tmp_path / "page.html"
+    options = ("--samples", "2", "--steps", "2", "--output", str(output), "--html", str(page), "--renderer", "softmax")
     report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
-    row = report["table"]["second.mp4"]
-    assert report["sequences"] == 1
-    assert row["other_start"] > 0.9  # the same loop from another frame moves in the same places
-    assert abs(row["localisation"]) < 0.9
-    assert row["gradient_blur_0"] != row["gradient_blur_8"]
-    again = run("motion", small_dataset, checkpoint, tmp_path / "r2.json", *options)
-    assert again["table"] == report["table"]
-    other = run("motion", small_dataset, checkpoint, tmp_path / "r3.json", *options, "--seed", "5")
-    assert other["table"] != report["table"]
-
-
-def test_rendering_beats_leaving_the_photo_unmoved(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
-    report = run("rendering", small_dataset, checkpoint, tmp_path / "r.json")
     table = report["table"]
-    assert set(table) == {"model", "softmax", "average", "remap", "repeat"}
-    assert table["softmax"]["psnr"] > table["repeat"]["psnr"]
-    assert all(0 < row["ssim"] <= 1 for row in table.values())
+    assert list(table) == list(DEFAULT_METHODS)
+    assert all(list(row) == list(METRICS) for row in table.values())
+    for method in ("model", "repeat", "true-motion", "jelly"):
+        assert table[method]["fid"] > 0
+        assert report["counts"][method]["fvd"] == report["counts"]["real"]["fvd"] == 2 * 2  # windows of two sequences
+        assert table[method]["dtfvd"] is None
+        assert "DTI3D" in report["notes"][method]["dtfvd"]
+    assert "one video" in report["notes"]["shuffled"]["fid"]
+    assert table["true-motion"]["fid"] < table["model"]["fid"]  # untrained
+    assert report["ratios"]["repeat"]["fid"] == 1
+    assert report["ratios"]["true-motion"]["fvd"] == table["true-motion"]["fvd"] / table["repeat"]["fvd"]
+    assert table["true-motion"]["localisation"] == pytest.approx(1)
+    assert table["repeat"]["amplitude_ratio"] == 0
+    assert set(report["per_sequence"]["model"]) == set(report["data"]["identities"])
+    assert report["curves"]["fvd_window16"]["repeat"]
+    assert {path.suffix for path in output.iterdir()} == {".csv", ".mp4", ".svg"}
+    assert page.stat().st_size > 10_000
+    assert report["versions"] == package_versions()
+
+
+def test_motion_figures_depend_on_the_seed_alone(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
+    options = ("--samples", "2", "--steps", "2", "--methods", "model,jelly", "--metrics", "localisation,seam")
+    tables = [
+        run("motion", small_dataset, checkpoint, tmp_path / f"{number}.json", *options, "--seed", seed)["table"]
+        for number, seed in enumerate(("0", "0", "5"))
+    ]
+    assert tables[0] == tables[1]
+    assert tables[0]["model"] != tables[2]["model"]
+
+
+def test_missing_weights_leave_cells_empty_with_the_reason(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = ("--methods", "repeat", "--metrics", "fid,fvd,seam", "--weights", str(tmp_path))
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert report["table"]["repeat"] == {"fid": None, "fvd": None, "seam": 1.0}
+    assert report["notes"]["repeat"]["fid"] == NO_WEIGHTS
+    assert NO_WEIGHTS in capsys.readouterr().out
+
+
+def test_maps_of_where_things_move_need_no_checkpoint(small_dataset: Path, tmp_path: Path) -> None:
+    options = ("--methods", "gradient,gradient-8,other-start", "--metrics", "localisation,fid")
+    report = run("motion", small_dataset, tmp_path / "nowhere", tmp_path / "r.json", *options)
+    assert report["table"]["other-start"]["localisation"] > 0.9
+    assert report["table"]["gradient"]["localisation"] != report["table"]["gradient-8"]["localisation"]
+    assert report["checkpoint"] is None
+
+
+def test_videos_of_others_make_a_row(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data.video import write_video
+    from evaluation.sequences import load_sequences
+
+    with_fake_networks(monkeypatch)
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for sequence in load_sequences(small_dataset, "validation"):
+        frames = sequence.frames().permute(0, 2, 3, 1).contiguous().numpy()
+        write_video(folder / f"{sequence.id}.gif", frames, 30)
+    options = ("--methods", "repeat", "--videos", f"theirs={folder}")
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert report["table"]["theirs"]["fid"] < 0.1 * report["table"]["repeat"]["fid"]
+    assert report["table"]["theirs"]["localisation"] > 0.7
+
+
+# Rendering ------------------------------------------------------------------------------------------------------------
+
+
+def test_rendering_table_by_the_command_line(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
+    report = run("rendering", small_dataset, checkpoint, tmp_path / "r.json", "--rows", "softmax-splatting,repeat")
+    assert list(report["table"]) == ["softmax-splatting", "repeat"]
+    assert report["table"]["softmax-splatting"]["lpips"] is None
+    assert report["table"]["softmax-splatting"]["psnr"] > report["table"]["repeat"]["psnr"]
+
+
+# Command line ---------------------------------------------------------------------------------------------------------
+
+
+def test_compare_two_reports(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = ("--methods", "repeat", "--metrics", "seam,localisation")
+    run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert evaluate.main(["compare", str(tmp_path / "r.json"), str(tmp_path / "r.json")]) == 0
+    assert "localisation" in capsys.readouterr().out.lower()
+
+
+def test_repeated_names_are_those_of_the_packages() -> None:
+    assert tuple(METHODS) == evaluate.METHODS
+    assert evaluate.DEFAULT_METHODS == DEFAULT_METHODS
+    assert tuple(ROWS) == evaluate.ROWS
+    assert set(evaluate.RENDERERS) == {"model", *BASELINES}
+    assert set(evaluate.PRESETS) <= set(PRESETS)
 
 
 @pytest.mark.parametrize(
@@ -53,14 +172,37 @@ def test_rendering_beats_leaving_the_photo_unmoved(small_dataset: Path, checkpoi
     [
         (["--data", "nowhere"], "data.prepare"),
         (["--checkpoint", "nowhere"], "no such checkpoint folder"),
-        (["--samples", "0"], "at least 1"),
+        (["--metrics", "psnr"], "unknown"),
+        (["--split", "test"], "no sequences in the split 'test'"),
+        (["--videos", "theirs=nowhere"], "no such folder of videos"),
+        (["--videos", "repeat=nowhere"], "there is a method of that name"),
     ],
 )
 def test_bad_input_is_one_line(
     small_dataset: Path, checkpoint: Path, capsys: pytest.CaptureFixture, options: list[str], message: str
 ) -> None:
-    given = ["--data", str(small_dataset), "--checkpoint", str(checkpoint), *options]
+    given = ["--data", str(small_dataset), "--split", "validation", "--checkpoint", str(checkpoint), *options]
     assert evaluate.main(["motion", *given]) == 2
     error = capsys.readouterr().err
     assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("options", [["--methods", "guess"], ["--samples", "0"], ["--videos", "folder"], []])
+def test_bad_options_are_refused(options: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        evaluate.main(["motion", *(["--data", "x", *options] if options else [])])
+    assert exit_.value.code == 2
+
+
+def test_weights_with_other_tensors_are_refused(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"Conv3d_1a_7x7.w": torch.zeros(3)}, tmp_path / "i3d_kinetics400.safetensors")
+    given = ["--data", str(small_dataset), "--split", "validation", "--weights", str(tmp_path), "--metrics", "fvd"]
+    assert evaluate.main(["motion", *given, "--methods", "repeat"]) == 2
+    error = capsys.readouterr().err
+    assert "i3d_kinetics400.safetensors" in error
     assert len(error.strip().splitlines()) == 1

@@ -131,7 +131,7 @@ def test_each_sequence_counts_once_however_long_it_is(monkeypatch: pytest.Monkey
     far, near = 20 * np.log10(255 / 10), 20 * np.log10(255)
     assert table.scores["repeat"]["long"]["psnr"] == pytest.approx(far, abs=1e-4)
     assert table.scores["repeat"]["short"]["psnr"] == pytest.approx(near, abs=1e-4)
-    report = rendering.summary(table.scores, None, seed=0)
+    report = rendering.summary(table.scores, {s.id: s.source for s in sequences}, None, seed=0)
     assert report["table"]["repeat"]["psnr"] == pytest.approx((far + near) / 2, abs=1e-4)
     assert table.rendered_frames == 41
 
