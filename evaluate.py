@@ -59,8 +59,8 @@ def add_rendering_options(parser: argparse.ArgumentParser) -> None:
     add_table_options(parser)
     add = parser.add_argument
     add("--rows", type=_names(ROWS), metavar="A,B,...", help=f"of {', '.join(ROWS)} (default: all)")
-    add("--frames", choices=("all", "stored"), default="all", help="all frames of a sequence, as published, or only the "
-        "sample that the dataset stores of training sequences (default: all)")  # fmt: skip
+    add("--frames", choices=("all", "stored"), default="all", help="all frames of a sequence, as published, or only "
+        "the sample that the dataset stores of training sequences (default: all)")  # fmt: skip
 
 
 def add_motion_options(parser: argparse.ArgumentParser) -> None:

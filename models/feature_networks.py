@@ -149,7 +149,8 @@ def load_lpips(
         if frames.ndim != 4 or frames.shape[1:] != targets.shape[1:] or len(targets) not in (1, len(frames)):
             raise ValueError(f"LPIPS needs frames of one shape [N, 3, H, W], got {[*frames.shape]}, {[*targets.shape]}")
         batches = frames.split(PAIRS_AT_ONCE)
-        pairs = zip(batches, targets.split(PAIRS_AT_ONCE) if len(targets) > 1 else [targets] * len(batches), strict=True)
+        shared = [targets] * len(batches)
+        pairs = zip(batches, targets.split(PAIRS_AT_ONCE) if len(targets) > 1 else shared, strict=True)
         with torch.no_grad(), full_precision():
             found = [network(a.to(device).float(), b.to(device).float()).reshape(-1).cpu() for a, b in pairs if len(a)]
         return torch.cat(found) if found else torch.empty(0)

@@ -131,8 +131,9 @@ def test_lpips_equals_the_lpips_package(metric_weights: Path, net: str, expected
     torch.testing.assert_close(found, torch.tensor(expected), rtol=0, atol=1e-4)
     torch.testing.assert_close(distance(first[1:2], second[1:2]), found[1:2], rtol=1e-4, atol=1e-6)
     assert distance(first, first).abs().max() == 0
+    torch.testing.assert_close(distance(first, second[:1])[:1], found[:1], rtol=1e-4, atol=1e-6)
     with pytest.raises(ValueError, match="LPIPS needs frames of one shape"):
-        distance(first, second[:1])
+        distance(first, second[:2])
 
 
 @pytest.mark.weights
