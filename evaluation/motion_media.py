@@ -13,7 +13,7 @@ from evaluation.html import write_html
 from evaluation.media import Media
 from evaluation.plots import report_plots
 from evaluation.report import write_csv
-from evaluation.sequences import EvaluationSequence, as_bytes
+from evaluation.sequences import EvaluationSequence
 from models.spectral_volume import motion_amplitude
 
 SHOWN = 4  # sequences, each of another video
@@ -51,12 +51,11 @@ class MotionMedia:
     def _comparison(self, sequence: EvaluationSequence) -> Comparison:
         videos = self._frames[sequence.id]
         wide = {name: frames for name, frames in videos.items() if frames.shape[-2:] == sequence.size[::-1]}
-        length = max((len(frames) for frames in wide.values()), default=1)
-        still = as_bytes(sequence.first_frame()).expand(length, -1, -1, -1)
+        length = max(len(frames) for frames in wide.values())
         # Videos of others may be shorter: they stop at their last frame.
         whole = {name: frames[[min(t, len(frames) - 1) for t in range(length)]] for name, frames in wide.items()}
         moving = motion_amplitude(sequence.volume())[0, 0].mean(dim=1)
-        return Comparison(sequence.id, sequence.id, {"photo": still, **whole}, sequence.fps, int(moving.argmax()))
+        return Comparison(sequence.id, sequence.id, whole, sequence.fps, int(moving.argmax()))
 
 
 def file_name(caption: str) -> str:
