@@ -216,4 +216,4 @@ def ratios(table: dict[str, dict[str, float | None]], metrics: Sequence[str]) ->
     for method, row in table.items():
         pairs = {metric: (row.get(metric), still.get(metric)) for metric in metrics if metric in DISTRIBUTION_METRICS}
         found[method] = {metric: value / base for metric, (value, base) in pairs.items() if value is not None and base}
-    return found
+    return found if any(found.values()) else {}
