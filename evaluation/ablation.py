@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.command_line import write_json
 from evaluation.ablation_training import REPORT_FILE, ROWS, Ablation, exclusive, motion_checkpoint
-from evaluation.metric_registry import METRICS, format_value, metric_names, metric_of
+from evaluation.metric_registry import METRICS, format_value, in_order, metric_names, metric_of
 from models.motion_file import file_sha256
 
 FORMAT_VERSION = 1
@@ -202,7 +202,11 @@ def assemble(
         **result,
         "ratios": ratios(result["table"], metrics),
         "curves": curves,
-        "warnings": list(dict.fromkeys(warning for report in reports.values() for warning in report["warnings"])),
+        "warnings": in_order(
+            warning.replace(f" of {ROWS[name].method}:", f" of {name}:")
+            for name, report in reports.items()
+            for warning in report["warnings"]
+        ),
         "timings": {name: sum(report["timings"].values()) for name, report in reports.items()},
     }
 

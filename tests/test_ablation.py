@@ -238,3 +238,14 @@ def test_pipeline_folders_are_links_that_follow_their_targets(tmp_path: Path) ->
         assert (folder / "motion").resolve() == motion.resolve()
         assert (folder / "frame_synthesis" / "config.json").is_file()
     assert (first / "config.json").is_file()
+
+
+def test_warnings_name_the_row(run: Path, small_dataset: Path) -> None:
+    evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume",)))
+    path = run / "joint-volume" / "score.json"
+    stored = json.loads(path.read_text())
+    stored["report"]["warnings"] = ["fvd of model: 54 samples", "fvd_window16: each point: 6 samples"]
+    path.write_text(json.dumps(stored))
+    report = evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume",)))
+    assert report["warnings"] == ["fvd of joint-volume: 54 samples", "fvd_window16: each point: 6 samples"]
+    path.unlink()
