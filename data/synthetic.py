@@ -1,0 +1,260 @@
+"""Photos -> dataset folder of layered photos under known oscillation: ``python -m data.synthetic PHOTO... --output D``.
+
+A photo is split into layers by its own content, and each sways by damped modes. Motion, occlusions and frames are then
+exact, which no flow estimator gives. The folder has the format of `data.prepare`, with the estimator ``exact``.
+:func:`synthetic_sequence` makes one sequence in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import re
+import shutil
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from data.command_line import add_common_options, run_script, write_json, write_report
+from data.dataset_folder import clear_dataset, open_dataset, write_manifest, write_sources
+from data.parallel import parallel_map
+from data.prepare import OneLineParser, _count, _frames, _positive, _size, _split, dataset_statistics, manifest_rows
+from data.sequences import (
+    SequenceJob,
+    SequenceOptions,
+    SequenceResult,
+    _metadata,
+    channels_first,
+    finished_sequence,
+    motion_statistics,
+    stratified_indices,
+)
+from data.sources import SPLITS, Source, assign_splits, file_sha256
+from data.synthetic_scene import SceneParameters
+from data.synthetic_sequence import SyntheticSequence, synthetic_sequence
+from data.video import IMAGE_SUFFIXES, read_image, temporary_path
+
+__all__ = ["SceneParameters", "SyntheticSequence", "main", "synthetic_sequence"]
+
+ESTIMATOR = "exact"
+SCENE_VERSION = 1  # of the way scenes are made; part of what a finished file is recognised by
+EXAMPLES = """examples:
+  python -m data.synthetic photos/ --output synthetic --sequences 400
+  python -m data.synthetic photos/*.jpg --output synthetic --validation 'garden*' --split 1,0,0 --held-out 4
+  python -m data.synthetic tree.jpg --output quick_look --sequences 2 --split 1,0,0 --no-variation
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of ``python -m data.synthetic``."""
+    parser = OneLineParser(
+        prog="python -m data.synthetic", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Make photos sway: a dataset folder with exact motion, from stills.",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="folders are searched for photos")
+    add("--output", required=True, type=Path, metavar="DATASET", help="folder; an unfinished one is gone on with")
+    add("--sequences", type=_count, default=100, metavar="N", help="in all, shared out evenly (default: 100)")
+    add("--held-out", type=_count, metavar="N", help="at most N sequences of each validation and test photo")
+    add("--size", type=_size, default=(256, 160), metavar="WxH", help="of the sequences (default: 256x160)")
+    add("--num-frames", type=_frames, default=150, metavar="T", help="frames of a sequence (default: 150)")
+    add("--fps", type=_positive, default=30.0, help="frame rate, which sets the speed of the motion (default: 30)")
+    add("--num-frequencies", type=_count, default=24, metavar="K", help="frequencies to keep (default: 24)")
+    add("--stored-frames", type=_count, default=10, metavar="M", help="frames rendered and kept (default: 10)")
+    add(
+        "--full",
+        nargs="+",
+        choices=(*SPLITS, "none"),
+        default=["test"],
+        metavar="SPLIT",
+        help="splits that keep all frames and flows, as evaluation wants them: train validation test, or none "
+        "(default: test)",
+    )
+    add("--amplitude", type=_positive, metavar="PX", help="of the farthest tips; default: drawn for each, up to 20")
+    add("--no-variation", action="store_true", help="no exposure drift, noise or compression: exact frames")
+    add("--split", type=_split, default=(0.9, 0.05, 0.05), metavar="TRAIN,VALIDATION,TEST", help="shares of the photos")
+    add("--validation", nargs="+", default=[], metavar="GLOB", help="file names that go to the validation split")
+    add("--test", nargs="+", default=[], metavar="GLOB", help="file names that go to the test split")
+    add("--workers", type=_count, default=1, metavar="N", help="processes (default: 1)")
+    add("--overwrite", action="store_true", help="delete a dataset made with other options and start anew")
+    add_common_options(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return run_script(prepare_synthetic, arguments)
+    except BrokenProcessPool:
+        print("error: a worker process died, perhaps for lack of memory; try fewer --workers", file=sys.stderr)
+        return 1
+
+
+def prepare_synthetic(arguments: argparse.Namespace) -> None:
+    """Make or complete the dataset folder that the command line describes."""
+    started = time.perf_counter()
+    if "none" in arguments.full and len(arguments.full) > 1:
+        raise ValueError("--full none can't be combined with splits; name the splits, or none alone")
+    names = find_photos(arguments.inputs)
+    options = sequence_options(arguments)
+    folder: Path = arguments.output
+    existed = folder.exists()
+    open_dataset(folder, recorded_options(arguments, options), arguments.overwrite)
+    sources = scan_photos(names, arguments.size)
+    problems = [f"{source.name}: {source.problem}" for source in sources if source.problem]
+    if len(problems) == len(sources):
+        if not existed:
+            shutil.rmtree(folder)
+        more = f" (and {len(problems) - 1} more photos that can't be used)" if len(problems) > 1 else ""
+        raise ValueError(problems[0] + more)
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    write_sources(folder, sources)
+    pinned = {"validation": arguments.validation, "test": arguments.test}
+    splits = assign_splits(sources, arguments.split, pinned, arguments.seed)
+    jobs = sequence_jobs(sources, splits, arguments)
+    results, computed = run_jobs(jobs, options, folder, arguments)
+    finished = time.perf_counter()
+    rows = manifest_rows(sources, splits, jobs, results, options)
+    write_manifest(folder / "manifest.csv", rows)
+    kept = [row for row in rows if row["status"] == "kept"]
+    write_json(folder / "stats.json", dataset_statistics(folder, kept, options, arguments))
+    counts = {split: sum(row["split"] == split for row in kept) for split in SPLITS}
+    listed = ", ".join(f"{count} {split}" for split, count in counts.items())
+    print(f"{folder}: {len(kept)} sequences ({listed}), {computed} computed now")
+    timings = {"sequences": finished - started, "statistics": time.perf_counter() - finished}
+    results_of_run = {"sequences": counts, "computed": computed}
+    write_report(arguments.report, "data.synthetic", arguments, {"timings_seconds": timings, "results": results_of_run})
+
+
+# Photos ---------------------------------------------------------------------------------------------------------------
+
+
+def find_photos(inputs: list[Path]) -> list[tuple[Path, str]]:
+    """(path, name relative to its input) of every photo, sorted by name."""
+    found: dict[Path, str] = {}
+    for given in inputs:
+        if given.is_dir():
+            paths = sorted(path for path in given.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+            if not paths:
+                raise ValueError(f"{given}: no photos in this folder (known: {' '.join(IMAGE_SUFFIXES)})")
+            found |= {path.resolve(): path.relative_to(given).as_posix() for path in paths}
+        elif given.exists():
+            found[given.resolve()] = given.name
+        else:
+            raise ValueError(f"{given}: no such photo or folder")
+    return sorted(found.items(), key=lambda item: (item[1], item[0]))
+
+
+def scan_photos(names: list[tuple[Path, str]], size: tuple[int, int]) -> list[Source]:
+    """Look at every photo once; problems become part of the source."""
+    first_of: dict[str, str] = {}
+    sources = []
+    for path, name in names:
+        digest, problem = "", None
+        try:
+            digest = file_sha256(path)
+            height, width = read_image(path).shape[:2]
+            if width < size[0] or height < size[1]:
+                problem = f"{width}x{height} is too small for sequences of {size[0]}x{size[1]}; choose a smaller --size"
+            elif digest in first_of:
+                problem = f"the same file as {first_of[digest]}"
+        except (ValueError, OSError) as error:
+            problem = str(error).removeprefix(f"{path}: ")  # no absolute path belongs into the manifest
+        first_of.setdefault(digest, name)
+        sources.append(Source(str(path), name, digest, None, problem))
+    return sources
+
+
+# Sequences ------------------------------------------------------------------------------------------------------------
+
+
+def sequence_options(arguments: argparse.Namespace) -> SequenceOptions:
+    """What all sequences have in common. None is dropped: the motion is what it is."""
+    parameters = SceneParameters(
+        num_frames=arguments.num_frames,
+        fps=arguments.fps,
+        num_frequencies=min(arguments.num_frequencies, arguments.num_frames // 2 + 1),
+        amplitude=arguments.amplitude,
+        photometric=0.0 if arguments.no_variation else SceneParameters.photometric,
+    )
+    recorded = {"scene_version": SCENE_VERSION, "seed": arguments.seed, **asdict(parameters)}
+    return SequenceOptions(arguments.size, parameters.num_frequencies, ESTIMATOR, recorded, keep_all=True)
+
+
+def recorded_options(arguments: argparse.Namespace, options: SequenceOptions) -> dict:
+    """What all sequences of a dataset folder have in common, for ``parameters.json``."""
+    recorded = {name: getattr(arguments, name) for name in ("size", "fps", "num_frames", "stored_frames")}
+    recorded |= {"num_frequencies": options.num_frequencies, "flow": ESTIMATOR}
+    return recorded | {"flow_parameters": options.estimator_parameters}
+
+
+def sequence_jobs(sources: list[Source], splits: dict[str, str], arguments: argparse.Namespace) -> list[SequenceJob]:
+    """The sequences of each photo; ``start`` is a sequence's number among those of its photo."""
+    usable = [source for source in sources if not source.problem]
+    jobs = []
+    for place, source in enumerate(usable):
+        split = splits[source.sha256]
+        count = len(range(place, arguments.sequences, len(usable)))
+        if split != "train" and arguments.held_out:
+            count = min(count, arguments.held_out)
+        later = arguments.num_frames - 1
+        stored = later if split in arguments.full else min(arguments.stored_frames, later)
+        slug = re.sub(r"[^A-Za-z0-9]+", "_", Path(source.name).stem).strip("_") or "photo"
+        for number in range(count):
+            name = f"{slug}-{source.sha256[:8]}_{number:05d}"
+            frames = tuple(range(arguments.num_frames))
+            jobs.append(
+                SequenceJob(name, source.path, source.name, source.sha256, number, arguments.fps, frames, stored)
+            )
+    return jobs
+
+
+def run_jobs(
+    jobs: list[SequenceJob], options: SequenceOptions, folder: Path, arguments: argparse.Namespace
+) -> tuple[dict[str, SequenceResult | str], int]:
+    """What each sequence's file holds, by id; and how many had to be made."""
+    sequences = folder / "sequences"
+    found = {job.id: finished_sequence(job, options, sequences) for job in jobs}
+    results: dict[str, SequenceResult | str] = {name: result for name, result in found.items() if result is not None}
+    missing = [job for job in jobs if job.id not in results]
+    make = functools.partial(make_sequence, options=options, folder=sequences)
+    try:
+        outcomes = parallel_map(make, missing, arguments.workers, "sequences", len(results))
+    finally:
+        clear_dataset(folder, everything=False)
+    results.update({job.id: outcome for job, outcome in zip(missing, outcomes, strict=True)})
+    return results, len(missing)
+
+
+def make_sequence(job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult:
+    """Make one sequence and write ``folder/<id>.safetensors``, as :func:`data.sequences.prepare_sequence` does."""
+    recorded: dict[str, Any] = dict(options.estimator_parameters)
+    seed = [recorded.pop("seed"), int(job.source_sha256[:15], 16), job.start]
+    recorded.pop("scene_version")
+    indices = stratified_indices(job.num_frames, job.stored_frames, job.id)
+    sequence = synthetic_sequence(read_image(job.path), seed, SceneParameters(**recorded), options.size, indices)
+    motion = sequence.motion()
+    tensors = {
+        "first_frame": channels_first(sequence.first_frame),
+        "spectral_volume": torch.from_numpy(sequence.spectral_volume(options.num_frequencies)).half(),
+        "frames": channels_first(sequence.frames),
+        "flows": channels_first(motion[indices]).half(),
+        "frame_indices": torch.from_numpy(indices),
+    }
+    result = SequenceResult(motion_statistics(motion), len(indices))
+    with temporary_path(folder / f"{job.id}.safetensors") as temporary:
+        save_file(tensors, temporary, metadata=_metadata(job, options, result))
+        temporary.chmod(0o644)  # safetensors lets only the owner read; datasets are shared
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())
