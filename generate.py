@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # Repeated from the models' registries, whose import would make --help slow; a test compares them.
 SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
-RENDERERS = ("model", "softmax", "average", "remap")
+RENDERERS = ("model", "softmax", "average", "linear", "remap")
 
 
 @dataclass

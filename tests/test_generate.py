@@ -144,7 +144,7 @@ def test_renderers_without_weights(checkpoint, folder, renderer):
 
 def test_choices_and_defaults_agree_with_the_models():
     assert set(generate.SAMPLERS) == set(SAMPLERS)
-    assert set(generate.RENDERERS) <= {"model", *BASELINES}
+    assert set(generate.RENDERERS) == {"model", *BASELINES}
     for parser, needed in ((generate.build_parser(), ["p"]), (evaluate.build_parser(), ["motion", "--data", "d"])):
         defaults = parser.parse_args(needed)
         assert (defaults.steps, defaults.guidance) == (DEFAULT_STEPS, DEFAULT_GUIDANCE)
