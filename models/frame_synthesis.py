@@ -63,9 +63,7 @@ class FrameSynthesisConfig:
 
     channels: tuple[int, ...] = (16, 32, 64)  # of the feature pyramid: full size, 1/2, 1/4, ...; one grid row each
     columns: int = 4  # of the GridNet: the first half carries information down the rows, the second half up
-    importance: str = (
-        "motion"  # motion: given by the caller (mean |F_t|) times a learned scale; learned: a small network
-    )
+    importance: str = "motion"  # given by the caller (mean |F_t|), times a learned scale; learned: ImportanceNet
     output: str = "residual"  # residual: corrects the splatted image; direct: paints the frame from features alone
     activation: str = "leaky_relu"  # one of ACTIVATIONS
 
@@ -128,7 +126,7 @@ class FrameSynthesisModel(nn.Module):
             for parameter in self.head.parameters():
                 nn.init.zeros_(parameter)
         if config.importance == "learned":
-            self.importance_net = _importance_net(config.channels[0], config.activation)
+            self.importance_net = ImportanceNet(config.channels, config.activation)
         else:
             self.importance_scale = nn.Parameter(torch.ones(()))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -223,13 +221,9 @@ class FrameSynthesisModel(nn.Module):
 
     def _importance(self, features: Tensor, flow: Tensor, importance: Tensor | None) -> Tensor:
         if self.config.importance == "learned":
-            given = torch.cat([flow, magnitude(flow)], dim=1) / FLOW_UNIT
             with self._autocast(flow.device):
-                learned = self.importance_net(torch.cat([features.expand(len(flow), -1, -1, -1), given], dim=1))
-            return learned.float()
-        if importance is None:
-            return self.importance_scale * magnitude(flow)
-        return self.importance_scale * self._pad(importance)
+                return self.importance_net(features, flow).float()
+        return self.importance_scale * (magnitude(flow) if importance is None else self._pad(importance))
 
     def _pad(self, tensor: Tensor) -> Tensor:
         """Repeat the last row and column until both sides are a multiple of what the pyramid divides by."""
@@ -270,14 +264,15 @@ class GridNet(nn.Module):
     """Grid of residual rows, one a resolution, joined by downward columns first and upward columns after.
 
     After Fourure et al., "Residual Conv-Deconv Grid Network for Semantic Segmentation" (2017), as used for synthesis
-    from splatted features by Niklaus and Liu (2018, 2020). Takes one tensor a row, returns the top row's last column.
+    from splatted features by Niklaus and Liu (2018, 2020). Takes a tensor for each of the upper rows, one at least, and
+    returns the top row's last column; rows without one begin with what comes down to them.
     """
 
     def __init__(self, inputs: Sequence[int], channels: Sequence[int], columns: int, activation: str) -> None:
         super().__init__()
         # The heads are the first column's lateral blocks: they have no earlier column to add to.
         self.heads = nn.ModuleList(
-            _block(before, after, activation)[1:] for before, after in zip(inputs, channels, strict=True)
+            _block(before, after, activation)[1:] for before, after in zip(inputs, channels, strict=False)
         )
         self.columns = nn.ModuleList(
             GridColumn(channels, activation, lateral=column > 0, upward=column >= columns // 2)
@@ -289,6 +284,19 @@ class GridNet(nn.Module):
         for column in self.columns:
             rows = column(rows)
         return rows[0]
+
+
+class ImportanceNet(nn.Module):
+    """A small U-Net: features of the full size and the flow to a frame -> learned importance ``[N, 1, H, W]``."""
+
+    def __init__(self, channels: Sequence[int], activation: str) -> None:
+        super().__init__()
+        self.grid = GridNet([channels[0] + 3], channels, 2, activation)
+        self.head = nn.Conv2d(channels[0], 1, 3, padding=1)
+
+    def forward(self, features: Tensor, flow: Tensor) -> Tensor:
+        given = torch.cat([flow, magnitude(flow)], dim=1) / FLOW_UNIT
+        return self.head(self.grid([torch.cat([features.expand(len(flow), -1, -1, -1), given], dim=1)]))
 
 
 class GridColumn(nn.Module):
@@ -314,7 +322,9 @@ class GridColumn(nn.Module):
                 larger = F.interpolate(rows[upper + 1], size=size, mode="bilinear", align_corners=False)
                 rows[upper] = rows[upper] + block(larger)
             else:
-                rows[upper + 1] = rows[upper + 1] + block(rows[upper])
+                below = block(rows[upper])
+                below = rows[upper + 1] + below if upper + 1 < len(rows) else below
+                rows = [*rows[: upper + 1], below, *rows[upper + 2 :]]
         return rows
 
 
@@ -333,17 +343,6 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         supports = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
         return any(check is not None and check() for check in supports)
     return False
-
-
-def _importance_net(channels: int, activation: str) -> nn.Sequential:
-    """Features, flow and its magnitude -> importance."""
-    return nn.Sequential(
-        nn.Conv2d(channels + 3, channels, 3, padding=1),
-        _activation(activation, channels, inplace=True),
-        nn.Conv2d(channels, channels, 3, padding=1),
-        _activation(activation, channels, inplace=True),
-        nn.Conv2d(channels, 1, 3, padding=1),
-    )
 
 
 def _activation(name: str, channels: int, inplace: bool = False) -> nn.Module:

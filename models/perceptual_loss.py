@@ -9,10 +9,13 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from models.metric_weights import MissingWeightsError, load_metric_weights
+
 # Output channels of VGG16's convolutions up to relu4_3, a pooling as 0; torchvision numbers layers as built from it.
 _VGG16_LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)
 _VGG16_TAPS = {3: "relu1_2", 8: "relu2_2", 15: "relu3_3", 22: "relu4_3"}
 _TORCHVISION_FILE = "vgg16-397923af.pth"
+_METRIC_WEIGHTS = "lpips_vgg16"  # a metric's file that holds the same VGG16
 
 
 class VGG16Loss(nn.Module):
@@ -36,7 +39,7 @@ class VGG16Loss(nn.Module):
             if width == 0:
                 layers.append(nn.MaxPool2d(2))
             else:
-                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
                 channels = width
         self.features = nn.Sequential(*layers)
         expected = self.state_dict()
@@ -50,19 +53,25 @@ class VGG16Loss(nn.Module):
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
 
+    def reduce_precision(self) -> VGG16Loss:
+        """Keep the weights, and compute, in bfloat16: converted once, where autocast would at every step."""
+        self.features.to(torch.bfloat16)
+        return self
+
     def forward(self, frame: Tensor, target: Tensor) -> Tensor:
         """``[B, 3, H, W]`` in [-1, 1], twice -> scalar."""
         with torch.no_grad():
             wanted = self._activations(target)
         found = self._activations(frame)
         terms = [
-            (a.float() - b.float()).abs().mean() / b.float().mean().clamp_min(1e-3)
+            (a - b).abs().mean(dtype=torch.float32) / b.mean(dtype=torch.float32).clamp_min(1e-3)
             for a, b in zip(found, wanted, strict=True)
         ]
         return torch.stack(terms).mean()
 
     def _activations(self, image: Tensor) -> list[Tensor]:
         values = ((image + 1) / 2 - self.mean) / self.std
+        values = values.to(self.features[0].weight.dtype, memory_format=torch.channels_last)
         taps = []
         for index, layer in enumerate(self.features):
             values = layer(values)
@@ -81,13 +90,24 @@ class StructureLoss(nn.Module):
         return horizontal + vertical + 1 - _structural_similarity((frame + 1) / 2, (target + 1) / 2)
 
 
-def load_perceptual_loss(path: Path | None) -> nn.Module | None:
-    """VGG16 loss with weights from a safetensors file or, without one, from torchvision's download cache.
+def load_perceptual_loss(path: Path | None, folder: Path | None = None) -> VGG16Loss | None:
+    """VGG16 loss with weights from a safetensors file or, without one, from where metrics or torchvision keep theirs.
 
-    Nothing is ever downloaded: returns None where neither is there.
+    Nothing is ever downloaded: returns None where none is there.
+
+    Args:
+        path: a safetensors file with torchvision's tensor names.
+        folder: of metric weights, searched for ``lpips_vgg16`` before the cache.
+
+    Raises:
+        ValueError: one line, for a file that is missing, damaged or holds other tensors.
     """
     if path is not None:
         return VGG16Loss(_read_safetensors(path), str(path))
+    try:
+        return VGG16Loss(load_metric_weights(_METRIC_WEIGHTS, folder)[0], f"{_METRIC_WEIGHTS}.safetensors")
+    except MissingWeightsError:
+        pass
     cached = Path(torch.hub.get_dir()) / "checkpoints" / _TORCHVISION_FILE
     if not cached.is_file():
         return None

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.frame_synthesis import PRESETS, FrameSynthesisConfig, FrameSynthesisModel
+from models.pipeline import PRETRAINED
 from models.softsplat import splat_with_weight
 from models.warping import (
     BASELINES,
@@ -208,9 +209,48 @@ def test_bad_input_is_named():
         model.render(model.encode(image), flow[..., :12])
 
 
-def test_reference_has_the_reference_implementations_size():
-    parameters = sum(p.numel() for p in FrameSynthesisModel(PRESETS["reference"]).parameters())
-    assert 2.5e6 < parameters < 3.5e6
+def test_reference_has_the_reference_implementations_shape_and_size():
+    config = PRESETS["reference"]
+    assert (config.channels, config.columns, config.importance) == ((32, 64, 96), 6, "learned")
+    model = FrameSynthesisModel(config)
+    assert [column.upward for column in model.grid.columns] == [False] * 3 + [True] * 3
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(3.32e6, rel=0.01)
+
+
+def test_learned_importance_is_finite_where_the_flow_is_not():
+    image, flow, _ = make_case()
+    flow[0, 0, 5, 5] = torch.inf
+    model = make_model(replace(TINY, importance="learned"))
+    with torch.no_grad():
+        assert model.render(model.encode(image), flow).isfinite().all()
+
+
+def shipped_model() -> FrameSynthesisModel:
+    return FrameSynthesisModel.from_pretrained(PRETRAINED / "frame_synthesis")
+
+
+def test_without_motion_the_shipped_weights_return_the_photo():
+    """To within one step of 8 bits everywhere, on smooth and on rough pictures of any size."""
+    model = shipped_model()
+    smooth, flow, importance = make_case(61, 90)
+    rough = torch.rand(1, 3, 61, 90, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        for image in (smooth, rough):
+            for given in (importance, torch.zeros_like(importance), None):
+                frame = model.render(model.encode(image), torch.zeros_like(flow[:1]), given)
+                assert (frame - image).abs().max() < 1 / 127.5
+
+
+def test_beside_motion_the_shipped_weights_return_still_regions():
+    model = shipped_model()
+    image, flow, importance = make_case(61, 90)
+    flow[..., 45:] = 0
+    importance = importance * (flow != 0).any(1, keepdim=True).any(0)
+    with torch.no_grad():
+        frames = model.render(model.encode(image), flow, importance)
+    difference = (frames - image).abs()
+    assert difference[..., 60:].max() < 1 / 127.5
+    assert difference[..., :40].max() > 0.05
 
 
 # Baselines and warps --------------------------------------------------------------------------------------------------
