@@ -77,7 +77,7 @@ def draw_wind(
 
 def _turbulence(frequencies: np.ndarray) -> np.ndarray:
     """Amplitude of gusts by frequency in Hz: a power law at low ones, exponential at high ones."""
-    return frequencies**-0.8 * np.exp(-frequencies / 3.0)
+    return frequencies**-0.4 * np.exp(-frequencies / 6.0)
 
 
 def complex_normal(random: np.random.Generator, count: int) -> np.ndarray:

@@ -89,7 +89,7 @@ def build_layers(
         labels[thing.mask] = len(motions)
         partition = fine if random.uniform() < 0.5 else middle
         chance = parameters.leaves * (random.uniform() < 0.7)
-        liveliness = 10 ** random.uniform(-1.5, -0.4)
+        liveliness = 10 ** random.uniform(-1.2, -0.2)
         for mask in find_leaves(thing, partition, edges, chance, random):
             motions.append(flutter(mask, thing, base, liveliness, wind, random))
             labels[mask] = len(motions)
@@ -143,7 +143,7 @@ def sway(thing: Thing, wind: Wind, amplitude: float, random: np.random.Generator
     rows, columns = bounding_box(thing.mask, SHAPE_PADDING)
     y, x = np.mgrid[rows, columns].astype(np.float32)
     hinge = thing.hinge
-    resonance = float(np.clip(random.uniform(0.35, 0.8) * (250 / hinge.length) ** 0.4, 0.25, 2.0))
+    resonance = float(np.clip(random.uniform(0.4, 1.8) * (250 / hinge.length) ** 0.5, 0.3, 3.0))
     damping = random.uniform(0.06, 0.3)
     reach = min(amplitude * thing.freedom * random.lognormal(0, 0.4), 0.35 * hinge.length)
     shape = reach * bending(hinge, x, y)
@@ -157,7 +157,7 @@ def sway(thing: Thing, wind: Wind, amplitude: float, random: np.random.Generator
         scale = random.uniform(0.25, 0.6) * max(size, 40)
         strength = reach * (random.uniform(0.06, 0.2) if hinge.wide else random.uniform(0.02, 0.12))
         noise = smooth_noise(random, x.shape, scale) * np.minimum(along, 1.2)[..., None]
-        motion = wind.series(resonance * random.uniform(1.3, 2.5), random.uniform(0.1, 0.4), hinge.x)
+        motion = wind.series(resonance * random.uniform(1.3, 4.0), random.uniform(0.1, 0.4), hinge.x)
         turned = smooth_noise(random, x.shape, scale) * np.minimum(along, 1.2)[..., None]
         shapes += [strength * noise, strength * turned]
         series += [motion.real, motion.imag]
@@ -184,7 +184,7 @@ def flutter(
     hinge = Hinge(float(start[0]), float(start[1]), (float(axis[0]), float(axis[1])), length, random.uniform(1.0, 1.5))
     parent = float(np.abs(base.shapes[0]).max())
     reach = min(parent * liveliness * random.lognormal(0, 0.4) * float(np.clip(along.mean(), 0.2, 1.2)), 0.3 * length)
-    resonance = random.uniform(0.8, 2.5)
+    resonance = random.uniform(1.2, 3.5)
     turning = wind.series(resonance, random.uniform(0.05, 0.25), float(center[0]))
     folding = wind.series(resonance * random.uniform(0.7, 1.3), random.uniform(0.1, 0.3), float(center[0]))
     outwards, across = along_and_across(hinge, x, y)
