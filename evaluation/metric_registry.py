@@ -24,6 +24,7 @@ METRICS = {
     "psnr": Metric("PSNR (dB)", "higher", 2),
     "ssim": Metric("SSIM", "higher", 4),
     "lpips": Metric("LPIPS (AlexNet)", "lower", 4, weights=("lpips_alexnet",)),
+    "flicker": Metric("Flicker", "lower"),
     "fid": Metric("FID", "lower", 2, distribution=True, weights=("fid_inception",)),
     "kid": Metric("KID x100", "lower", 3, distribution=True, weights=("fid_inception",)),
     "fvd": Metric("FVD", "lower", 1, distribution=True, weights=("i3d_kinetics400",)),

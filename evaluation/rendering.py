@@ -29,6 +29,8 @@ from models.pipeline import ImageDynamicsPipeline
 
 COMPARED_ROWS = ("model", "average-splatting", "remap")  # shown beside the original in videos
 STORED_FPS = 3.0  # of a video of frames that do not follow each other
+NOT_CONSECUTIVE = "not computed: stored samples do not follow each other, use --frames all"
+NOTHING_CHANGES = "not computed: the real frames do not change along the flow"
 PUBLISHED: dict[str, Any] = {"size": [256, 160], "fps": 30, "num_frames": 150}
 
 
@@ -54,6 +56,7 @@ def evaluate_rendering(arguments: argparse.Namespace) -> dict:
         arguments.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of rendering
     table = RenderingTable(rows, model, distance, device, arguments.frames == "stored")
     table.run(sequences)
+    notes = {"lpips": note, "flicker": NOT_CONSECUTIVE if table.stored else NOTHING_CHANGES}
     settings = protocol(data, arguments.frames, table.rendered_frames)
     report = {
         "format_version": 1,
@@ -63,7 +66,7 @@ def evaluate_rendering(arguments: argparse.Namespace) -> dict:
         "weights": weights_provenance(["lpips_alexnet"], arguments.weights),
         "seed": arguments.seed,
         "protocol": settings,
-        **summary(table.scores, {sequence.id: sequence.source for sequence in sequences}, note, arguments.seed),
+        **summary(table.scores, {sequence.id: sequence.source for sequence in sequences}, notes, arguments.seed),
         "warnings": warnings(data, settings["as_published"]),
     }
     parts = dict(table.clock.seconds)  # now: the videos are rendered once more
@@ -102,14 +105,14 @@ def load_distance(weights: Path | None, device: torch.device) -> tuple[Distance 
 
 
 def summary(
-    scores: Mapping[str, Mapping[str, Scores]], sources: Mapping[str, str], note: str | None, seed: int
+    scores: Mapping[str, Mapping[str, Scores]], sources: Mapping[str, str], notes: Mapping[str, str | None], seed: int
 ) -> dict:
     """Table, intervals, counts of sequences, notes and the values of each sequence.
 
     Args:
         scores: ``{row: {sequence: {metric: value}}}``.
         sources: the video of each sequence; the bootstrap resamples videos, because those of one are alike.
-        note: why LPIPS is missing, where it is.
+        notes: by metric, why it is missing where it is.
     """
     parts: dict[str, dict[str, dict]] = {name: {} for name in ("table", "intervals", "counts", "notes")}
     for row, sequences in scores.items():
@@ -122,8 +125,8 @@ def summary(
             parts["table"][row][metric] = fmean(values) if values else None
             parts["intervals"][row][metric] = list(interval) if interval else None
             parts["counts"][row][metric] = len(values)
-            if not values and note:
-                parts["notes"][row][metric] = note
+            if not values and notes.get(metric):
+                parts["notes"][row][metric] = notes[metric]
     return parts | {"per_sequence": scores}
 
 
@@ -138,6 +141,7 @@ def protocol(data: Mapping, frames: str, rendered_frames: int) -> dict:
         "psnr": "a mean squared error of at least 0.001: a perfect frame has 78.13 dB",
         "ssim": "Gaussian windows, 11 pixels, sigma 1.5, values in [0, 1]",
         "lpips": "AlexNet, version 0.1, at the frames' size",
+        "flicker": "change between neighbouring frames along the measured flow, over that of the real frames",
         "published": PUBLISHED,
         "as_published": {
             "size": data["size"] == PUBLISHED["size"],

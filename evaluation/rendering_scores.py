@@ -11,6 +11,7 @@ from torch import Tensor
 
 from data.datasets import importance_motion
 from evaluation.clock import Clock
+from evaluation.flicker import Flicker
 from evaluation.sequences import EvaluationSequence, as_bytes, as_float
 from models.frame_synthesis import FrameSynthesisModel
 from models.metrics import psnr
@@ -27,7 +28,8 @@ ROWS = {
     "remap": "remap",
     "repeat": "repeat",
 }
-METRICS = ("psnr", "ssim", "lpips")
+METRICS = ("psnr", "ssim", "lpips", "flicker")
+REAL = "real"
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # LPIPS of [N, 3, H, W] twice, in [-1, 1] -> [N]
 Scores = dict[str, float | None]  # by metric
@@ -104,7 +106,7 @@ class RenderingTable:
             with self.clock("reading"):
                 frames = read_sequence_frames(sequence, self.stored)
             with full_precision():
-                for row, scores in self._score(sequence, frames).items():
+                for row, scores in self.score(sequence, frames).items():
                     self.scores[row][sequence.id] = scores
             self.rendered_frames += len(frames.targets)
 
@@ -138,19 +140,25 @@ class RenderingTable:
         return renderers
 
     @torch.no_grad()
-    def _score(self, sequence: EvaluationSequence, frames: SequenceFrames) -> dict[str, Scores]:
-        """``{row: {metric: mean over the sequence's frames}}``."""
-        sums = {row: dict.fromkeys(METRICS, 0.0) for row in self.rows}
+    def score(self, sequence: EvaluationSequence, frames: SequenceFrames) -> dict[str, Scores]:
+        """``{row: {metric: mean over the sequence's frames}}``; flicker only of consecutive frames."""
+        sums: dict[str, dict[str, float]] = {row: {} for row in self.rows}
+        flicker = Flicker(frames.importance.to(self._device))
         done = 0
         for rendered in self.render(sequence, frames, self.rows):
-            count = len(next(iter(rendered.values())))
-            targets = as_float(frames.targets[done : done + count].to(self._device))
-            done += count
-            for metric, values in self._measure({row: as_float(f) for row, f in rendered.items()}, targets).items():
+            part = slice(done, done + len(next(iter(rendered.values()))))
+            done = part.stop
+            targets = as_float(frames.targets[part].to(self._device))
+            videos = {row: as_float(values) for row, values in rendered.items()}
+            for metric, values in self._measure(videos, targets).items():
                 for row, value in values.items():
-                    sums[row][metric] += float(value.cpu().double().sum())
-        computed = METRICS if self._distance else METRICS[:2]
-        return {row: {m: total[m] / done if m in computed else None for m in METRICS} for row, total in sums.items()}
+                    sums[row][metric] = sums[row].get(metric, 0.0) + float(value.cpu().double().sum())
+            if not self.stored:
+                with self._timed("flicker"):
+                    flicker.add(videos | {REAL: targets}, frames.flows[part].to(self._device))
+        ratios = flicker.ratios(REAL)
+        means = {row: {metric: total / done for metric, total in sums[row].items()} for row in self.rows}
+        return {row: dict.fromkeys(METRICS) | means[row] | {"flicker": ratios.get(row)} for row in self.rows}
 
     def _measure(self, rendered: Mapping[str, Tensor], targets: Tensor) -> dict[str, dict[str, Tensor]]:
         """``{metric: {row: values [n]}}`` of frames ``[n, 3, H, W]`` in [-1, 1]."""

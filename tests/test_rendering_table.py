@@ -73,9 +73,10 @@ def test_report_table_csv_and_videos(small_dataset: Path, checkpoint: Path, tmp_
     table = report["table"]
     for metric, sign in (("psnr", 1), ("ssim", 1), ("lpips", -1)):
         assert sign * table["softmax-splatting"][metric] > sign * table["repeat"][metric]
+    assert table["softmax-splatting"]["flicker"] < table["repeat"]["flicker"]
     assert len({row["psnr"] for row in table.values()}) == len(ROWS)  # six renderers, not one under six names
     for row in ROWS:
-        assert report["counts"][row] == {"psnr": 2, "ssim": 2, "lpips": 2}
+        assert report["counts"][row] == dict.fromkeys(METRICS, 2)
         values = [scores["psnr"] for scores in report["per_sequence"][row].values()]
         assert table[row]["psnr"] == pytest.approx(sum(values) / 2)
         assert report["intervals"][row]["psnr"] is None  # of one video, whatever its sequences
@@ -83,7 +84,7 @@ def test_report_table_csv_and_videos(small_dataset: Path, checkpoint: Path, tmp_
     assert report["protocol"]["as_published"] == {"size": False, "fps": True, "num_frames": False}
     assert "come from 1 videos" in report["warnings"][0]
     assert set(report["checkpoint"]["files"]) == {"frame_synthesis/config.json", "frame_synthesis/model.safetensors"}
-    assert {*ROWS, "reading", "psnr", "ssim", "lpips"} <= report["timings"]["seconds_per_sequence"].keys()
+    assert {*ROWS, "reading", *METRICS} <= report["timings"]["seconds_per_sequence"].keys()
     write_json(tmp_path / "report.json", report)  # finite values that JSON can hold
 
     written = tmp_path / "made" / "here"
@@ -115,6 +116,9 @@ def test_stored_frames_and_chosen_rows(small_dataset: Path, checkpoint: Path, fa
     assert report["protocol"]["rendered_frames"] == 10
     assert report["intervals"]["remap"]["psnr"] is None  # of one sequence there is none
     assert any("frames" in line for line in report["warnings"])
+    for row in ("remap", "repeat"):
+        assert report["table"][row]["flicker"] is None
+        assert "--frames all" in report["notes"][row]["flicker"]
 
 
 def test_the_same_frames_are_perfect_in_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +134,7 @@ def test_each_sequence_counts_once_however_long_it_is(monkeypatch: pytest.Monkey
     far, near = 20 * np.log10(255 / 10), 20 * np.log10(255)
     assert table.scores["repeat"]["long"]["psnr"] == pytest.approx(far, abs=1e-4)
     assert table.scores["repeat"]["short"]["psnr"] == pytest.approx(near, abs=1e-4)
-    report = rendering.summary(table.scores, dict.fromkeys(("long", "short"), "any") | {"short": "other"}, None, seed=0)
+    report = rendering.summary(table.scores, dict.fromkeys(("long", "short"), "any") | {"short": "other"}, {}, seed=0)
     assert report["table"]["repeat"]["psnr"] == pytest.approx((far + near) / 2, abs=1e-4)
     assert report["intervals"]["repeat"]["psnr"] == pytest.approx([far, near], abs=1e-4)
     assert table.rendered_frames == 41
@@ -166,7 +170,7 @@ def test_without_weights_lpips_is_a_note_and_videos_go_by_psnr(
     report = evaluate_rendering(chosen)
     for row in ("model", "repeat"):
         assert report["table"][row]["lpips"] is None
-        assert report["notes"][row] == {"lpips": "not computed: no LPIPS AlexNet weights (see docs/evaluation.md)"}
+        assert report["notes"][row]["lpips"] == "not computed: no LPIPS AlexNet weights (see docs/evaluation.md)"
         assert report["intervals"][row]["lpips"] is None
         assert report["table"][row]["psnr"] is not None
     assert report["weights"] == {"lpips_alexnet": None}
