@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from data.command_line import add_common_options, run_script, write_report
+from data.command_line import add_common_options, check_writable, run_script, write_report
 
 PRETRAINED = Path(__file__).parent / "models" / "pretrained"
 SPLITS = ("train", "validation", "test")
@@ -131,7 +131,14 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     arguments = build_parser().parse_args(argv)
-    return run_script(COMMANDS[arguments.table], arguments)
+    return run_script(run_table, arguments)
+
+
+def run_table(arguments: argparse.Namespace) -> None:
+    """The subcommand chosen, once it is known that its results can be written."""
+    check_writable(getattr(arguments, "html", None))
+    check_writable(getattr(arguments, "output", None), folder=True)
+    COMMANDS[arguments.table](arguments)
 
 
 def rendering(arguments: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
     kept, because a report needs it, and Python ends with status 1.
     """
     try:
+        check_writable(getattr(arguments, "report", None))
         script(arguments)
     except (ValueError, OSError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
@@ -46,7 +47,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: the best there is"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    parser.add_argument("--seed", type=parse_seed, default=0, help="seed of everything random (default: 0)")
     parser.add_argument(
         "--report", type=Path, metavar="FILE.json", help="write what was run, versions, timings and results"
     )
@@ -70,6 +71,31 @@ def parse_size(text: str) -> tuple[int, int]:
     if not separator or not width.isdigit() or not height.isdigit() or min(int(width), int(height)) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 256x160")
     return int(width), int(height)
+
+
+def parse_seed(text: str) -> int:
+    """A whole number from 0 to 2^62, which all generators of random numbers here take."""
+    if not (text.isascii() and text.isdigit() and int(text) <= 2**62):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^62")
+    return int(text)
+
+
+def check_writable(path: Path | None, folder: bool = False) -> None:
+    """Find out before hours of work whether a file, or with ``folder`` a folder, can be written; nothing is created.
+
+    Raises:
+        ValueError: one line that says why not.
+    """
+    if path is None:
+        return
+    if not folder and path.is_dir():
+        raise ValueError(f"{path}: is a folder; name a file in it")
+    place = (path if folder else path.parent).absolute()
+    there = next(parent for parent in (place, *place.parents) if parent.exists())
+    if not there.is_dir():
+        raise ValueError(f"{path}: {there} is a file, not a folder; choose another path")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{path}: {there} can't be written to; choose another path or change its permissions")
 
 
 def package_versions() -> dict[str, str]:

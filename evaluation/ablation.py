@@ -200,7 +200,7 @@ def assemble(
         "seed": arguments.seed,
         "protocol": protocol(ablation, rows, reports, arguments),
         **result,
-        "ratios": ratios(result["table"], metrics),
+        "ratios": ratios(result["table"], result["intervals"], metrics),
         "curves": curves,
         "warnings": in_order(
             warning.replace(f" of {ROWS[name].method}:", f" of {name}:")

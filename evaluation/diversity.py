@@ -26,12 +26,11 @@ class Diversity:
     def __init__(self, metrics: Sequence[str], weights: Path | None, device: torch.device) -> None:
         """``metrics`` are some of :data:`DIVERSITY_METRICS`; what lacks its weights ends up in ``notes``."""
         self.notes: dict[str, str] = {}
-        self.weights: dict[str, str] = {}
         self._distances: dict[str, Distance] = {}
         loaders: dict[str, Callable[[], Distance]] = {
             "diversity_vgg16": lambda: vgg16_distance(load_vgg16_features(weights, device)),
-            "diversity_i3d": lambda: clip_distance(self._network("i3d", weights, device)),
-            "diversity_dti3d": lambda: clip_distance(self._network("dti3d_16", weights, device), DTI3D_UNIT),
+            "diversity_i3d": lambda: clip_distance(load_feature_network("i3d", weights, device)),
+            "diversity_dti3d": lambda: clip_distance(load_feature_network("dti3d_16", weights, device), DTI3D_UNIT),
         }
         for name in metrics:
             try:
@@ -43,11 +42,6 @@ class Diversity:
     def metrics(self) -> tuple[str, ...]:
         """Those that can be computed."""
         return tuple(self._distances)
-
-    def _network(self, name: str, weights: Path | None, device: torch.device):
-        network = load_feature_network(name, weights, device)
-        self.weights[name] = network.sha256
-        return network
 
     def __call__(self, clips: Sequence[Tensor]) -> dict[str, float]:
         """Measures of two or more clips of one photo, each uint8 ``[T, 3, H, W]`` of the same size."""

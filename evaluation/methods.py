@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evaluation.sequences import CROP, EvaluationSequence, as_bytes
+from evaluation.sequences import EvaluationSequence, as_bytes, crop_size
 from models.loop_motion import LoopMotion, Playback
 from models.metrics import gradient_magnitude
 from models.pipeline import ImageDynamicsPipeline
@@ -185,13 +185,15 @@ DEFAULT_METHODS = ("model", "repeat", "true-motion", "shuffled", "jelly")
 def videos(folder: Path, setting: Setting) -> Predict:
     """Videos that another program made of the same photos: one a sequence, ``<sequence id>.mp4`` or another format.
 
-    They have the dataset's size, or the size that videos are compared at. Motion is measured in those of the dataset's
-    size and length, with the flow estimator that measured the real one.
+    They have the dataset's size, or that of its crop, which videos are compared at. Motion is measured in those of the
+    dataset's size and length, with the flow estimator that measured the real one.
     """
     files = video_files(folder, setting.sequences)
+    for sequence in setting.sequences:
+        read_frames(files[sequence.id], sequence, 2)  # now: a file that won't do costs no hour of rendering
 
     def predict(_: int, sequence: EvaluationSequence) -> Prediction:
-        frames = read_frames(files[sequence.id], sequence)
+        frames = read_frames(files[sequence.id], sequence, sequence.num_frames)
         if frames.shape[-2:] != sequence.size[::-1] or len(frames) != sequence.num_frames:
             return Prediction((), lambda _, count: frames[:count], CROPPED_NOTE)
         return Prediction((measure_motion(frames, sequence, setting.num_frequencies),), lambda _, count: frames[:count])
@@ -216,15 +218,22 @@ def video_files(folder: Path, sequences: Sequence[EvaluationSequence]) -> dict[s
     return there
 
 
-def read_frames(path: Path, sequence: EvaluationSequence) -> Tensor:
-    """Frames of a video, at most as many as the sequence has: uint8 ``[N, 3, H, W]``."""
+def read_frames(path: Path, sequence: EvaluationSequence, max_frames: int) -> Tensor:
+    """The first frames of a video: uint8 ``[N, 3, H, W]``, of the sequence's size or of its crop's.
+
+    Raises:
+        ValueError: no video, one of another size, or of a single frame.
+    """
     from data.video import read_video
 
-    frames, _ = read_video(path, max_frames=sequence.num_frames)
-    size = frames.shape[2], frames.shape[1]
-    if size not in (sequence.size, CROP):
-        wanted = "x".join(map(str, sequence.size)) + " or " + "x".join(map(str, CROP))
-        raise ValueError(f"{path}: {size[0]}x{size[1]} pixels, the other methods' videos are {wanted}; resize it")
+    frames, _ = read_video(path, max_frames=max_frames)
+    height, width = frames.shape[1:3]
+    sizes = dict.fromkeys((sequence.size, crop_size(sequence.size)))
+    if (width, height) not in sizes:
+        wanted = " or ".join(f"{w}x{h}" for w, h in sizes)
+        raise ValueError(f"{path}: {width}x{height} pixels, the other methods' videos are {wanted}; resize it")
+    if len(frames) < 2:
+        raise ValueError(f"{path}: a single frame; give a video")
     return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
 
 

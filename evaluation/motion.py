@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,10 +16,11 @@ from evaluation.distributions import METRICS as DISTRIBUTION_METRICS
 from evaluation.distributions import FeatureCollector, distribution_metrics, load_networks
 from evaluation.diversity import DIVERSITY_FRAMES, DIVERSITY_METRICS, Diversity
 from evaluation.methods import METHODS, RENDERED, Predict, Prediction, Setting, videos
+from evaluation.metric_registry import in_order, metric_of
 from evaluation.motion_media import MotionMedia
-from evaluation.motion_scores import MOTION_METRICS, Scores, motion_scores, seam
-from evaluation.report import checkpoint_provenance, data_provenance
-from evaluation.sequences import CROP, EvaluationSequence, centre_crop, load_sequences
+from evaluation.motion_scores import MOTION_METRICS, RELATIVE_METRICS, Scores, motion_scores, seam
+from evaluation.report import checkpoint_provenance, data_provenance, weights_provenance
+from evaluation.sequences import EvaluationSequence, centre_crop, crop_size, load_sequences
 from models.distances import bootstrap_interval
 from models.pipeline import ImageDynamicsPipeline
 
@@ -38,6 +40,7 @@ def evaluate_motion(arguments: argparse.Namespace) -> dict:
         distances_asked = [metric for metric in metrics if metric in DISTRIBUTION_METRICS]
         networks, notes = load_networks(distances_asked, arguments.weights, device)
         diversity = Diversity([m for m in metrics if m in DIVERSITY_METRICS], arguments.weights, device)
+        weights = weights_provenance(in_order(w for m in metrics for w in metric_of(m).weights), arguments.weights)
     media = MotionMedia(sequences) if arguments.html or arguments.output else None
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of rendering
@@ -52,7 +55,7 @@ def evaluate_motion(arguments: argparse.Namespace) -> dict:
         "kind": "motion",
         "data": data_provenance(arguments.data, arguments.split, sequences),
         "checkpoint": checkpoint_provenance(arguments.checkpoint, setting.parts) if setting.parts else None,
-        "weights": {name: network.sha256 for name, network in networks.items()} | diversity.weights,
+        "weights": weights,
         "seed": arguments.seed,
         "protocol": protocol(arguments, setting),
         **assemble(list(methods), metrics, judge, distances),
@@ -106,14 +109,19 @@ def make_methods(arguments: argparse.Namespace, setting: Setting) -> dict[str, P
 def protocol(arguments: argparse.Namespace, setting: Setting) -> dict:
     """How the figures were taken, in plain values."""
     values = {
-        "crop": list(CROP),
+        "crop": list(crop_size(setting.sequences[0].size)),
         "windows": "consecutive, without overlap",
         "renderer": arguments.renderer,
-        "num_frequencies": arguments.num_frequencies,
+        "num_frequencies": known_frequencies(setting),
         "max_sequences_per_source": arguments.max_sequences,
     }
     sampling = {"samples": setting.samples, "steps": setting.steps, "guidance": setting.guidance}
     return values | (sampling if "model" in arguments.methods else {})
+
+
+def known_frequencies(setting: Setting) -> int:
+    """How many frequencies of the measured motion the table uses: fewer than asked for if fewer are stored."""
+    return setting.true_volume(setting.sequences[0]).shape[1]
 
 
 @dataclass
@@ -128,11 +136,25 @@ class Judge:
     media: MotionMedia | None
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # method -> sequence -> metric -> value
     notes: dict[str, str] = field(default_factory=dict)  # method -> why cells of it are empty
+    still: list[str] = field(default_factory=list)  # sequences whose measured motion is zero
 
     @property
     def sources(self) -> dict[str, str]:
         """The video that each sequence, by its id, is a part of."""
         return {sequence.id: sequence.source for sequence in self.setting.sequences}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader has to know of the measured motion."""
+        lines = []
+        asked, known = self.setting.num_frequencies, known_frequencies(self.setting)
+        if known < asked:
+            lines.append(f"the measured motion has {known} frequencies, not the {asked} of --num-frequencies")
+        left_out = [metric for metric in self.metrics if metric in RELATIVE_METRICS]
+        if self.still and left_out:
+            more = f" and {len(self.still) - 1} more" if len(self.still) > 1 else ""
+            lines.append(f"nothing moves in sequence {self.still[0]}{more}: left out of {', '.join(left_out)}")
+        return lines
 
     def run(self, methods: Mapping[str, Predict]) -> None:
         """Judge all methods on all sequences of the setting."""
@@ -143,6 +165,8 @@ class Judge:
             if self.collector.networks or self.media:
                 with self.clock("real frames"):
                     self._collect(REAL, sequence, sequence.frames())
+            if not self.setting.true_volume(sequence)[:, 1:].any():
+                self.still.append(sequence.id)
             for name, predict in methods.items():
                 self._judge(name, predict, index, sequence)
 
@@ -155,7 +179,8 @@ class Judge:
         if prediction.render is not None and not set(self.metrics) <= set(MOTION_METRICS):
             with self.clock("rendering"):
                 frames = prediction.render(0, sequence.num_frames)
-            scores["seam"] = seam(frames)
+            if math.isfinite(ratio := seam(frames)):
+                scores["seam"] = ratio
             self._collect(name, sequence, frames)
             if len(prediction.motion) > 1 and self.diversity.metrics:
                 scores |= self._diversity(prediction, frames)
@@ -189,31 +214,48 @@ def assemble(methods: Sequence[str], metrics: Sequence[str], judge: Judge, dista
                 interval, count = bootstrap_interval(values, sources=sources), len(values)
                 note = judge.diversity.notes.get(metric)
             if value is None:
-                note = note or judge.notes.get(method) or missing_note(metric)
+                note = note or judge.notes.get(method) or missing_note(metric, bool(judge.still))
             for name, cell in zip(result, (value, interval, count, note if value is None else None), strict=True):
                 if name != "notes" or cell is not None:
                     result[name][method][metric] = cell
     result["counts"][REAL] = distances["counts"][REAL]
     return result | {
-        "ratios": ratios(result["table"], metrics),
+        "ratios": ratios(result["table"], result["intervals"], metrics),
         "per_sequence": judge.scores,
         "curves": distances["curves"],
-        "warnings": distances["warnings"],
+        "warnings": [*judge.warnings, *distances["warnings"]],
     }
 
 
-def missing_note(metric: str) -> str:
+def missing_note(metric: str, still: bool) -> str:
     """Why a cell without a figure of its own reason is empty."""
     if metric in DIVERSITY_METRICS:
         return "not computed: needs several samples of one photo, which only the model gives (--samples 2 or more)"
+    if metric == "seam":
+        return "not computed: most frames equal the one before, there is no usual step to compare the last one with"
+    if metric in RELATIVE_METRICS and still:
+        return "not computed: nothing moves in the measured motion"
     return "not computed: there is no motion"
 
 
-def ratios(table: dict[str, dict[str, float | None]], metrics: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Distances over those of the repeated photo: readings that do not depend on how much moves in the data."""
-    still = table.get("repeat", {})
+def ratios(
+    table: Mapping[str, Mapping[str, float | None]],
+    intervals: Mapping[str, Mapping[str, Sequence[float] | None]],
+    metrics: Sequence[str],
+) -> dict[str, dict[str, float]]:
+    """Distances over those of the repeated photo: readings that do not depend on how much moves in the data.
+
+    KID is unbiased and so about zero, of either sign, between sets that are alike: over such a one there is no ratio.
+    """
+    bases = {}
+    for metric in metrics:
+        base = table.get("repeat", {}).get(metric)
+        interval = intervals.get("repeat", {}).get(metric)
+        unclear = metric == "kid" and interval is not None and interval[0] <= 0
+        if metric in DISTRIBUTION_METRICS and base is not None and base > 0 and not unclear:
+            bases[metric] = base
     found: dict[str, dict[str, float]] = {}
     for method, row in table.items():
-        pairs = {metric: (row.get(metric), still.get(metric)) for metric in metrics if metric in DISTRIBUTION_METRICS}
-        found[method] = {metric: value / base for metric, (value, base) in pairs.items() if value is not None and base}
+        values = {metric: row.get(metric) for metric in bases}
+        found[method] = {metric: value / bases[metric] for metric, value in values.items() if value is not None}
     return found if any(found.values()) else {}

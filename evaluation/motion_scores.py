@@ -10,11 +10,15 @@ from models.loop_motion import SeamMeter
 from models.metrics import amplitude_ratio, localisation, spatial_coherence, spectrum_distance
 
 MOTION_METRICS = ("localisation", "amplitude_ratio", "spectrum_distance", "coherence")
+RELATIVE_METRICS = ("localisation", "amplitude_ratio")  # without a meaning where nothing moves in truth
 Scores = dict[str, float]
 
 
 def motion_scores(prediction: Prediction, true: Tensor) -> Scores:
-    """Measures of the motion itself, means over the samples; a map of where things move has a localisation alone."""
+    """Measures of the motion itself, means over the samples; a map of where things move has a localisation alone.
+
+    Where nothing moves in the measured motion, :data:`RELATIVE_METRICS` are left out.
+    """
     rows = []
     for motion in prediction.motion:
         if motion.ndim == 4:
@@ -23,7 +27,9 @@ def motion_scores(prediction: Prediction, true: Tensor) -> Scores:
         volume = match_frequencies(motion, true.shape[1])
         measured = [measure(volume, true) for measure in (localisation, amplitude_ratio, spectrum_distance)]
         rows.append(dict(zip(MOTION_METRICS, [*measured, spatial_coherence(volume)], strict=True)))
-    return {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
+    left_out = () if true[:, 1:].any() else RELATIVE_METRICS
+    names = [name for name in (rows[0] if rows else ()) if name not in left_out]
+    return {name: sum(row[name] for row in rows) / len(rows) for name in names}
 
 
 def match_frequencies(volume: Tensor, count: int) -> Tensor:

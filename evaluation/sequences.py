@@ -51,10 +51,17 @@ class EvaluationSequence:
         return as_float(read_sequence(self.path, ["first_frame"])["first_frame"][None])
 
     def volume(self, num_frequencies: int | None = None) -> Tensor:
-        """The measured spectral volume, float32 ``[1, K, 4, H, W]`` in pixels; all stored frequencies by default."""
+        """The measured spectral volume, float32 ``[1, K, 4, H, W]`` in pixels; all stored frequencies by default.
+
+        Raises:
+            ValueError: values that are not finite.
+        """
         from data.sequences import read_slice
 
-        return read_slice(self.path, "spectral_volume", slice(0, num_frequencies))[None].float()
+        volume = read_slice(self.path, "spectral_volume", slice(0, num_frequencies))[None].float()
+        if not volume.isfinite().all():
+            raise ValueError(f"{self.path}: its spectral volume is not finite; make it again with data.prepare")
+        return volume
 
     def frames(self) -> Tensor:
         """The real frames, uint8 ``[T, 3, H, W]``."""
@@ -86,13 +93,15 @@ def as_bytes(images: Tensor) -> Tensor:
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def centre_crop(frames: Tensor, size: tuple[int, int] = CROP) -> Tensor:
-    """Centre of ``[..., H, W]`` at (W, H) ``size``, or as much of it as there is.
+def crop_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(W, H) that videos of a size (W, H) are compared at: :data:`CROP`, or all along a side that is shorter."""
+    return min(CROP[0], size[0]), min(CROP[1], size[1])
 
-    Smaller datasets, as tests make them, are compared whole along a side that is too short.
-    """
+
+def centre_crop(frames: Tensor) -> Tensor:
+    """Centre of ``[..., H, W]`` at its :func:`crop_size`."""
     height, width = frames.shape[-2:]
-    wide, high = min(size[0], width), min(size[1], height)
+    wide, high = crop_size((width, height))
     left, top = (width - wide) // 2, (height - high) // 2
     return frames[..., top : top + high, left : left + wide]
 

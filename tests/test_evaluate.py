@@ -111,6 +111,49 @@ def test_missing_weights_leave_cells_empty_with_the_reason(
     assert NO_WEIGHTS in capsys.readouterr().out
 
 
+def test_a_report_names_the_weights_that_its_metrics_rest_on(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    options = ("--methods", "repeat", "--metrics", "fid,fvd32,diversity_vgg16,seam", "--weights", str(tmp_path))
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    # As the registry and `compare` call them; null where there are none.
+    assert report["weights"] == dict.fromkeys(("fid_inception", "i3d_kinetics400", "lpips_vgg16"))
+
+
+def test_frequencies_that_are_not_stored_are_not_claimed(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
+    options = ("--methods", "repeat", "--metrics", "localisation", "--num-frequencies", "9")
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert report["protocol"]["num_frequencies"] == 4
+    assert "4 frequencies, not the 9" in report["warnings"][0]
+    assert report["protocol"]["crop"] == [64, 32]
+
+
+def test_sequences_without_motion_are_left_out_and_named(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evaluation.sequences import EvaluationSequence, load_sequences
+
+    measured = EvaluationSequence.volume
+    first, *_ = load_sequences(small_dataset, "validation")
+
+    def volume(self: EvaluationSequence, count: int | None = None) -> torch.Tensor:
+        return measured(self, count) * (self.id != first.id)
+
+    monkeypatch.setattr(EvaluationSequence, "volume", volume)
+    options = ("--methods", "jelly,shuffled", "--metrics", "amplitude_ratio,spectrum_distance")
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert report["counts"]["jelly"] == {"amplitude_ratio": 1, "spectrum_distance": 2}
+    assert f"nothing moves in sequence {first.id}" in report["warnings"][-1]
+
+
+def test_there_is_no_ratio_to_a_kernel_distance_about_zero() -> None:
+    table = {"repeat": {"kid": 0.1, "fvd": 200.0}, "model": {"kid": -0.02, "fvd": 50.0}}
+    clear, unclear = ({"repeat": {"kid": [low, 0.3], "fvd": [-10.0, 410.0]}} for low in (0.05, -0.1))
+    assert motion.ratios(table, clear, METRICS)["model"] == {"kid": pytest.approx(-0.2), "fvd": 0.25}
+    assert motion.ratios(table, unclear, METRICS)["model"] == {"fvd": 0.25}
+    assert motion.ratios({"repeat": {"kid": -0.1}, "model": {"kid": 1.0}}, {}, METRICS) == {}
+
+
 def test_maps_of_where_things_move_need_no_checkpoint(small_dataset: Path, tmp_path: Path) -> None:
     options = ("--methods", "gradient,gradient-8,other-start", "--metrics", "localisation,fid")
     report = run("motion", small_dataset, tmp_path / "nowhere", tmp_path / "r.json", *options)
@@ -176,6 +219,9 @@ def test_repeated_names_are_those_of_the_packages() -> None:
         (["--split", "test"], "no sequences in the split 'test'"),
         (["--videos", "theirs=nowhere"], "no such folder of videos"),
         (["--videos", "repeat=nowhere"], "there is a method of that name"),
+        (["--report", "."], "is a folder"),
+        (["--html", "pyproject.toml/page.html"], "is a file, not a folder"),
+        (["--output", "pyproject.toml"], "is a file, not a folder"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -188,7 +234,9 @@ def test_bad_input_is_one_line(
     assert len(error.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("options", [["--methods", "guess"], ["--samples", "0"], ["--videos", "folder"], []])
+@pytest.mark.parametrize(
+    "options", [["--methods", "guess"], ["--samples", "0"], ["--seed", "-1"], ["--videos", "folder"], []]
+)
 def test_bad_options_are_refused(options: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         evaluate.main(["motion", *(["--data", "x", *options] if options else [])])

@@ -85,6 +85,14 @@ def test_maps_have_a_localisation_and_no_video(setting: Setting) -> None:
     assert not torch.equal(start.motion[0], true)
 
 
+def test_what_relates_to_the_measured_motion_needs_some(setting: Setting) -> None:
+    sequence = setting.sequences[0]
+    still = torch.zeros_like(setting.true_volume(sequence))
+    still[:, 0] = 0.1  # the mean position is no motion
+    assert set(motion_scores(predict(setting, "jelly"), still)) == {"spectrum_distance", "coherence"}
+    assert motion_scores(predict(setting, "gradient"), still) == {}
+
+
 def test_missing_frequencies_do_not_move(setting: Setting) -> None:
     volume = torch.randn(1, 3, 4, 8, 8)
     assert torch.equal(match_frequencies(volume, 2), volume[:, :2])
@@ -145,7 +153,10 @@ def test_unusable_folders_of_videos_are_named(setting: Setting, tmp_path: Path) 
         video_files(tmp_path, alone.sequences)
     write_frames(tmp_path / "large", sequence, torch.zeros(20, 3, 48, 48, dtype=torch.uint8), ".gif")
     with pytest.raises(ValueError, match="48x48 pixels, the other methods' videos are 64x32"):
-        videos(tmp_path / "large", alone)(0, sequence)
+        videos(tmp_path / "large", alone)
+    write_frames(tmp_path / "photo", sequence, sequence.frames()[:1], ".gif")
+    with pytest.raises(ValueError, match="a single frame"):
+        videos(tmp_path / "photo", alone)
 
 
 def test_the_default_methods_exist() -> None:
