@@ -31,21 +31,19 @@ class Row:
     options: tuple[str, ...] = ()  # of train_unet.py
     base: str | None = None  # the row from whose weights training starts
     weights_of: str | None = None  # the row whose weights are used as they are, without training
-    num_frequencies: int | None = None  # K, where it differs from the preset's
+    num_frequencies: int | None = None  # K, where it differs from the full model's
     renderer: str | None = None  # in place of the renderer chosen for the table
     method: str = "model"  # of evaluation.methods
 
 
-def _other_count(count: int) -> Row:
-    return Row(("--num-frequencies", str(count)), num_frequencies=count)
-
+FULL_FREQUENCIES = 16  # K of the full model, whatever the preset's; fewer where the data have fewer
 
 # In the order of the paper's Table 2.
 ROWS = {
     "repeat": Row(method="repeat"),
-    "K=4": _other_count(4),
-    "K=8": _other_count(8),
-    "K=24": _other_count(24),
+    "K=4": Row(num_frequencies=4),
+    "K=8": Row(num_frequencies=8),
+    "K=24": Row(num_frequencies=24),
     "no-adaptive-normalisation": Row(("--normalization", "size")),
     "independent-frequencies": Row(("--independent",)),
     # The decoder was trained on the same latents already, so that the U-Net's stage is all that is left.
@@ -70,15 +68,21 @@ class Ablation:
 
     def missing_frequencies(self, name: str) -> str | None:
         """Why a row can't be computed on these data, or None if it can."""
-        from data.datasets import load_statistics
-        from models.motion_diffusion import PRESETS
-
         row = ROWS[name]
         if row.method != "model" or (row.weights_of or name) in self.given:
             return None
-        stored = load_statistics(self.data)["num_frequencies"]
-        needed = row.num_frequencies or PRESETS[self.preset].num_frequencies
-        return f"not computed: the dataset has {stored} frequencies" if needed > stored else None
+        stored = self.stored_frequencies
+        return f"not computed: the dataset has {stored} frequencies" if self._frequencies(row) > stored else None
+
+    @property
+    def stored_frequencies(self) -> int:
+        """How many frequencies the dataset holds."""
+        from data.datasets import load_statistics
+
+        return load_statistics(self.data)["num_frequencies"]
+
+    def _frequencies(self, row: Row) -> int:
+        return row.num_frequencies or min(FULL_FREQUENCIES, self.stored_frequencies)
 
     def train(self, name: str) -> Path:
         """The row's motion checkpoint: given, trained before, or trained now, after the one it starts from."""
@@ -96,7 +100,8 @@ class Ablation:
 
     def _options(self, row: Row) -> list[str]:
         steps = [] if self.max_steps is None else ["--max-steps", str(self.max_steps)]
-        return ["--preset", self.preset, *row.options, *steps, "--seed", str(self.seed)]
+        count = ["--num-frequencies", str(self._frequencies(row))]
+        return ["--preset", self.preset, *count, *row.options, *steps, "--seed", str(self.seed)]
 
     def _check_command(self, folder: Path, row: Row, base: Path | None) -> None:
         """Write down what a row's training rests on; another training in its folder is an error."""

@@ -223,6 +223,17 @@ def test_rows_start_from_rows_that_exist_and_match_the_presets() -> None:
     assert PRESETS["default"].num_frequencies == 16
 
 
+def test_the_full_model_has_the_papers_frequencies_whatever_the_preset(
+    small_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ablation = ablation_training.Ablation(small_dataset, small_dataset, "tiny", None, 0, "cpu", {})
+    monkeypatch.setattr(ablation_training.Ablation, "stored_frequencies", 16)
+    for name, count in (("full", "16"), ("joint-volume", "16"), ("K=4", "4"), ("K=8", "8")):
+        options = ablation._options(ROWS[name])
+        assert options[options.index("--num-frequencies") + 1] == count
+    assert "16 frequencies" in str(ablation.missing_frequencies("K=24"))
+
+
 def test_plot_takes_rows_without_figures() -> None:
     table = {"full": {"fid": 2.0, "localisation": None}, "K=24": {"fid": None, "localisation": None}}
     picture = ablation_plot({"table": table, "intervals": {"full": {"fid": [1.0, 3.0]}, "K=24": {}}})
