@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 
 from data.command_line import add_common_options, run_script, write_json, write_report
 from data.dataset_folder import clear_dataset, open_dataset, write_manifest, write_sources
+from data.optical_flow import ESTIMATORS, estimate_flow
 from data.parallel import parallel_map
 from data.prepare import OneLineParser, _count, _frames, _positive, _size, _split, dataset_statistics, manifest_rows
 from data.sequences import (
@@ -42,7 +43,7 @@ from data.video import IMAGE_SUFFIXES, read_image, temporary_path
 
 __all__ = ["SceneParameters", "SyntheticSequence", "main", "synthetic_sequence"]
 
-ESTIMATOR = "exact"
+EXACT = "exact"  # the estimator in the manifest
 SCENE_VERSION = 1  # of the way scenes are made; part of what a finished file is recognised by
 EXAMPLES = """examples:
   python -m data.synthetic photos/ --output synthetic --sequences 400
@@ -76,6 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="splits that keep all frames and flows, as evaluation wants them: train validation test, or none "
         "(default: test)",
     )
+    add("--flow", choices=(EXACT, *ESTIMATORS), default=EXACT, help="of the stored frames: exact, or estimated in "
+        "them, so that a renderer learns to forgive an estimator; the volume is exact anyway (default: exact)")  # fmt: skip
     add("--amplitude", type=_positive, metavar="PX", help="of the farthest tips; default: drawn for each, up to 20")
     add("--no-variation", action="store_true", help="no exposure drift, noise or compression: exact frames")
     add("--split", type=_split, default=(0.9, 0.05, 0.05), metavar="TRAIN,VALIDATION,TEST", help="shares of the photos")
@@ -185,14 +188,14 @@ def sequence_options(arguments: argparse.Namespace) -> SequenceOptions:
         amplitude=arguments.amplitude,
         photometric=0.0 if arguments.no_variation else SceneParameters.photometric,
     )
-    recorded = {"scene_version": SCENE_VERSION, "seed": arguments.seed, **asdict(parameters)}
-    return SequenceOptions(arguments.size, parameters.num_frequencies, ESTIMATOR, recorded, keep_all=True)
+    recorded = {"scene_version": SCENE_VERSION, "seed": arguments.seed, "flow": arguments.flow, **asdict(parameters)}
+    return SequenceOptions(arguments.size, parameters.num_frequencies, EXACT, recorded, keep_all=True)
 
 
 def recorded_options(arguments: argparse.Namespace, options: SequenceOptions) -> dict:
     """What all sequences of a dataset folder have in common, for ``parameters.json``."""
     recorded = {name: getattr(arguments, name) for name in ("size", "fps", "num_frames", "stored_frames")}
-    recorded |= {"num_frequencies": options.num_frequencies, "flow": ESTIMATOR}
+    recorded |= {"num_frequencies": options.num_frequencies, "flow": arguments.flow}
     return recorded | {"flow_parameters": options.estimator_parameters}
 
 
@@ -239,14 +242,16 @@ def make_sequence(job: SequenceJob, options: SequenceOptions, folder: Path) -> S
     recorded: dict[str, Any] = dict(options.estimator_parameters)
     seed = [recorded.pop("seed"), int(job.source_sha256[:15], 16), job.start]
     recorded.pop("scene_version")
+    estimator = recorded.pop("flow")
     indices = stratified_indices(job.num_frames, job.stored_frames, job.id)
     sequence = synthetic_sequence(read_image(job.path), seed, SceneParameters(**recorded), options.size, indices)
     motion = sequence.motion()
+    flows = motion[indices] if estimator == EXACT else estimate_flow(sequence.first_frame, sequence.frames, estimator)
     tensors = {
         "first_frame": channels_first(sequence.first_frame),
         "spectral_volume": torch.from_numpy(sequence.spectral_volume(options.num_frequencies)).half(),
         "frames": channels_first(sequence.frames),
-        "flows": channels_first(motion[indices]).half(),
+        "flows": channels_first(flows).half(),
         "frame_indices": torch.from_numpy(indices),
     }
     result = SequenceResult(motion_statistics(motion), len(indices))

@@ -307,6 +307,19 @@ def test_the_same_command_finds_everything_done(
     assert all(torch.equal(again[name], tensor) for name, tensor in content.items())
 
 
+def test_flow_can_be_estimated_in_the_frames(photos: Path, dataset: Path, tmp_path: Path) -> None:
+    command = [str(photos), "--output", str(tmp_path / "dis"), "--sequences", "4", "--held-out", "1", *OPTIONS]
+    assert main([*command, "--flow", "dis"]) == 0
+    row = load_manifest(dataset, "train")[0]
+    exact, estimated = (
+        read_sequence(f / "sequences" / f"{row['id']}.safetensors") for f in (dataset, tmp_path / "dis")
+    )
+    assert torch.equal(exact["frames"], estimated["frames"])
+    assert torch.equal(exact["spectral_volume"], estimated["spectral_volume"])
+    assert exact["flows"].shape == estimated["flows"].shape
+    assert not torch.equal(exact["flows"], estimated["flows"])
+
+
 def test_the_renderer_trains_on_it(dataset: Path, tmp_path: Path) -> None:
     from train_frame_synthesis import main as train
 
