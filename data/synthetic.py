@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: test)",
     )
     add("--flow", choices=(EXACT, *ESTIMATORS), default=EXACT, help="of the stored frames: exact, or estimated in "
-        "them, so that a renderer learns to forgive an estimator; the volume is exact anyway (default: exact)")  # fmt: skip
+        "them, so that a renderer learns to forgive an estimator; the volume is exact anyway")  # fmt: skip
     add("--amplitude", type=_positive, metavar="PX", help="of the farthest tips; default: drawn for each, up to 20")
     add("--no-variation", action="store_true", help="no exposure drift, noise or compression: exact frames")
     add("--split", type=_split, default=(0.9, 0.05, 0.05), metavar="TRAIN,VALIDATION,TEST", help="shares of the photos")
