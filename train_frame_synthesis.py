@@ -11,7 +11,8 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,17 @@ from data.command_line import add_common_options, parse_size, run_script, select
 if TYPE_CHECKING:
     import torch
 
-    from data.frame_pair_batches import FramePairBatch
+    from data.frame_pair_batches import FramePairBatch, FramePairBatches
+    from evaluation.renderer_validation import RendererValidation
     from models.frame_synthesis import FrameSynthesisModel
 
 PRESETS = ("tiny", "default", "reference")
 LOG_COLUMNS = ("loss", "l1", "perceptual", "learning_rate", "gradient_norm", "seconds")
-VALIDATION_PAIRS = 24
-PICTURED_PAIRS = 3
+BETTER = {"lpips": -1, "psnr": 1}  # sign of what is better, for --keep-best
+CACHE_LIMIT = 4e9  # bytes of frames and flows kept in memory; larger datasets are read as training goes
 EXAMPLES = """examples:
   python train_frame_synthesis.py --data dataset --output runs/renderer --vgg-weights vgg16.safetensors
+  python train_frame_synthesis.py --data film layered --shares 0.5,0.5 --keep-best lpips --output runs/renderer
   python train_frame_synthesis.py --data dataset --output runs/try --preset tiny --max-steps 20 --crop 64x48
 """
 
@@ -39,8 +42,11 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="dataset folder written by data.prepare")
-    add("--output", type=Path, required=True, help="run folder: checkpoint, training state, log and pictures")
+    add("--data", type=Path, nargs="+", required=True, metavar="DATASET", help="dataset folders: film, layered photos")
+    add("--shares", type=parse_shares, help="of each folder in the batches, such as 0.7,0.3 (default: equal ones)")
+    add("--validation", type=Path, nargs="+", metavar="DATASET",
+        help="folders whose validation split is evaluated on (default: those of --data that have one)")  # fmt: skip
+    add("--output", type=Path, required=True, help="run folder: checkpoint, training state, log, pictures and videos")
     add("--preset", choices=PRESETS, help="shape of the model (default: default)")
     add("--init", type=Path, metavar="CHECKPOINT", help="start from the weights of a frame_synthesis checkpoint")
     add("--max-steps", type=int, default=14000, help="steps in all (default: 14000)")
@@ -49,12 +55,30 @@ def build_parser() -> argparse.ArgumentParser:
     add("--warmup", type=int, default=100, metavar="N", help="steps of linear warm-up (default: 100)")
     add("--crop", type=parse_size, default=(192, 128), metavar="WxH", help="training crops (default: 192x128)")
     add("--vgg-weights", type=Path, metavar="FILE", help="VGG16 for the perceptual loss: safetensors with "
-        "torchvision's tensor names (default: torchvision's cache; without either, gradients and SSIM)")  # fmt: skip
+        "torchvision's tensor names (default: lpips_vgg16 of the metrics' weights, then torchvision's cache; "
+        "without any, gradients and SSIM)")  # fmt: skip
+    add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
     add("--perceptual-weight", type=float, default=0.05, help="of the perceptual loss beside L1 (default: 0.05)")
+    add("--temporal", type=float, default=0.0, metavar="W", help="weight of temporal consistency: batches hold two "
+        "neighbouring frames of a sequence, and errors that differ between them cost (default: 0, none)")  # fmt: skip
+    add("--color-jitter", type=float, default=1.0, metavar="S", help="strength of colour changes (default: 1)")
+    add("--flow-noise", type=float, default=0.0, metavar="PIXELS",
+        help="standard deviation of smooth errors added to the flow (default: 0)")  # fmt: skip
+    add("--identity", type=float, metavar="SHARE", help="share of pairs in which nothing moves (default: 0.05 for "
+        "models that paint frames from features alone; the others return still regions by construction)")  # fmt: skip
     add("--save-every", type=float, default=3.0, metavar="MINUTES", help="how often the state is saved (default: 3)")
-    add("--evaluate-every", type=int, default=500, metavar="N", help="steps between validations (default: 500)")
+    add("--evaluate-every", type=int, default=500, metavar="N", help="steps between evaluations (default: 500)")
+    add("--keep-best", choices=tuple(BETTER), help="keep the checkpoint that validates best in OUTPUT/best as well")
     add_common_options(parser)
     return parser
+
+
+def parse_shares(text: str) -> list[float]:
+    """``0.5,0.5`` -> [0.5, 0.5]."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are not numbers separated by commas, such as 0.5,0.5") from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,27 +90,19 @@ def train(arguments: argparse.Namespace) -> None:
     """Set up, train to the last step, report."""
     import torch
 
-    from data.datasets import FramePairDataset
-    from models.perceptual_loss import StructureLoss, load_perceptual_loss
-
     started = time.monotonic()
     check(arguments)
     device = select_device(arguments.device)
-    dataset = FramePairDataset(arguments.data, "train", cache=True)
-    pairs = validation_pairs(arguments.data, device)
     model = build_model(arguments).to(device)
-    distance = load_perceptual_loss(arguments.vgg_weights)
-    loss_name = "L1 + VGG16"
-    if distance is None:
-        loss_name = "L1 + gradients + SSIM, for want of VGG16 weights"
-        print(f"warning: training with {loss_name}; frames are sharper with --vgg-weights FILE", file=sys.stderr)
-        distance = StructureLoss()
-    distance.to(device)
+    batches = training_batches(arguments, model.config.output)
+    validation = build_validation(arguments, device)
+    distance, loss_name = build_distance(arguments, device)
     torch.manual_seed(arguments.seed)
-    table = run(arguments, model, dataset, pairs, distance)
+    table, best = Trainer(arguments, model, batches, validation, distance).run()
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    results = {"loss": loss_name, "parameters": parameters, "train_pairs": len(dataset), "validation": table}
-    results |= {"validation_pairs": len(pairs), "seconds": round(time.monotonic() - started, 1)}
+    results = {"loss": loss_name, "parameters": parameters, "train_pairs": [len(d) for d in batches.datasets]}
+    results |= {"validation": table, "validation_frames": validation.frames if validation else 0, "best": best}
+    results |= {"seconds": round(time.monotonic() - started, 1)}
     write_report(arguments.report, "train_frame_synthesis.py", arguments, results)
     print(f"renderer in {arguments.output}")
 
@@ -97,8 +113,70 @@ def check(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"--{name.replace('_', '-')} {value}: must be positive")
-    if arguments.warmup < 0 or not arguments.perceptual_weight >= 0:
-        raise ValueError("--warmup and --perceptual-weight must not be negative")
+    for name in ("warmup", "perceptual_weight", "temporal", "color_jitter", "flow_noise", "identity"):
+        value = getattr(arguments, name)
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"--{name.replace('_', '-')} {value}: must not be negative")
+    if arguments.temporal and arguments.batch_size % 2:
+        raise ValueError(f"--batch-size {arguments.batch_size}: must be even with --temporal")
+    if arguments.shares and len(arguments.shares) != len(arguments.data):
+        raise ValueError(f"--shares: {len(arguments.shares)} for {len(arguments.data)} folders of --data")
+
+
+def training_batches(arguments: argparse.Namespace, output: str) -> FramePairBatches:
+    """What batches are drawn from."""
+    from data.datasets import FramePairDataset, load_manifest
+    from data.frame_pair_batches import FramePairBatches, PairAugmentation
+
+    identity = arguments.identity
+    if identity is None:
+        identity = 0.05 if output == "direct" else 0.0
+    rows = [row for folder in arguments.data for row in load_manifest(folder, "train")]
+    # A stored frame and its flow in float16: 3 + 4 bytes a pixel.
+    needed = sum(7 * row["stored_frames"] * row["width"] * row["height"] for row in rows)
+    datasets = [FramePairDataset(folder, "train", cache=needed <= CACHE_LIMIT) for folder in arguments.data]
+    augmentation = PairAugmentation(arguments.color_jitter, arguments.flow_noise, identity)
+    return FramePairBatches(datasets, arguments.crop, arguments.shares, augmentation, arguments.temporal > 0)
+
+
+def build_validation(arguments: argparse.Namespace, device: torch.device) -> RendererValidation | None:
+    """The frames to evaluate on, or None where no folder has any."""
+    from data.datasets import load_manifest
+    from evaluation.renderer_validation import RendererValidation
+    from models.feature_networks import load_lpips
+    from models.metric_weights import MissingWeightsError
+
+    folders = arguments.validation
+    if folders is None:
+        splits = {f: {r["split"] for r in load_manifest(f) if r["status"] == "kept"} for f in arguments.data}
+        folders = [folder for folder in arguments.data if "validation" in splits[folder]]
+    try:
+        distance = load_lpips("alex", arguments.weights, device)
+    except MissingWeightsError as error:
+        if arguments.keep_best == "lpips":
+            raise ValueError(f"--keep-best lpips: {error}") from None
+        distance = None
+    if folders:
+        return RendererValidation(folders, distance, device)
+    if arguments.keep_best:
+        raise ValueError("--keep-best: no folder of --data has a validation split; name one with --validation")
+    print("warning: no dataset has a validation split, so nothing is validated", file=sys.stderr)
+    return None
+
+
+def build_distance(arguments: argparse.Namespace, device: torch.device) -> tuple[torch.nn.Module, str]:
+    """The perceptual distance of the loss, and what the loss is called."""
+    from models.frame_synthesis import has_fast_bfloat16
+    from models.perceptual_loss import StructureLoss, load_perceptual_loss
+
+    distance = load_perceptual_loss(arguments.vgg_weights, arguments.weights)
+    if distance is None:
+        name = "L1 + gradients + SSIM, for want of VGG16 weights"
+        print(f"WARNING: training with {name}; frames are sharper with --vgg-weights FILE", file=sys.stderr)
+        return StructureLoss(), name
+    if has_fast_bfloat16(device):
+        distance.reduce_precision()
+    return distance.to(device), "L1 + VGG16"
 
 
 def build_model(arguments: argparse.Namespace) -> FrameSynthesisModel:
@@ -124,132 +202,122 @@ def build_model(arguments: argparse.Namespace) -> FrameSynthesisModel:
     return model
 
 
-def validation_pairs(folder: Path, device: torch.device) -> list[FramePairBatch]:
-    """Evenly spread whole frame pairs of the validation split; none where the dataset has no such split."""
-    from data.datasets import FramePairDataset, load_manifest
-    from data.frame_pair_batches import whole_frame_pair
+class Trainer:
+    """One training run, from its first or its last saved step to the end."""
 
-    splits = {row["split"] for row in load_manifest(folder) if row["status"] == "kept"}
-    if "validation" not in splits:
-        print("warning: the dataset has no validation split, so nothing is validated", file=sys.stderr)
-        return []
-    dataset = FramePairDataset(folder, "validation")
-    count = min(VALIDATION_PAIRS, len(dataset))
-    # The middle of each of `count` equal stretches: the first stored frame of a sequence hardly moves.
-    indices = [(2 * i + 1) * len(dataset) // (2 * count) for i in range(count)]
-    return [whole_frame_pair(dataset[index]).to(device) for index in indices]
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        model: FrameSynthesisModel,
+        batches: FramePairBatches,
+        validation: RendererValidation | None,
+        distance: torch.nn.Module,
+    ) -> None:
+        import torch
 
+        from evaluation.renderer_validation import ROWS
+        from models import training
+        from models.frame_training import LossWeights
 
-def run(arguments: argparse.Namespace, model: FrameSynthesisModel, dataset, pairs: list, distance) -> dict:
-    """The training loop; returns the last validation table."""
-    import torch
-    from tqdm import tqdm
+        self.arguments, self.model, self.batches, self.validation = arguments, model, batches, validation
+        self.distance, self.weights = distance, LossWeights(arguments.perceptual_weight, arguments.temporal)
+        self.device = next(model.parameters()).device
+        self.optimizer = torch.optim.AdamW(model.parameters(), arguments.learning_rate, (0.9, 0.99), weight_decay=1e-4)
+        self.ema = training.ExponentialMovingAverage(model)
+        self.first = 0
+        if training.read_training_state(arguments.output) is not None:
+            self.first = training.load_training_state(arguments.output, model, self.optimizer, self.ema)
+            print(f"resuming at step {self.first} of {arguments.max_steps}")
+        metrics = [f"{metric}_{row}" for metric in ("psnr", "ssim", "lpips") for row in ROWS if validation]
+        temporal = ["temporal"] if arguments.temporal else []
+        self.log = training.CsvLog(arguments.output / "log.csv", (*LOG_COLUMNS, *temporal, *metrics), self.first)
+        self.table: dict = {}
+        self.best = read_best(arguments.output, arguments.keep_best, self.first)
 
-    from data.frame_pair_batches import draw_frame_pairs
-    from models import training
-    from models.frame_synthesis import BASELINES
-    from models.renderer_comparison import compare_renderers
+    def run(self) -> tuple[dict, dict | None]:
+        """Train; returns the last validation table and what is known of the best checkpoint."""
+        from tqdm import tqdm
 
-    device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.learning_rate, weight_decay=1e-4, betas=(0.9, 0.99))
-    ema = training.ExponentialMovingAverage(model)
-    first = 0
-    if training.read_training_state(arguments.output) is not None:
-        first = training.load_training_state(arguments.output, model, optimizer, ema)
-        print(f"resuming at step {first} of {arguments.max_steps}")
-    names = ("model", *BASELINES) if pairs else ()
-    columns = (*LOG_COLUMNS, *(f"{kind}_{name}" for kind in ("psnr", "perceptual") for name in names))
-    log = training.CsvLog(arguments.output / "log.csv", columns, first)
-    baselines = compare_renderers(BASELINES, model, pairs, distance) if pairs else {}
-    table: dict = {}
-    step, saved = first, time.monotonic()
-    steps = tqdm(range(first, arguments.max_steps), initial=first, total=arguments.max_steps, mininterval=1)
-    with stop_between_steps() as stop:
-        for step in steps:
-            began = time.monotonic()
-            generator = training.step_generator(arguments.seed, step)
-            batch = draw_frame_pairs(dataset, arguments.batch_size, arguments.crop, generator)
-            rate = training.learning_rate_at(
-                step, arguments.learning_rate, arguments.max_steps, warmup=arguments.warmup
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            values = train_step(model, optimizer, batch, distance, arguments.perceptual_weight, device)
-            ema.update(model)
+        from models import frame_training, training
 
-            done = step + 1
-            values |= {"learning_rate": rate, "seconds": time.monotonic() - began}
-            last = done == arguments.max_steps
-            if pairs and (done % arguments.evaluate_every == 0 or last):
-                with ema.applied_to(model):
-                    table = validate(arguments.output, model, pairs, distance, baselines, done, steps.write)
-                values |= {f"{kind}_{name}": row[kind] for name, row in table.items() for kind in row}
-            log.append(done, values)
-            steps.set_postfix(loss=f"{values['loss']:.4f}")
-            if last or stop.is_set() or time.monotonic() - saved > 60 * arguments.save_every:
-                save(arguments, done, model, optimizer, ema)
-                training.plot_log(log.path, arguments.output / "loss.png", ("loss", "l1", "perceptual"))
-                saved = time.monotonic()
-            if stop.is_set():
-                raise KeyboardInterrupt
-    return table
+        arguments, last = self.arguments, self.arguments.max_steps
+        saved = time.monotonic()
+        steps = tqdm(range(self.first, last), initial=self.first, total=last, mininterval=1)
+        with stop_between_steps() as stop, ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self.draw, self.first)
+            for step in steps:
+                began, done = time.monotonic(), step + 1
+                batch = ahead.result().to(self.device)
+                if done < last:
+                    ahead = pool.submit(self.draw, done)  # while this step computes
+                rate = training.learning_rate_at(step, arguments.learning_rate, last, warmup=arguments.warmup)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                values = frame_training.train_step(self.model, self.optimizer, batch, self.distance, self.weights)
+                self.ema.update(self.model)
+                values |= {"learning_rate": rate, "seconds": time.monotonic() - began}
+                if self.validation and (done % arguments.evaluate_every == 0 or done == last):
+                    values |= self.validate(done, steps.write)
+                self.log.append(done, values)
+                steps.set_postfix(loss=f"{values['loss']:.4f}")
+                if done == last or stop.is_set() or time.monotonic() - saved > 60 * arguments.save_every:
+                    self.save(done)
+                    saved = time.monotonic()
+                if stop.is_set():
+                    raise KeyboardInterrupt
+        return self.table, self.best
 
+    def draw(self, step: int) -> FramePairBatch:
+        """The batch of a step."""
+        from models.training import step_generator
 
-def train_step(
-    model: FrameSynthesisModel,
-    optimizer: torch.optim.Optimizer,
-    batch: FramePairBatch,
-    distance: torch.nn.Module,
-    perceptual_weight: float,
-    device: torch.device,
-) -> dict[str, float]:
-    """One update of the weights; returns the losses."""
-    import torch
+        return self.batches.draw(self.arguments.batch_size, step_generator(self.arguments.seed, step))
 
-    from models.frame_synthesis import has_fast_bfloat16
+    def validate(self, step: int, say: Callable[[str], None]) -> dict[str, float]:
+        """Print the rendering table, write picture and video, keep the best; returns the log's columns."""
+        from evaluation.renderer_validation import format_table
 
-    batch = batch.to(device)
-    model.train()
-    frame = model(batch.source, batch.flow, batch.importance)
-    # Near a cut the prediction stands in for the target: no loss, whatever receptive field the loss has.
-    target = torch.where(batch.known > 0, batch.target, frame.detach())
-    l1 = (frame - target).abs().mean()
-    with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device)):
-        perceptual = distance(frame, target)
-    loss = l1 + perceptual_weight * perceptual
-    if not torch.isfinite(loss):
-        raise FloatingPointError(f"the loss is {loss.item()} on {', '.join(batch.ids)}")
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    if not torch.isfinite(norm):
-        raise FloatingPointError(f"a gradient is not finite on {', '.join(batch.ids)}")
-    optimizer.step()
-    losses = {"loss": loss, "l1": l1, "perceptual": perceptual, "gradient_norm": norm}
-    return {name: float(value.detach()) for name, value in losses.items()}
+        assert self.validation is not None
+        output, last = self.arguments.output, step == self.arguments.max_steps
+        with self.ema.applied_to(self.model):
+            self.model.eval()
+            self.table = self.validation.table(self.model)
+            say(f"step {step}, {self.validation.frames} validation frames\n{format_table(self.table)}")
+            self.validation.write_picture(output / "samples" / f"step_{step:06d}.png", self.model)
+            self.validation.write_video(output / "samples", f"step_{step:06d}", self.model, whole=last)
+            metric = self.arguments.keep_best
+            if metric:
+                score, sign = self.table["model"][metric], BETTER[metric]
+                if self.best is None or sign * score > sign * self.best["score"]:
+                    self.best = {"metric": metric, "score": score, "step": step}
+                    self.model.save_pretrained(output / "best", {**self.provenance(step), "best": self.best})
+        return {f"{metric}_{row}": value for row, values in self.table.items() for metric, value in values.items()}
 
+    def save(self, step: int) -> None:
+        """Write the state that resuming needs, a checkpoint of the averaged weights to be used at once, the plot."""
+        from models import training
 
-def validate(output: Path, model: FrameSynthesisModel, pairs: list, distance, baselines: dict, step: int, say) -> dict:
-    """Print the table of model and baselines on the validation pairs and write the picture of some."""
-    from data.video import write_image
-    from models.renderer_comparison import compare_renderers, comparison_picture, format_table
+        output = self.arguments.output
+        training.save_training_state(output, step, self.model, self.optimizer, self.ema, {})
+        with self.ema.applied_to(self.model):
+            self.model.save_pretrained(output, self.provenance(step))
+        training.plot_log(self.log.path, output / "loss.png", ("loss", "l1", "perceptual", "temporal"))
 
-    model.eval()
-    table = compare_renderers(["model"], model, pairs, distance) | baselines
-    say(f"step {step}, {len(pairs)} validation pairs\n{format_table(table)}")
-    (output / "samples").mkdir(parents=True, exist_ok=True)
-    shown = [pairs[(2 * i + 1) * len(pairs) // (2 * PICTURED_PAIRS)] for i in range(PICTURED_PAIRS)]
-    write_image(output / "samples" / f"step_{step:06d}.png", comparison_picture(model, shown))
-    return table
+    def provenance(self, step: int) -> dict:
+        """How weights came about, for the checkpoint."""
+        names = "batch_size crop learning_rate perceptual_weight temporal color_jitter flow_noise shares seed"
+        options = {name: getattr(self.arguments, name) for name in names.split()}
+        return {"step": step, "data": [folder.name for folder in self.arguments.data], **options}
 
 
-def save(arguments: argparse.Namespace, step: int, model: FrameSynthesisModel, optimizer, ema) -> None:
-    """Write the state that resuming needs, and a checkpoint of the averaged weights that can be used at once."""
-    from models import training
+def read_best(output: Path, metric: str | None, step: int) -> dict | None:
+    """What a resumed run knows of its best checkpoint; None where that is of another metric or a step to come."""
+    from models.training import load_config
 
-    training.save_training_state(arguments.output, step, model, optimizer, ema, {})
-    with ema.applied_to(model):
-        model.save_pretrained(arguments.output, {"step": step, "data": arguments.data.name, "seed": arguments.seed})
+    if metric is None or step == 0 or not (output / "best" / "config.json").is_file():
+        return None
+    best = load_config(output / "best", "frame_synthesis")["training"].get("best")
+    return best if best and best["metric"] == metric and best["step"] <= step else None
 
 
 @contextlib.contextmanager

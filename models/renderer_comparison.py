@@ -1,12 +1,12 @@
-"""The trained renderer beside its baselines on held-out frame pairs: a table and a picture to look at."""
+"""The trained renderer beside its baselines: what renders a photo by each name, and pictures to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.frame_synthesis import BASELINES, FrameSynthesisModel
 from models.metrics import psnr
@@ -38,37 +38,15 @@ def photo_renderer(
     return torch.no_grad()(lambda flow: model.render(pyramid, flow, importance))
 
 
-def compare_renderers(
-    renderers: Iterable[str],  # names that photo_renderer knows
-    model: FrameSynthesisModel,
-    pairs: Sequence,  # of (source, target, flow, importance, ...), each [1, C, H, W]
-    distance: nn.Module,  # perceptual distance of two images, a scalar
-) -> dict[str, dict[str, float]]:
-    """Mean PSNR and perceptual distance of each renderer: ``{"model": {"psnr": ..., "perceptual": ...}, ...}``."""
-    table = {}
-    for name in renderers:
-        scores = []
-        for source, target, flow, importance, *_ in pairs:
-            frame = photo_renderer(name, model, source, importance)(flow)
-            with torch.no_grad():
-                scores.append((float(psnr(frame, target)), float(distance(frame, target))))
-        count = len(scores)
-        table[name] = {"psnr": sum(s for s, _ in scores) / count, "perceptual": sum(d for _, d in scores) / count}
-    return table
+def comparison_picture(model: FrameSynthesisModel, pairs: Sequence[Sequence[Tensor]]) -> np.ndarray:
+    """A labelled sheet: source, target, model and baselines for each (source, target, flow, importance).
 
-
-def format_table(table: dict[str, dict[str, float]]) -> str:
-    """One line a renderer."""
-    rows = [f"{name:<9} {row['psnr']:7.3f} dB   perceptual {row['perceptual']:.4f}" for name, row in table.items()]
-    return "\n".join(rows)
-
-
-def comparison_picture(model: FrameSynthesisModel, pairs: Sequence) -> np.ndarray:
-    """For each pair, labelled: source, target, model and each baseline, uint8 ``[H', W', 3]``."""
+    Tensors are ``[1, C, H, W]``, the sheet is uint8 ``[H', W', 3]``.
+    """
     import numpy as np
 
     sheets = []
-    for source, target, flow, importance, *_ in pairs:
+    for source, target, flow, importance in pairs:
         cells = {"source": to_uint8(source)[0], "target": to_uint8(target)[0]}
         for name in ("model", *BASELINES):
             frame = photo_renderer(name, model, source, importance)(flow)

@@ -4,20 +4,31 @@ import csv
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import models.training as training
 import train_frame_synthesis as script
+from data.video import scan_video
+from models import frame_synthesis, frame_training, training
 from models.frame_synthesis import FrameSynthesisModel
 
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
+
+
+@pytest.fixture(scope="module")
+def no_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No VGG16 and no LPIPS, whatever this machine has in its caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("TORCH_HOME", raising=False)
+        yield
 
 
 def write_sequence(path: Path, seed: int) -> None:
@@ -53,14 +64,17 @@ def write_sequence(path: Path, seed: int) -> None:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset folder of three sequences, written by hand."""
-    folder = tmp_path_factory.mktemp("dataset")
+    return write_dataset(tmp_path_factory.mktemp("dataset"), ("train", "train", "validation"))
+
+
+def write_dataset(folder: Path, splits: tuple[str, ...]) -> Path:
     (folder / "sequences").mkdir()
     columns = "id source source_sha256 start fps num_frames width height stored_frames split status mean_magnitude"
     columns += " median_magnitude p95_magnitude rms_amplitude moving_fraction"
     with (folder / "manifest.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns.split())
         writer.writeheader()
-        for number, split in enumerate(("train", "train", "validation")):
+        for number, split in enumerate(splits):
             write_sequence(folder / "sequences" / f"s{number}.safetensors", number)
             row = {"id": f"s{number}", "source": f"{number}.mp4", "start": 0, "fps": 30, "num_frames": NUM_FRAMES}
             row |= {"width": WIDTH, "height": HEIGHT, "stored_frames": 3, "split": split, "status": "kept"}
@@ -77,7 +91,7 @@ def options(dataset: Path, output: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(one_thread: None, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(one_thread: None, no_weights: None, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 4 steps."""
     output = tmp_path_factory.mktemp("run")
     report = str(output / "report.json")
@@ -93,9 +107,16 @@ def test_a_run_leaves_checkpoint_log_plot_picture_and_report(finished: Path) -> 
     assert all(float(row["loss"]) > 0 for row in rows)
     validated = [row for row in rows if row["psnr_model"]]
     assert [row["step"] for row in validated] == ["2", "4"]
-    assert {f"psnr_{name}" for name in ("model", "softmax", "average", "remap")} <= validated[0].keys()
+    others = {"psnr_softmax-splatting", "psnr_average-splatting", "psnr_remap"}
+    assert others <= validated[0].keys()
+    assert 0 < float(validated[0]["ssim_model"]) <= 1
+    assert not validated[0]["lpips_model"]  # for want of its weights
     for name in ("loss.png", "samples/step_000002.png", "samples/step_000004.png"):
         assert (finished / name).read_bytes().startswith(b"\x89PNG")
+    for name in ("samples/step_000002.mp4", "samples/step_000004.mp4"):
+        video = scan_video(finished / name)
+        # The stored frames of the validation sequence: original, model, average splatting, remapping.
+        assert (video.num_frames, video.width) == (3, 4 * WIDTH)
     report = json.loads((finished / "report.json").read_text())
     assert report["loss"].startswith("L1 + gradients + SSIM")
     assert report["validation"]["model"]["psnr"] == pytest.approx(float(validated[-1]["psnr_model"]), rel=1e-4)
@@ -110,7 +131,7 @@ def test_an_interrupted_run_resumes_to_the_last_bit(
     capsys: pytest.CaptureFixture,
 ) -> None:
     command = options(dataset, tmp_path, "--max-steps", "4", "--evaluate-every", "2")
-    step = script.train_step
+    step = frame_training.train_step
 
     def interrupted_step(*args):
         values = step(*args)
@@ -118,10 +139,10 @@ def test_an_interrupted_run_resumes_to_the_last_bit(
             os.kill(os.getpid(), signal.SIGINT)
         return values
 
-    monkeypatch.setattr(script, "train_step", interrupted_step)
+    monkeypatch.setattr(frame_training, "train_step", interrupted_step)
     assert script.main(command) == 130
     assert training.read_training_state(tmp_path)["step"] == 2
-    monkeypatch.setattr(script, "train_step", step)
+    monkeypatch.setattr(frame_training, "train_step", step)
     assert script.main(command) == 0
     assert "resuming at step 2 of 4" in capsys.readouterr().out
     for name in ("model.safetensors", "state/training.safetensors"):
@@ -132,10 +153,10 @@ def test_an_interrupted_run_resumes_to_the_last_bit(
 
 
 def test_it_learns(dataset: Path, tmp_path: Path) -> None:
-    command = options(dataset, tmp_path, "--max-steps", "60", "--learning-rate", "3e-3", "--evaluate-every", "60")
+    command = options(dataset, tmp_path, "--max-steps", "40", "--learning-rate", "5e-3", "--evaluate-every", "40")
     assert script.main(command) == 0
     row = training.read_csv(tmp_path / "log.csv")[-1]
-    assert float(row["psnr_model"]) > float(row["psnr_softmax"]) + 0.5
+    assert float(row["psnr_model"]) > float(row["psnr_softmax-splatting"]) + 0.5
 
 
 def test_init_starts_from_another_run(dataset: Path, finished: Path, tmp_path: Path) -> None:
@@ -143,6 +164,57 @@ def test_init_starts_from_another_run(dataset: Path, finished: Path, tmp_path: P
     assert script.main(command) == 0
     started, given = load_file(tmp_path / "model.safetensors"), load_file(finished / "model.safetensors")
     assert all(torch.allclose(started[name], given[name], atol=1e-6) for name in given)
+
+
+def test_film_and_layered_photos_train_together_with_temporal_consistency(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "layered").mkdir()
+    layered = write_dataset(tmp_path / "layered", ("train",))
+    more = ["--temporal", "0.5", "--shares", "1,1", "--keep-best", "psnr", "--flow-noise", "0.1", "--identity", "0.1"]
+    both = ["--data", str(layered), str(dataset)]
+    report = str(tmp_path / "report.json")
+    command = options(dataset, tmp_path / "run", *more, *both, "--evaluate-every", "2", "--report", report)
+    assert script.main([*command, "--max-steps", "4"]) == 0
+    rows = training.read_csv(tmp_path / "run" / "log.csv")
+    assert all(float(row["temporal"]) > 0 for row in rows)
+    best = json.loads((tmp_path / "run" / "best" / "config.json").read_text())["training"]["best"]
+    scores = {int(row["step"]): float(row["psnr_model"]) for row in rows if row["psnr_model"]}
+    assert best["step"] == max(scores, key=lambda step: scores[step])
+    assert best["score"] == pytest.approx(max(scores.values()), rel=1e-4)
+    result = json.loads((tmp_path / "report.json").read_text())
+    assert result["best"] == best
+    assert result["train_pairs"] == [3, 6]
+    assert result["validation_frames"] == 3
+    assert FrameSynthesisModel.from_pretrained(tmp_path / "run" / "best").config.channels == (8, 12, 16)
+    assert capsys.readouterr().err.count("WARNING: training with L1 + gradients + SSIM") == 1
+
+
+def test_a_best_checkpoint_of_the_time_to_come_is_not_believed(tmp_path: Path) -> None:
+    model = FrameSynthesisModel(frame_synthesis.PRESETS["tiny"])
+    best = {"metric": "psnr", "score": 30.0, "step": 10}
+    model.save_pretrained(tmp_path / "best", {"best": best})
+    assert script.read_best(tmp_path, "psnr", 10) == best
+    assert script.read_best(tmp_path, "psnr", 9) is None
+    assert script.read_best(tmp_path, "lpips", 10) is None
+    assert script.read_best(tmp_path, None, 10) is None
+    assert script.read_best(tmp_path / "elsewhere", "psnr", 10) is None
+
+
+def test_models_that_paint_frames_see_pairs_without_motion(dataset: Path) -> None:
+    parser = script.build_parser()
+    plain = parser.parse_args(options(dataset, Path("run")))
+    assert script.training_batches(plain, "direct").augmentation.identity == 0.05
+    assert script.training_batches(plain, "residual").augmentation.identity == 0
+    asked = parser.parse_args(options(dataset, Path("run"), "--identity", "0.2"))
+    assert script.training_batches(asked, "residual").augmentation.identity == 0.2
+
+
+def test_large_datasets_are_not_kept_in_memory(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = script.build_parser().parse_args(options(dataset, Path("run")))
+    assert script.training_batches(arguments, "residual").datasets[0]._cache == {}
+    monkeypatch.setattr(script, "CACHE_LIMIT", 7 * 6 * WIDTH * HEIGHT - 1)
+    assert script.training_batches(arguments, "residual").datasets[0]._cache is None
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_pairs(
@@ -159,6 +231,10 @@ def test_a_loss_that_is_not_finite_stops_with_the_pairs(
     [
         (["--data", "nowhere"], "nowhere/manifest.csv: no such file"),
         (["--max-steps", "0"], "--max-steps 0: must be positive"),
+        (["--temporal", "-1"], "--temporal -1.0: must not be negative"),
+        (["--temporal", "1", "--batch-size", "3"], "--batch-size 3: must be even with --temporal"),
+        (["--shares", "0.5,0.5"], "--shares: 2 for 1 folders of --data"),
+        (["--keep-best", "lpips"], "--keep-best lpips: no LPIPS AlexNet weights"),
         (["--learning-rate", "nan"], "--learning-rate nan"),
         (["--crop", "640x32"], "a crop of 640x32 is larger than the frames, 64x48"),
         (["--vgg-weights", "vgg.safetensors"], "vgg.safetensors: no such file"),
