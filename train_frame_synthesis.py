@@ -100,7 +100,7 @@ def train(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
     table, best = Trainer(arguments, model, batches, validation, distance).run()
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    results = {"loss": loss_name, "parameters": parameters, "train_pairs": [len(d) for d in batches.datasets]}
+    results = {"loss": loss_name, "parameters": parameters, "train_pairs": batches.sizes}
     results |= {"validation": table, "validation_frames": validation.frames if validation else 0, "best": best}
     results |= {"seconds": round(time.monotonic() - started, 1)}
     write_report(arguments.report, "train_frame_synthesis.py", arguments, results)

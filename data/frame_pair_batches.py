@@ -31,7 +31,7 @@ class FramePairBatch(NamedTuple):
 
     def to(self, device: torch.device) -> FramePairBatch:
         """The same batch on a device."""
-        return FramePairBatch(*(tensor.to(device) for tensor in self[:-1]), self.ids)
+        return self._replace(**{name: getattr(self, name).to(device) for name in self._fields if name != "ids"})
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class FramePairBatches:
         if not all(math.isfinite(share) and share >= 0 for share in shares) or not sum(shares) > 0:
             raise ValueError(f"shares {', '.join(map(str, shares))}: none may be negative, and not all zero")
         self.datasets = datasets
+        self.sizes = [len(dataset) for dataset in datasets]  # type: ignore[arg-type]
         self.crop = crop
         self.augmentation = augmentation
         self._shares = torch.tensor([float(share) for share in shares])
@@ -82,7 +83,8 @@ class FramePairBatches:
             items = self._items(generator)
             samples += self._sample(items, generator)
             ids += [f"{item['id']}:{item['frame_index']}" for item in items]
-        return FramePairBatch(*torch.stack(samples).split([3, 3, 2, 1, 1, 2], dim=1), ids)
+        source, target, flow, importance, known, motion = torch.stack(samples).split([3, 3, 2, 1, 1, 2], dim=1)
+        return FramePairBatch(source, target, flow, importance, known, motion, ids)
 
     def _items(self, generator: torch.Generator) -> list[dict]:
         chosen = torch.multinomial(self._shares, 1, generator=generator)

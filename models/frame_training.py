@@ -17,15 +17,22 @@ VISIBLE = 1.0  # pixels; a pixel is hidden where what landed on it moves by more
 
 
 class FramePairs(Protocol):
-    """A batch, as `data.frame_pair_batches.FramePairBatch` holds it."""
+    """What is used of a `data.frame_pair_batches.FramePairBatch`, which describes it."""
 
-    source: Tensor  # [B, 3, H, W] in [-1, 1]
-    target: Tensor  # [B, 3, H, W] in [-1, 1]
-    flow: Tensor  # [B, 2, H, W] in pixels, what the renderer is told
-    importance: Tensor  # [B, 1, H, W]
-    known: Tensor  # [B, 1, H, W] 1, or 0 where there is no loss
-    motion: Tensor  # [B, 2, H, W] in pixels, what moves indeed
-    ids: list[str]
+    @property
+    def source(self) -> Tensor: ...
+    @property
+    def target(self) -> Tensor: ...
+    @property
+    def flow(self) -> Tensor: ...
+    @property
+    def importance(self) -> Tensor: ...
+    @property
+    def known(self) -> Tensor: ...
+    @property
+    def motion(self) -> Tensor: ...
+    @property
+    def ids(self) -> list[str]: ...
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class VGG16Loss(nn.Module):
 
     def _activations(self, image: Tensor) -> list[Tensor]:
         values = ((image + 1) / 2 - self.mean) / self.std
-        values = values.to(self.features[0].weight.dtype, memory_format=torch.channels_last)
+        values = values.to(next(self.features.parameters()).dtype, memory_format=torch.channels_last)
         taps = []
         for index, layer in enumerate(self.features):
             values = layer(values)
