@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.large_rendering import LARGEST_WHOLE, LargeRenderer, make_tiles, render_in_tiles
 from models.loop_motion import LoopMotion, Playback
 from models.motion_diffusion import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from models.motion_file import as_stored
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 PRETRAINED = Path(__file__).parent / "pretrained"
 PARTS = ("motion", "frame_synthesis")  # kinds of checkpoints, and the names of their folders
 PIXELS_A_BATCH = 400_000  # rendered at once on a CPU: larger batches are no faster there and only take memory
-PIXELS_A_STRIP = 2_000_000  # larger frames are rendered in strips, which keeps memory within a few gigabytes
-STRIP_MARGIN = 96  # rows around a strip beyond the motion's reach: about what the renderer sees around a pixel
+TILE_MARGIN = 8  # pixels around a tile beyond the motion's reach, for what interpolation looks at
 
 
 class ImageDynamicsPipeline:
@@ -156,8 +155,9 @@ class ImageDynamicsPipeline:
             # Not rescaled as vectors are: the renderer knows importance in pixels of about the training size.
             importance = F.interpolate(motion.mean_magnitude(), shape, mode="bicubic", antialias=True).clamp_min(0)
         with timer("render"):
-            margin = STRIP_MARGIN + int(motion.largest_displacement() * shape[0] / motion.volume.shape[3])
-            render_batch = self._strip_renderer(renderer, photo, importance, margin)
+            # A quarter more than the motion itself: enlarging overshoots.
+            reach = 1.25 * motion.largest_displacement() * max(np.divide(shape, motion.volume.shape[3:]))
+            render_batch = self._frame_renderer(renderer, photo, importance, TILE_MARGIN + int(reach))
         batch = max(1, PIXELS_A_BATCH // (covering[0] * covering[1]))
         if self.device.type != "cpu":
             batch *= 4
@@ -172,33 +172,29 @@ class ImageDynamicsPipeline:
                 frames = to_uint8(rendered)
             yield from frames
 
-    def _strip_renderer(self, name: str, photo: Tensor, importance: Tensor, margin: int) -> Callable[[Tensor], Tensor]:
-        """As :meth:`_batch_renderer`, one strip of rows after the other."""
-        strips = row_strips(photo.shape[2], photo.shape[3], margin)
-        renderers = [self._batch_renderer(name, photo[:, :, around], importance[:, :, around]) for around, _ in strips]
-        if len(strips) == 1:
-            return renderers[0]
+    def _frame_renderer(self, name: str, photo: Tensor, importance: Tensor, margin: int) -> Callable[[Tensor], Tensor]:
+        """Flows ``[N, 2, H, W]`` -> frames ``[N, 3, H, W]``; what depends on the photo alone is done once, here.
 
-        def render(flow: Tensor) -> Tensor:
-            parts = [
-                renderer(flow[:, :, around])[:, :, inside]
-                for renderer, (around, inside) in zip(renderers, strips, strict=True)
-            ]
-            return torch.cat(parts, dim=2)
-
-        return render
-
-    def _batch_renderer(self, name: str, photo: Tensor, importance: Tensor) -> Callable[[Tensor], Tensor]:
-        """Flows ``[N, 2, H, W]`` -> frames ``[N, 3, H, W]``; what depends on the photo alone is done once, here."""
+        ``margin``: pixels around a tile of a large frame that may come into sight in it.
+        """
         from models.frame_synthesis import BASELINES
 
-        if name == "model":
+        height, width = photo.shape[2:]
+        if name == "model" and height * width <= LARGEST_WHOLE:
             model = self._renderer()
             pyramid = model.encode(photo)
             return lambda flow: model.render(pyramid, flow, importance)
+        tiles = make_tiles(height, width, margin)
+        if name == "model":
+            return LargeRenderer(self._renderer(), photo, importance, tiles)
         if name not in BASELINES:
             raise ValueError(f"unknown renderer {name!r}, expected model or one of {', '.join(BASELINES)}")
-        return lambda flow: BASELINES[name](photo, flow, importance)
+
+        def part(around: tuple[slice, slice]) -> Callable[[Tensor], Tensor]:
+            cut = (..., *around)
+            return lambda flow: BASELINES[name](photo[cut], flow, importance[cut])
+
+        return render_in_tiles([part(around) for around, _ in tiles], tiles)
 
     def _motion(self) -> MotionModel:
         if self.motion_model is None:
@@ -278,21 +274,6 @@ def covering_size(photo_size: tuple[int, int], size: tuple[int, int]) -> tuple[i
     scale = max(size[0] / photo_size[0], size[1] / photo_size[1])
     width, height = max(size[0], round(photo_size[0] * scale)), max(size[1], round(photo_size[1] * scale))
     return size if width - size[0] <= 2 and height - size[1] <= 2 else (width, height)
-
-
-def row_strips(height: int, width: int, margin: int) -> list[tuple[slice, slice]]:
-    """Strips that a large frame is rendered in: (rows with the margin around them, the strip's rows among those).
-
-    A strip with its margin begins at a multiple of 16 rows, so that the levels of its feature pyramid are those of the
-    whole frame.
-    """
-    count = -(-height * width // PIXELS_A_STRIP)
-    edges = [index * height // count for index in range(count + 1)]
-    strips = []
-    for top, bottom in pairwise(edges):
-        first = max(0, top - margin) // 16 * 16
-        strips.append((slice(first, min(height, bottom + margin)), slice(top - first, bottom - first)))
-    return strips
 
 
 def resize_photo(image: Tensor, size: tuple[int, int]) -> Tensor:

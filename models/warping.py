@@ -35,17 +35,17 @@ def fill_holes(values: Tensor, coverage: Tensor) -> Tensor:
     return torch.where(trust == 1, values, torch.lerp(larger, values, trust))
 
 
-def resample(image: Tensor, inverse_flow: Tensor) -> Tensor:
-    """Bicubic lookup at ``p - inverse_flow(p)`` for every target pixel p; beyond the border the border repeats.
+def resample(image: Tensor, inverse_flow: Tensor, mode: str = "bicubic") -> Tensor:
+    """Lookup at ``p - inverse_flow(p)`` for every target pixel p; beyond the border the border repeats.
 
-    ``[1 | N, 3, H, W], [N, 2, H, W] -> [N, 3, H, W]``.
+    ``[1 | N, C, H, W], [N, 2, H, W] -> [N, C, H, W]``; ``mode`` is one of `grid_sample`'s.
     """
     batch, _, height, width = inverse_flow.shape
     x = torch.arange(width, device=image.device, dtype=image.dtype) - inverse_flow[:, 0]
     y = torch.arange(height, device=image.device, dtype=image.dtype)[:, None] - inverse_flow[:, 1]
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
     image = image.expand(batch, -1, -1, -1)
-    return F.grid_sample(image, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
 def render_softmax(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:

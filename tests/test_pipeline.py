@@ -17,7 +17,6 @@ from models.pipeline import (
     covering_size,
     model_size,
     resize_photo,
-    row_strips,
     to_uint8,
 )
 from models.spectral_volume import SpectralNormalizer, motion_at_times
@@ -114,27 +113,29 @@ def test_batches_do_not_change_the_frames(pipeline, photo, monkeypatch):
     assert np.abs(frames_of(pipeline, photo, swaying()).astype(int) - together).max() <= 1
 
 
-def test_strips_do_not_change_the_frames(pipeline, monkeypatch):
-    photo = torch.rand(1, 3, 250, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    volume = swaying(125, 20)
-    # Up and down from strip to strip, but not at the border, where gaps are filled by whatever is around.
+@pytest.mark.parametrize("renderer", ["model", "softmax", "remap"])
+def test_tiles_do_not_change_the_frames(pipeline, monkeypatch, renderer):
+    photo = torch.rand(1, 3, 125, 180, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    volume = swaying(125, 180)
     volume[0, 1, 1] = 2 * torch.hann_window(125, periodic=False)[:, None]
-    whole = frames_of(pipeline, photo, volume)
-    monkeypatch.setattr("models.pipeline.PIXELS_A_STRIP", 3000)
-    assert np.abs(frames_of(pipeline, photo, volume).astype(int) - whole).max() <= 1
+    monkeypatch.setattr("models.pipeline.LARGEST_WHOLE", 5000)
+    whole = frames_of(pipeline, photo, volume, renderer=renderer, num_frames=4)
+    monkeypatch.setattr("models.large_rendering.PIXELS_A_TILE", 4000)
+    tiled = frames_of(pipeline, photo, volume, renderer=renderer, num_frames=4)
+    assert np.abs(tiled.astype(int) - whole).max() <= 1
+    assert np.abs(np.diff(whole.astype(int), axis=0)).mean() > 5
 
 
-def test_strips_cover_every_row_once(monkeypatch):
-    monkeypatch.setattr("models.pipeline.PIXELS_A_STRIP", 1000)
-    strips = row_strips(101, 40, margin=20)
-    assert len(strips) == 5
-    rows = [list(range(101))[around][inside] for around, inside in strips]
-    assert [row for part in rows for row in part] == list(range(101))
-    for around, inside in strips:
-        assert around.start % 16 == 0
-        assert around.start == 0 or inside.start >= 20
-        assert around.stop == 101 or around.stop - around.start - inside.stop >= 20
-    assert row_strips(20, 40, margin=20) == [(slice(0, 20), slice(0, 20))]
+def test_the_network_renders_frames_up_to_about_the_training_size_itself(pipeline, monkeypatch):
+    seen = []
+    encode = FrameSynthesisModel.encode
+    monkeypatch.setattr(
+        FrameSynthesisModel, "encode", lambda self, image: seen.append(image.shape) or encode(self, image)
+    )
+    photo = torch.zeros(1, 3, 320, 512)
+    for size in ((256, 160), (320, 200), (512, 320)):
+        frames_of(pipeline, photo, swaying(), size=size, num_frames=2)
+    assert [tuple(shape[2:]) for shape in seen] == [(160, 256), (200, 320), (160, 256)]
 
 
 def test_saved_pipelines_load_again_whole_or_in_part(pipeline, photo, tmp_path):
