@@ -62,14 +62,14 @@ class LargeRenderer:
         inverse = torch.lerp(inverse, look_up(flow, inverse), _resize(coverage, size, "bilinear"))
         frames = _resize(correction, size, "bilinear")
         for around, inside in self._tiles:
-            moved = self._move(flow[(..., *around)], inverse[(..., *around)], around)
-            frames[(..., *_within(around, inside))] += moved[(..., *inside)]
+            moved = self._move(cut(flow, around), cut(inverse, around), around)
+            cut(frames, _within(around, inside)).add_(cut(moved, inside))
         return frames.clamp_(-1, 1)
 
     def _move(self, flow: Tensor, inverse: Tensor, part: Tile) -> Tensor:
         """A part of the photo along its motion."""
-        photo = self._photo[(..., *part)]
-        plan = plan_splat(flow, self._importance[(..., *part)])
+        photo = cut(self._photo, part)
+        plan = plan_splat(flow, cut(self._importance, part))
         return _blend(plan(photo), solid(plan.coverage), resample(photo, inverse))
 
     def _small(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,7 +90,7 @@ def render_in_tiles(render: Sequence[Render], tiles: Sequence[tuple[Tile, Tile]]
     def whole(flow: Tensor) -> Tensor:
         frames = flow.new_empty(len(flow), 3, *flow.shape[2:])
         for part, (around, inside) in zip(render, tiles, strict=True):
-            frames[(..., *_within(around, inside))] = part(flow[(..., *around)])[(..., *inside)]
+            cut(frames, _within(around, inside)).copy_(cut(part(cut(flow, around)), inside))
         return frames
 
     return whole
@@ -110,6 +110,12 @@ def make_tiles(height: int, width: int, margin: int) -> list[tuple[Tile, Tile]]:
         for row, inside_row in _cut(height, rows, margin)
         for column, inside_column in _cut(width, columns, margin)
     ]
+
+
+def cut(tensor: Tensor, tile: Tile) -> Tensor:
+    """A tile of ``[..., H, W]``."""
+    rows, columns = tile
+    return tensor[..., rows, columns]
 
 
 def network_size(height: int, width: int) -> tuple[int, int]:

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.large_rendering import LARGEST_WHOLE, LargeRenderer, make_tiles, render_in_tiles
+from models.large_rendering import LARGEST_WHOLE, LargeRenderer, Tile, cut, make_tiles, render_in_tiles
 from models.loop_motion import LoopMotion, Playback
 from models.motion_diffusion import DEFAULT_GUIDANCE, DEFAULT_STEPS
 from models.motion_file import as_stored
@@ -190,11 +190,11 @@ class ImageDynamicsPipeline:
         if name not in BASELINES:
             raise ValueError(f"unknown renderer {name!r}, expected model or one of {', '.join(BASELINES)}")
 
-        def part(around: tuple[slice, slice]) -> Callable[[Tensor], Tensor]:
-            cut = (..., *around)
-            return lambda flow: BASELINES[name](photo[cut], flow, importance[cut])
+        def of_tile(around: Tile) -> Callable[[Tensor], Tensor]:
+            part, front = cut(photo, around), cut(importance, around)
+            return lambda flow: BASELINES[name](part, flow, front)
 
-        return render_in_tiles([part(around) for around, _ in tiles], tiles)
+        return render_in_tiles([of_tile(around) for around, _ in tiles], tiles)
 
     def _motion(self) -> MotionModel:
         if self.motion_model is None:
