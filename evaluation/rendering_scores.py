@@ -15,7 +15,7 @@ from evaluation.flicker import Flicker
 from evaluation.sequences import EvaluationSequence, as_bytes, as_float
 from models.frame_synthesis import FrameSynthesisModel
 from models.metrics import psnr
-from models.pipeline import PIXELS_A_BATCH
+from models.pipeline import frames_a_batch
 from models.renderer_comparison import Render, photo_renderer
 from models.structural_similarity import StructuralSimilarity
 
@@ -114,8 +114,7 @@ class RenderingTable:
         self, sequence: EvaluationSequence, frames: SequenceFrames, rows: Sequence[str]
     ) -> Iterator[dict[str, Tensor]]:
         """Frames of these rows, uint8 ``[n, 3, H, W]`` on the device, some consecutive ones at a time."""
-        height, width = frames.flows.shape[2:]
-        batch = max(1, PIXELS_A_BATCH // (height * width)) * (1 if self._device.type == "cpu" else 4)
+        batch = frames_a_batch(frames.flows.shape[2], frames.flows.shape[3], self._device)
         renderers = self._renderers(frames, rows)
         for flows in frames.flows.split(batch):
             flows = flows.to(self._device).float()

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 PARTS = ("motion", "frame_synthesis")  # kinds of checkpoints, and the names of their folders
-PIXELS_A_BATCH = 400_000  # rendered at once on a CPU: larger batches are no faster there and only take memory
+PIXELS_A_BATCH = 150_000  # rendered at once on a CPU: what larger batches make no longer fits in its caches
+PIXELS_A_BATCH_ELSEWHERE = 1_600_000
 TILE_MARGIN = 8  # pixels around a tile beyond the motion's reach, for what interpolation looks at
 
 
@@ -158,9 +159,7 @@ class ImageDynamicsPipeline:
             # A quarter more than the motion itself: enlarging overshoots.
             reach = 1.25 * motion.largest_displacement() * max(np.divide(shape, motion.volume.shape[3:]))
             render_batch = self._frame_renderer(renderer, photo, importance, TILE_MARGIN + int(reach))
-        batch = max(1, PIXELS_A_BATCH // (covering[0] * covering[1]))
-        if self.device.type != "cpu":
-            batch *= 4
+        batch = frames_a_batch(covering[1], covering[0], self.device)
         times = motion.playback.times
         for start in range(0, len(times), batch):
             with timer("upsample"):
@@ -267,6 +266,12 @@ def model_size(photo_size: tuple[int, int], training_size: tuple[int, int], mult
     cost = 2 * np.abs(width - height - target_ratio) + np.abs(width + height - target_area)
     column, row = np.unravel_index(int(cost.argmin()), cost.shape)
     return (int(column) + 1) * multiple, (int(row) + 1) * multiple
+
+
+def frames_a_batch(height: int, width: int, device: torch.device) -> int:
+    """How many frames of this size are best rendered at once."""
+    pixels = PIXELS_A_BATCH if device.type == "cpu" else PIXELS_A_BATCH_ELSEWHERE
+    return max(1, pixels // (height * width))
 
 
 def covering_size(photo_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:

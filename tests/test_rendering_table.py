@@ -147,7 +147,7 @@ def test_a_sequences_figure_is_the_mean_of_its_frames_figures(monkeypatch: pytes
 
 def test_all_later_frames_are_compared_with_their_own_flow(monkeypatch: pytest.MonkeyPatch) -> None:
     """More frames than one batch holds, each shifted by its own whole number of pixels."""
-    monkeypatch.setattr(rendering_scores, "PIXELS_A_BATCH", 3 * 32 * 40)
+    monkeypatch.setattr("models.pipeline.PIXELS_A_BATCH", 3 * 32 * 40)
     wide = torch.randint(0, 255, (3, 32, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     shifts = [1, -2, 3, 0, -4, 5, 2]
     targets = torch.stack([wide[:, :, 10 - shift : 50 - shift] for shift in shifts])
