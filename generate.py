@@ -13,15 +13,13 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.command_line import add_common_options, run_script, select_device, write_report
 from data.loop_files import FrameRecorder, LoopFiles, check_paths, plan_files
+from data.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,31 +32,6 @@ if TYPE_CHECKING:
 # Repeated from the models' registries, whose import would make --help slow; a test compares them.
 SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
 RENDERERS = ("model", "softmax", "average", "linear", "remap")
-
-
-@dataclass
-class Stopwatch:
-    """Seconds a stage; a stage inside another one stops the outer one meanwhile."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    _running: list[str] = field(default_factory=list)
-    _since: float = 0.0
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        self._charge()
-        self._running.append(stage)
-        try:
-            yield
-        finally:
-            self._charge()
-            self._running.pop()
-
-    def _charge(self) -> None:
-        now = time.perf_counter()
-        if self._running:
-            self.seconds[self._running[-1]] = self.seconds.get(self._running[-1], 0.0) + now - self._since
-        self._since = now
 
 
 def build_parser() -> argparse.ArgumentParser:

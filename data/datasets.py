@@ -16,6 +16,7 @@ from models.spectral_volume import IMPORTANCE_SAMPLES, motion_at_times
 __all__ = [
     "FramePairDataset",
     "MotionDataset",
+    "as_float",
     "importance_motion",
     "load_manifest",
     "load_statistics",
@@ -100,7 +101,7 @@ class MotionDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         image, volume = self._read(index)
-        return {"image": _to_float(image), "spectral_volume": volume.float(), "id": self.rows[index]["id"]}
+        return {"image": as_float(image), "spectral_volume": volume.float(), "id": self.rows[index]["id"]}
 
     def _read(self, index: int) -> tuple[Tensor, Tensor]:
         if self._cache is not None and index in self._cache:
@@ -142,8 +143,8 @@ class FramePairDataset(Dataset):
         sequence, number = self._pairs[index]
         tensors = self._read(sequence, number)
         return {
-            "source": _to_float(tensors["first_frame"]),
-            "target": _to_float(tensors["frames"]),
+            "source": as_float(tensors["first_frame"]),
+            "target": as_float(tensors["frames"]),
             "flow": tensors["flows"].float(),
             "importance_motion": self.importance(sequence),
             "id": self.rows[sequence]["id"],
@@ -188,8 +189,9 @@ def _frame_positions(rows: list[dict]) -> list[list[int]]:
     return positions
 
 
-def _to_float(image: Tensor) -> Tensor:
-    return image.float() / 127.5 - 1
+def as_float(images: Tensor) -> Tensor:
+    """uint8 -> float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
 
 
 def _dataset_file(folder: str | Path, name: str) -> Path:

@@ -155,7 +155,7 @@ def prepare_sequence(
     tensors = {} if dropped else _tensors(frames, motion, sequence, options)
     result = SequenceResult(statistics, 0 if dropped else sequence.stored_frames)
     with temporary_path(folder / f"{sequence.id}.safetensors") as temporary:
-        save_file(tensors, temporary, metadata=_metadata(sequence, options, result))
+        save_file(tensors, temporary, metadata=sequence_metadata(sequence, options, result))
         temporary.chmod(0o644)  # safetensors lets only the owner read; datasets are shared
     return result
 
@@ -175,7 +175,8 @@ def _tensors(
     }
 
 
-def _metadata(sequence: SequenceJob, options: SequenceOptions, result: SequenceResult) -> dict[str, str]:
+def sequence_metadata(sequence: SequenceJob, options: SequenceOptions, result: SequenceResult) -> dict[str, str]:
+    """What a sequence's file says about how it was made, by which it is recognised."""
     return {
         "format_version": str(FORMAT_VERSION),
         "id": sequence.id,
@@ -206,7 +207,7 @@ def finished_sequence(sequence: SequenceJob, options: SequenceOptions, folder: P
     except ValueError:
         return None  # missing or cut off: it is made again
     # The name under which the video was found may change; its content and the way of computing may not.
-    wanted = _metadata(sequence, options, result) | {"source": metadata.get("source", "")}
+    wanted = sequence_metadata(sequence, options, result) | {"source": metadata.get("source", "")}
     if metadata != wanted:
         return None
     dropped = drop_reason(result.statistics, options) is not None

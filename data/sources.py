@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.video import VIDEO_SUFFIXES, VideoInfo, scan_video
+from data.video import VideoInfo, scan_video
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,19 +28,23 @@ class Source:
     problem: str | None
 
 
-def find_videos(inputs: list[Path]) -> list[tuple[Path, str]]:
-    """(path, name relative to its input) of every input video, sorted by name."""
+def find_sources(inputs: list[Path], suffixes: tuple[str, ...], thing: str) -> list[tuple[Path, str]]:
+    """(path, name relative to its input) of every input file, sorted by name; folders are searched for ``suffixes``.
+
+    Args:
+        thing: what they are called in an error, "video".
+    """
     found: dict[Path, str] = {}
     for given in inputs:
         if given.is_dir():
-            paths = sorted(path for path in given.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+            paths = sorted(path for path in given.rglob("*") if path.suffix.lower() in suffixes)
             if not paths:
-                raise ValueError(f"{given}: no videos in this folder (known: {' '.join(VIDEO_SUFFIXES)})")
+                raise ValueError(f"{given}: no {thing}s in this folder (known: {' '.join(suffixes)})")
             found |= {path.resolve(): path.relative_to(given).as_posix() for path in paths}
         elif given.exists():
             found[given.resolve()] = given.name
         else:
-            raise ValueError(f"{given}: no such video or folder")
+            raise ValueError(f"{given}: no such {thing} or folder")
     return sorted(found.items(), key=lambda item: (item[1], item[0]))
 
 
@@ -48,7 +52,7 @@ def scan_sources(names: list[tuple[Path, str]], fps: float, fewest_frames: int, 
     """Decode and hash every video once; problems become part of the source.
 
     Args:
-        names: what :func:`find_videos` returned.
+        names: what :func:`find_sources` returned.
         fps: frame rate at which ``fewest_frames`` frames are needed.
     """
     from tqdm import tqdm

@@ -8,12 +8,9 @@ exact, which no flow estimator gives. The folder has the format of `data.prepare
 from __future__ import annotations
 
 import argparse
-import functools
 import re
-import shutil
 import sys
 import time
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,22 +18,32 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from data.command_line import add_common_options, run_script, write_json, write_report
-from data.dataset_folder import clear_dataset, open_dataset, write_manifest, write_sources
+from data.command_line import write_json, write_report
+from data.dataset_command import (
+    OneLineParser,
+    accept_sources,
+    add_dataset_options,
+    count,
+    dataset_statistics,
+    frame_count,
+    frame_size,
+    manifest_rows,
+    positive,
+    run_dataset_script,
+    run_jobs,
+)
+from data.dataset_folder import open_dataset, write_manifest
 from data.optical_flow import ESTIMATORS, estimate_flow
-from data.parallel import parallel_map
-from data.prepare import OneLineParser, _count, _frames, _positive, _size, _split, dataset_statistics, manifest_rows
 from data.sequences import (
     SequenceJob,
     SequenceOptions,
     SequenceResult,
-    _metadata,
     channels_first,
-    finished_sequence,
     motion_statistics,
+    sequence_metadata,
     stratified_indices,
 )
-from data.sources import SPLITS, Source, assign_splits, file_sha256
+from data.sources import SPLITS, Source, assign_splits, file_sha256, find_sources
 from data.synthetic_scene import SceneParameters
 from data.synthetic_sequence import SyntheticSequence, synthetic_sequence
 from data.video import IMAGE_SUFFIXES, read_image, temporary_path
@@ -61,69 +68,42 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="folders are searched for photos")
     add("--output", required=True, type=Path, metavar="DATASET", help="folder; an unfinished one is gone on with")
-    add("--sequences", type=_count, default=100, metavar="N", help="in all, shared out evenly (default: 100)")
-    add("--held-out", type=_count, metavar="N", help="at most N sequences of each validation and test photo")
-    add("--size", type=_size, default=(256, 160), metavar="WxH", help="of the sequences (default: 256x160)")
-    add("--num-frames", type=_frames, default=150, metavar="T", help="frames of a sequence (default: 150)")
-    add("--fps", type=_positive, default=30.0, help="frame rate, which sets the speed of the motion (default: 30)")
-    add("--num-frequencies", type=_count, default=24, metavar="K", help="frequencies to keep (default: 24)")
-    add("--stored-frames", type=_count, default=10, metavar="M", help="frames rendered and kept (default: 10)")
-    add(
-        "--full",
-        nargs="+",
-        choices=(*SPLITS, "none"),
-        default=["test"],
-        metavar="SPLIT",
-        help="splits that keep all frames and flows, as evaluation wants them: train validation test, or none "
-        "(default: test)",
-    )
+    add("--sequences", type=count, default=100, metavar="N", help="in all, shared out evenly (default: 100)")
+    add("--held-out", type=count, metavar="N", help="at most N sequences of each validation and test photo")
+    add("--size", type=frame_size, default=(256, 160), metavar="WxH", help="of the sequences (default: 256x160)")
+    add("--num-frames", type=frame_count, default=150, metavar="T", help="frames of a sequence (default: 150)")
+    add("--fps", type=positive, default=30.0, help="frame rate, which sets the speed of the motion (default: 30)")
+    add("--num-frequencies", type=count, default=24, metavar="K", help="frequencies to keep (default: 24)")
+    add("--stored-frames", type=count, default=10, metavar="M", help="frames rendered and kept (default: 10)")
     add("--flow", choices=(EXACT, *ESTIMATORS), default=EXACT, help="of the stored frames: exact, or estimated in "
         "them, so that a renderer learns to forgive an estimator; the volume is exact anyway")  # fmt: skip
-    add("--amplitude", type=_positive, metavar="PX", help="of the farthest tips; default: drawn for each, up to 20")
+    add("--amplitude", type=positive, metavar="PX", help="of the farthest tips; default: drawn for each, up to 20")
     add("--no-variation", action="store_true", help="no exposure drift, noise or compression: exact frames")
-    add("--split", type=_split, default=(0.9, 0.05, 0.05), metavar="TRAIN,VALIDATION,TEST", help="shares of the photos")
-    add("--validation", nargs="+", default=[], metavar="GLOB", help="file names that go to the validation split")
-    add("--test", nargs="+", default=[], metavar="GLOB", help="file names that go to the test split")
-    add("--workers", type=_count, default=1, metavar="N", help="processes (default: 1)")
-    add("--overwrite", action="store_true", help="delete a dataset made with other options and start anew")
-    add_common_options(parser)
+    add("--workers", type=count, default=1, metavar="N", help="processes (default: 1)")
+    add_dataset_options(parser, "photos")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = build_parser().parse_args(argv)
-    try:
-        return run_script(prepare_synthetic, arguments)
-    except BrokenProcessPool:
-        print("error: a worker process died, perhaps for lack of memory; try fewer --workers", file=sys.stderr)
-        return 1
+    return run_dataset_script(prepare_synthetic, arguments)
 
 
 def prepare_synthetic(arguments: argparse.Namespace) -> None:
     """Make or complete the dataset folder that the command line describes."""
     started = time.perf_counter()
-    if "none" in arguments.full and len(arguments.full) > 1:
-        raise ValueError("--full none can't be combined with splits; name the splits, or none alone")
-    names = find_photos(arguments.inputs)
+    names = find_sources(arguments.inputs, IMAGE_SUFFIXES, "photo")
     options = sequence_options(arguments)
     folder: Path = arguments.output
     existed = folder.exists()
     open_dataset(folder, recorded_options(arguments, options), arguments.overwrite)
     sources = scan_photos(names, arguments.size)
-    problems = [f"{source.name}: {source.problem}" for source in sources if source.problem]
-    if len(problems) == len(sources):
-        if not existed:
-            shutil.rmtree(folder)
-        more = f" (and {len(problems) - 1} more photos that can't be used)" if len(problems) > 1 else ""
-        raise ValueError(problems[0] + more)
-    for problem in problems:
-        print(f"warning: {problem}", file=sys.stderr)
-    write_sources(folder, sources)
+    accept_sources(sources, folder, existed, "photos")
     pinned = {"validation": arguments.validation, "test": arguments.test}
     splits = assign_splits(sources, arguments.split, pinned, arguments.seed)
     jobs = sequence_jobs(sources, splits, arguments)
-    results, computed = run_jobs(jobs, options, folder, arguments)
+    results, computed = run_jobs(jobs, options, folder, make_sequence, arguments.workers)
     finished = time.perf_counter()
     rows = manifest_rows(sources, splits, jobs, results, options)
     write_manifest(folder / "manifest.csv", rows)
@@ -138,22 +118,6 @@ def prepare_synthetic(arguments: argparse.Namespace) -> None:
 
 
 # Photos ---------------------------------------------------------------------------------------------------------------
-
-
-def find_photos(inputs: list[Path]) -> list[tuple[Path, str]]:
-    """(path, name relative to its input) of every photo, sorted by name."""
-    found: dict[Path, str] = {}
-    for given in inputs:
-        if given.is_dir():
-            paths = sorted(path for path in given.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-            if not paths:
-                raise ValueError(f"{given}: no photos in this folder (known: {' '.join(IMAGE_SUFFIXES)})")
-            found |= {path.resolve(): path.relative_to(given).as_posix() for path in paths}
-        elif given.exists():
-            found[given.resolve()] = given.name
-        else:
-            raise ValueError(f"{given}: no such photo or folder")
-    return sorted(found.items(), key=lambda item: (item[1], item[0]))
 
 
 def scan_photos(names: list[tuple[Path, str]], size: tuple[int, int]) -> list[Source]:
@@ -220,23 +184,6 @@ def sequence_jobs(sources: list[Source], splits: dict[str, str], arguments: argp
     return jobs
 
 
-def run_jobs(
-    jobs: list[SequenceJob], options: SequenceOptions, folder: Path, arguments: argparse.Namespace
-) -> tuple[dict[str, SequenceResult | str], int]:
-    """What each sequence's file holds, by id; and how many had to be made."""
-    sequences = folder / "sequences"
-    found = {job.id: finished_sequence(job, options, sequences) for job in jobs}
-    results: dict[str, SequenceResult | str] = {name: result for name, result in found.items() if result is not None}
-    missing = [job for job in jobs if job.id not in results]
-    make = functools.partial(make_sequence, options=options, folder=sequences)
-    try:
-        outcomes = parallel_map(make, missing, arguments.workers, "sequences", len(results))
-    finally:
-        clear_dataset(folder, everything=False)
-    results.update({job.id: outcome for job, outcome in zip(missing, outcomes, strict=True)})
-    return results, len(missing)
-
-
 def make_sequence(job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult:
     """Make one sequence and write ``folder/<id>.safetensors``, as :func:`data.sequences.prepare_sequence` does."""
     recorded: dict[str, Any] = dict(options.estimator_parameters)
@@ -256,7 +203,7 @@ def make_sequence(job: SequenceJob, options: SequenceOptions, folder: Path) -> S
     }
     result = SequenceResult(motion_statistics(motion), len(indices))
     with temporary_path(folder / f"{job.id}.safetensors") as temporary:
-        save_file(tensors, temporary, metadata=_metadata(job, options, result))
+        save_file(tensors, temporary, metadata=sequence_metadata(job, options, result))
         temporary.chmod(0o644)  # safetensors lets only the owner read; datasets are shared
     return result
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.command_line import write_json
 from evaluation.ablation_training import REPORT_FILE, ROWS, Ablation, exclusive, motion_checkpoint
-from evaluation.metric_registry import METRICS, format_value, in_order, metric_names, metric_of
+from evaluation.metric_registry import METRICS, chosen, format_value, in_order, metric_names, metric_of
 from models.motion_file import file_sha256
 
 FORMAT_VERSION = 1
@@ -42,7 +42,7 @@ def evaluate_ablation(arguments: argparse.Namespace) -> dict:
         ValueError: one line on unknown rows, a given checkpoint that is none, a row's folder from another training, a
             training that failed, or anything that the motion table refuses.
     """
-    rows = chosen_rows(arguments.rows)
+    rows = chosen(arguments.rows, ROWS, "--rows")
     ablation = Ablation(
         output=Path(arguments.output).resolve(),
         data=Path(arguments.data).resolve(),
@@ -66,14 +66,6 @@ def evaluate_ablation(arguments: argparse.Namespace) -> dict:
             report = assemble(ablation, rows[:number], reports, missing, arguments)
             write_results(ablation.output, report)
     return report
-
-
-def chosen_rows(names: Sequence[str] | None) -> list[str]:
-    """Rows to compute, in the table's order."""
-    unknown = set(names or ()) - set(ROWS)
-    if unknown:
-        raise ValueError(f"--rows: {', '.join(sorted(unknown))} unknown, expected some of {', '.join(ROWS)}")
-    return [name for name in ROWS if names is None or name in names]
 
 
 def given_checkpoints(pairs: Sequence[tuple[str, Path]]) -> dict[str, Path]:
@@ -122,10 +114,10 @@ def score_row(ablation: Ablation, name: str, arguments: argparse.Namespace) -> d
 
 def dependencies(method: str, arguments: argparse.Namespace) -> dict:
     """Everything that a row's figures depend on: hashes of files, and options."""
-    from evaluation.motion import chosen_metrics
+    from evaluation.motion import METRICS as MOTION_TABLE_METRICS
     from evaluation.report import checkpoint_provenance, weights_provenance
 
-    metrics = chosen_metrics(arguments.metrics)
+    metrics = chosen(arguments.metrics, MOTION_TABLE_METRICS, "--metrics")
     networks = sorted({network for metric in metrics for network in METRICS[metric].weights})
     values = {
         "format_version": FORMAT_VERSION,
@@ -172,11 +164,12 @@ def assemble(
     arguments: argparse.Namespace,
 ) -> dict:
     """One report of all rows, in the form of the motion table's."""
-    from evaluation.motion import chosen_metrics, ratios
+    from evaluation.motion import METRICS as MOTION_TABLE_METRICS
+    from evaluation.motion import ratios
     from evaluation.report import checkpoint_provenance, data_provenance
     from evaluation.sequences import load_sequences
 
-    metrics = list(chosen_metrics(arguments.metrics))
+    metrics = list(chosen(arguments.metrics, MOTION_TABLE_METRICS, "--metrics"))
     sequences = load_sequences(ablation.data, arguments.split, arguments.max_sequences)
     result: dict = {part: {name: {} for name in rows} for part in ROW_PARTS}
     for name in rows:

@@ -57,6 +57,20 @@ def in_order(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def chosen(names: Iterable[str] | None, known: Iterable[str], option: str) -> tuple[str, ...]:
+    """Those of the names that a table knows which an option asks for, in the table's order; None asks for all.
+
+    Raises:
+        ValueError: a name that the table does not know.
+    """
+    known = tuple(known)
+    asked = set(known if names is None else names)
+    unknown = asked - set(known)
+    if unknown:
+        raise ValueError(f"{option}: {', '.join(sorted(unknown))} unknown, expected some of {', '.join(known)}")
+    return tuple(name for name in known if name in asked)
+
+
 def format_value(value: float, decimals: int) -> str:
     """Fixed decimals; what would lose its second digit by that is written with two significant digits."""
     if value != 0 and abs(value) < 10.0 ** (1 - decimals):

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from data.command_line import select_device
-from evaluation.clock import Clock
+from data.stopwatch import Stopwatch
 from evaluation.distributions import METRICS as DISTRIBUTION_METRICS
 from evaluation.distributions import FeatureCollector, distribution_metrics, load_networks
 from evaluation.diversity import DIVERSITY_FRAMES, DIVERSITY_METRICS, Diversity
 from evaluation.methods import METHODS, RENDERED, Predict, Prediction, Setting, videos
-from evaluation.metric_registry import in_order, metric_of
+from evaluation.metric_registry import chosen, in_order, metric_of
 from evaluation.motion_media import MotionMedia
 from evaluation.motion_scores import MOTION_METRICS, RELATIVE_METRICS, Scores, motion_scores, seam
 from evaluation.report import checkpoint_provenance, data_provenance, weights_provenance
@@ -30,8 +30,8 @@ REAL = "real"  # the name of the real videos among the methods
 
 def evaluate_motion(arguments: argparse.Namespace) -> dict:
     """The report of ``evaluate.py motion``, whose fields docs/evaluation.md describes."""
-    metrics = chosen_metrics(arguments.metrics)
-    clock = Clock()
+    metrics = chosen(arguments.metrics, METRICS, "--metrics")
+    clock = Stopwatch()
     device = select_device(arguments.device)
     sequences = load_sequences(arguments.data, arguments.split, arguments.max_sequences)
     setting = make_setting(arguments, sequences, device, renders=not set(metrics) <= set(MOTION_METRICS))
@@ -65,14 +65,6 @@ def evaluate_motion(arguments: argparse.Namespace) -> dict:
         with clock("clips and plots"):
             media.write(arguments.output, arguments.html, report)
     return report
-
-
-def chosen_metrics(names: Sequence[str] | None) -> tuple[str, ...]:
-    """The metrics to compute, in the table's order."""
-    unknown = set(names or ()) - set(METRICS)
-    if unknown:
-        raise ValueError(f"--metrics: {', '.join(sorted(unknown))} unknown, expected some of {', '.join(METRICS)}")
-    return tuple(name for name in METRICS if names is None or name in names)
 
 
 def make_setting(
@@ -132,7 +124,7 @@ class Judge:
     metrics: Sequence[str]
     collector: FeatureCollector
     diversity: Diversity
-    clock: Clock
+    clock: Stopwatch
     media: MotionMedia | None
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # method -> sequence -> metric -> value
     notes: dict[str, str] = field(default_factory=dict)  # method -> why cells of it are empty
@@ -165,17 +157,18 @@ class Judge:
             if self.collector.networks or self.media:
                 with self.clock("real frames"):
                     self._collect(REAL, sequence, sequence.frames())
-            if not self.setting.true_volume(sequence)[:, 1:].any():
+            true = self.setting.true_volume(sequence)
+            if not true[:, 1:].any():
                 self.still.append(sequence.id)
             for name, predict in methods.items():
-                self._judge(name, predict, index, sequence)
+                with self.clock("predicting motion"):
+                    prediction = predict(index, sequence)
+                self._judge(name, prediction, true, sequence)
 
-    def _judge(self, name: str, predict: Predict, index: int, sequence: EvaluationSequence) -> None:
-        with self.clock("predicting motion"):
-            prediction = predict(index, sequence)
+    def _judge(self, name: str, prediction: Prediction, true: Tensor, sequence: EvaluationSequence) -> None:
         if prediction.note:
             self.notes[name] = prediction.note
-        scores = motion_scores(prediction, self.setting.true_volume(sequence))
+        scores = motion_scores(prediction, true)
         if prediction.render is not None and not set(self.metrics) <= set(MOTION_METRICS):
             with self.clock("rendering"):
                 frames = prediction.render(0, sequence.num_frames)

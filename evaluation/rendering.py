@@ -17,9 +17,10 @@ from typing import Any
 import torch
 
 from data.command_line import select_device
-from evaluation.clock import Clock
+from data.stopwatch import Stopwatch
 from evaluation.comparison_video import Comparison, add_comparison, extremes, write_comparison
 from evaluation.media import Media
+from evaluation.metric_registry import chosen
 from evaluation.rendering_scores import METRICS, ROWS, Distance, RenderingTable, Scores, read_sequence_frames
 from evaluation.report import checkpoint_provenance, data_provenance, weights_provenance, write_csv
 from evaluation.sequences import EvaluationSequence, load_sequences
@@ -44,9 +45,9 @@ def evaluate_rendering(arguments: argparse.Namespace) -> dict:
         ValueError: one line: no such data, split, checkpoint or row; flow that is not finite.
         FloatingPointError: the checkpoint renders frames that are not finite.
     """
-    clock = Clock()
+    clock = Stopwatch()
     device = select_device(arguments.device)
-    rows = chosen_rows(arguments.rows)
+    rows = chosen(arguments.rows, ROWS, "--rows")
     sequences = load_sequences(arguments.data, arguments.split, arguments.max_sequences)
     data = data_provenance(arguments.data, arguments.split, sequences)
     with clock("loading weights"):
@@ -75,14 +76,6 @@ def evaluate_rendering(arguments: argparse.Namespace) -> dict:
     a_sequence = {part: seconds / len(sequences) for part, seconds in parts.items()}
     report["timings"] = {**clock.seconds, **parts, "seconds_per_sequence": a_sequence}
     return report
-
-
-def chosen_rows(names: Sequence[str] | None) -> tuple[str, ...]:
-    """The rows to compute, in the table's order."""
-    unknown = set(names or ()) - set(ROWS)
-    if unknown:
-        raise ValueError(f"--rows: {', '.join(sorted(unknown))} unknown, expected some of {', '.join(ROWS)}")
-    return tuple(name for name in ROWS if names is None or name in names)
 
 
 def load_model(checkpoint: str | Path, device: torch.device) -> FrameSynthesisModel:

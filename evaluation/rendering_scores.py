@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.datasets import importance_motion
-from evaluation.clock import Clock
+from data.stopwatch import Stopwatch
 from evaluation.flicker import Flicker
 from evaluation.sequences import EvaluationSequence, as_bytes, as_float
 from models.frame_synthesis import FrameSynthesisModel
@@ -64,10 +64,7 @@ def read_sequence_frames(sequence: EvaluationSequence, stored: bool) -> Sequence
     if not finite.all():
         time = int(times[int(finite.int().argmin())])
         raise ValueError(f"{sequence.path}: the flow to frame {time} is not finite; make it again with data.prepare")
-    volume = sequence.volume()
-    if not volume.isfinite().all():
-        raise ValueError(f"{sequence.path}: its spectral volume is not finite; make it again with data.prepare")
-    return SequenceFrames(source, targets, flows, importance_motion(volume, sequence.num_frames))
+    return SequenceFrames(source, targets, flows, importance_motion(sequence.volume(), sequence.num_frames))
 
 
 class RenderingTable:
@@ -91,7 +88,7 @@ class RenderingTable:
         self.stored = stored
         self.scores: dict[str, dict[str, Scores]] = {row: {} for row in rows}
         self.rendered_frames = 0
-        self.clock = Clock()
+        self.clock = Stopwatch()
         self._model = model
         self._distance = distance
         self._device = device

@@ -9,6 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.datasets import as_float, load_manifest
+from data.full_sequences import load_full_sequence
+from data.sequences import read_sequence, read_slice, sequence_path
+
 CROP = (256, 128)  # width and height that videos are compared at (paper section 7)
 
 
@@ -42,12 +46,10 @@ class EvaluationSequence:
 
     @property
     def path(self) -> Path:
-        return self.folder / "sequences" / f"{self.id}.safetensors"
+        return sequence_path(self.folder, self.id)
 
     def first_frame(self) -> Tensor:
         """The photo, float ``[1, 3, H, W]`` in [-1, 1]."""
-        from data.sequences import read_sequence
-
         return as_float(read_sequence(self.path, ["first_frame"])["first_frame"][None])
 
     def volume(self, num_frequencies: int | None = None) -> Tensor:
@@ -56,8 +58,6 @@ class EvaluationSequence:
         Raises:
             ValueError: values that are not finite.
         """
-        from data.sequences import read_slice
-
         volume = read_slice(self.path, "spectral_volume", slice(0, num_frequencies))[None].float()
         if not volume.isfinite().all():
             raise ValueError(f"{self.path}: its spectral volume is not finite; make it again with data.prepare")
@@ -65,15 +65,11 @@ class EvaluationSequence:
 
     def frames(self) -> Tensor:
         """The real frames, uint8 ``[T, 3, H, W]``."""
-        from data.full_sequences import load_full_sequence
-
         return load_full_sequence(self.folder, self.row, flows=False).frames
 
 
 def load_sequences(folder: Path, split: str, per_source: int | None = None) -> list[EvaluationSequence]:
     """Sequences of a split in the manifest's order, at most ``per_source`` of each video (its first ones)."""
-    from data.datasets import load_manifest
-
     taken: dict[str, int] = {}
     chosen = []
     for row in load_manifest(folder, split):
@@ -81,11 +77,6 @@ def load_sequences(folder: Path, split: str, per_source: int | None = None) -> l
         if per_source is None or taken[row["source"]] <= per_source:
             chosen.append(EvaluationSequence(Path(folder), row))
     return chosen
-
-
-def as_float(images: Tensor) -> Tensor:
-    """uint8 -> float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1
 
 
 def as_bytes(images: Tensor) -> Tensor:

@@ -263,7 +263,7 @@ def test_a_dead_worker_is_one_line_and_status_1(
     def die(*arguments) -> None:
         raise BrokenProcessPool("A process in the process pool was terminated abruptly")
 
-    monkeypatch.setattr(prepare, "parallel_map", die)
+    monkeypatch.setattr("data.dataset_command.parallel_map", die)
     assert main([str(make_clip(tmp_path / "a.mp4")), "--output", str(tmp_path / "dataset"), *QUICK]) == 1
     assert "fewer --workers" in capsys.readouterr().err
 
