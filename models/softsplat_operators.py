@@ -10,7 +10,8 @@
   summed over the four corners (summation: D = 1 and o = 0). This is a gather: it needs neither atomics nor sorting.
 
 Tensors on NVIDIA GPUs go to :mod:`models.softsplat_cuda` where CuPy is installed, all others to
-:mod:`models.softsplat_sorted`. A second derivative is taken through :mod:`models.softsplat_reference`.
+:mod:`models.softsplat_sorted`; on the CPU :mod:`models.softsplat_compiled` plans in its place where numba is. A second
+derivative is taken through :mod:`models.softsplat_reference`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from models import softsplat_cuda, softsplat_sorted
+from models import softsplat_compiled, softsplat_cuda, softsplat_sorted
 from models.softsplat_reference import softsplat_reference
 from models.softsplat_sorted import new_result
 
@@ -59,8 +60,9 @@ def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Te
         target ``[S + 1]`` (softmax) and the sum of the weights before they were normalised ``[S + 1]`` (all modes but
         summation), else empty; the accumulated bilinear weight ``[B, 1, H, W]``.
     """
+    compiled = flow.device.type == "cpu" and softsplat_compiled.is_usable()
     with torch.autocast(flow.device.type, enabled=False):
-        return _implementation(flow).plan(flow, importance, mode)
+        return (softsplat_compiled if compiled else _implementation(flow)).plan(flow, importance, mode)
 
 
 @torch.library.register_fake("softsplat::plan")

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from models import softsplat_cuda, softsplat_operators
+from models import softsplat_compiled, softsplat_cuda, softsplat_operators
 
 SHIM = r"""
 #include <cmath>
@@ -153,6 +153,7 @@ def stand_in_for_cupy(kernels: HostKernels, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=0))
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     monkeypatch.setattr(softsplat_operators, "_implementation", lambda tensor: softsplat_cuda)
+    monkeypatch.setattr(softsplat_compiled, "is_usable", lambda: False)
     for name in ("_cupy", "_module", "_kernel"):  # with caches of their own, forgotten after the test
         cached = getattr(softsplat_cuda, name)
         monkeypatch.setattr(softsplat_cuda, name, functools.cache(cached.__wrapped__))

@@ -6,16 +6,19 @@ import pytest
 import torch
 from softsplat_host import build, stand_in_for_cupy
 
-from models import softsplat_sorted
+from models import softsplat_compiled, softsplat_sorted
 from models.softsplat import MODES, plan_splat, softsplat, splat_with_weight
 from models.softsplat_reference import softsplat_reference
 
 pytestmark = pytest.mark.usefixtures("one_thread", "form")
 
 
-@pytest.fixture(params=["sorted", "plain", "kernels"])
+@pytest.fixture(params=["compiled", "sorted", "plain", "kernels"])
 def form(request, monkeypatch, tmp_path_factory):
-    """The CPU's form, that of devices without `embedding_bag`, and the CUDA kernels compiled for the processor."""
+    """The CPU's form with and without numba, that of devices without `embedding_bag`, and the CUDA kernels compiled for
+    the processor."""
+    if request.param != "compiled":
+        monkeypatch.setattr(softsplat_compiled, "is_usable", lambda: False)
     if request.param == "plain":
         monkeypatch.setattr(softsplat_sorted, "_has_embedding_bag", lambda rows: False)
     elif request.param == "kernels":
