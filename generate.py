@@ -43,8 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--checkpoint", metavar="DIR", help="models: a folder or hub id (default: those that come with the repository)")
     add("--steps", type=int, default=20, metavar="N", help="sampling steps (default: 20)")
     add("--sampler", choices=SAMPLERS, default=SAMPLERS[0])
-    add("--guidance", type=float, default=1.0, metavar="W", help="classifier-free guidance (default: 1)")
+    add("--guidance", type=float, metavar="W", help="classifier-free guidance (default: the model's, mostly 1)")
     add("--loop-guidance", type=float, default=0.0, metavar="U", help="guidance to a smooth wrap-around (default: 0)")
+    add("--recurrence", type=int, default=0, metavar="N", help="times that each step is noised again and repeated, so "
+        "that loop guidance acts more often; the paper's is 2 (default: 0)")  # fmt: skip
     add("--num-frames", type=int, default=150, metavar="N", help="frames of the loop (default: 150)")
     add("--fps", type=float, default=30.0, help="frames a second (default: 30)")
     add("--size", metavar="native|WxH", help="default: the photo's shape, at most 512 pixels; WxH shows its centre")
@@ -93,9 +95,10 @@ def check_options(arguments: argparse.Namespace) -> None:
     limits: dict[str, tuple[float, float]]
     limits = {"steps": (1, 1000), "num_frames": (2, 100_000), "seed": (0, 2**63 - 1), "fps": (0.1, 1000)}
     limits |= {"slow": (0.05, 100), "magnify": (-100, 100), "guidance": (-1, 100), "loop_guidance": (0, 1e6)}
+    limits["recurrence"] = (0, 100)
     for name, (low, high) in limits.items():
         value = getattr(arguments, name)
-        if not low <= value <= high:
+        if value is not None and not low <= value <= high:
             raise ValueError(f"--{name.replace('_', '-')} {value}: expected {low} to {high}")
     if len(arguments.photos) > 1 and (arguments.motion or arguments.save_motion):
         raise ValueError("--motion and --save-motion belong to one photo; give one photo at a time")
@@ -181,7 +184,7 @@ def sample_motion(
     with tqdm(total=arguments.steps, desc="motion", unit="step", disable=None) as bar:
         volume = pipeline.predict_motion(
             image, arguments.seed, arguments.steps, arguments.sampler, arguments.guidance, arguments.loop_guidance,
-            progress=lambda done, total: bar.update(done - bar.n),
+            arguments.recurrence, progress=lambda done, total: bar.update(done - bar.n),
         )  # fmt: skip
     config = pipeline.motion_config
     motion_file = MotionFile(volume[0], config.num_frames, config.fps, files.photo_size, file_sha256(files.photo))

@@ -1,96 +1,46 @@
 """The motion model: latent diffusion over spectral volumes, conditioned on one photograph (paper section 4.2).
 
-Training loss (Eq. 3, here with the velocity as target), sampling with DPM-Solver++, DDIM or DDPM, classifier-free
-guidance and loop guidance (Eq. 5), and the checkpoint that joins autoencoder, U-Net and normalisation statistics.
+Training loss (Eq. 3), sampling of all frequencies of a photograph at once with classifier-free guidance and loop
+guidance (Eq. 5), and the checkpoint that joins autoencoder, U-Net and normalisation statistics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import AutoencoderConfig, SpectralAutoencoder
-from models.spectral_volume import SpectralNormalizer, motion_at_times, rms_amplitude
+from models.autoencoder import AutoencoderConfig, SliceAutoencoder, SpectralAutoencoder
+from models.image_encoder import EfficientNetLite0
+from models.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
+from models.motion_config import PREDICTIONS, PRESETS, MotionConfig
+from models.reference_unet import ReferenceUNet, ReferenceUNetConfig
+from models.sampling import (
+    SAMPLERS,
+    alphas_cumprod,
+    draw_noise,
+    loop_loss,
+    make_scheduler,
+    noise_levels,
+    sample_latents,
+    steer_output,
+)
+from models.spectral_volume import SpectralNormalizer, rms_amplitude
 from models.training import load_checkpoint, load_weights, save_checkpoint
-from models.unet import SpectralUNet, UNetConfig
+from models.unet import SpectralUNet
+from models.vq_autoencoder import HUB_ID, VQAutoencoder, VQAutoencoderConfig
+
+__all__ = ["PREDICTIONS", "PRESETS", "SAMPLERS", "MotionConfig", "MotionModel", "alphas_cumprod", "diffusion_loss"]
 
 KIND = "motion"
-# name -> (scheduler class of diffusers, its own arguments)
-SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "dpmsolver++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"}),
-    "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": True}),
-    "ddpm": ("DDPMScheduler", {"clip_sample": False}),
-}
-PREDICTIONS = ("v_prediction", "epsilon")
+STAGES = ("autoencoder", "slice", "coordinate", "decoder")  # of training, in order; each kind of model has some
 DEFAULT_STEPS = 20
-DEFAULT_GUIDANCE = 1.0  # better localisation on validation scenes than 0, and no worse than 2 or 3
-
-
-@dataclass(frozen=True)
-class MotionConfig:
-    """Everything that fixes a motion model's shape and schedule, but not its statistics."""
-
-    num_frequencies: int = 16  # K
-    num_frames: int = 150  # T of the training sequences: the loop's length
-    fps: float = 30.0
-    size: tuple[int, int] = (256, 160)  # training size (W, H)
-    normalization: str = "adaptive"  # see SpectralNormalizer
-    train_steps: int = 1000  # length of the noise schedule
-    beta_schedule: str = "squaredcos_cap_v2"  # diffusers' names
-    prediction: str = "v_prediction"  # one of PREDICTIONS
-    joint: bool = False  # denoise the latents of all frequencies as one tensor of K C channels
-    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    unet: UNetConfig = field(default_factory=UNetConfig)
-
-    def __post_init__(self) -> None:
-        if self.prediction not in PREDICTIONS:
-            raise ValueError(f"unknown prediction {self.prediction!r}, expected one of {', '.join(PREDICTIONS)}")
-
-    def to_dict(self) -> dict:
-        """Primitives for a checkpoint."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> MotionConfig:
-        """Inverse of :meth:`to_dict`; lists become tuples again and an unknown key is an error."""
-        values = dict(values)
-        try:
-            autoencoder = AutoencoderConfig(**values.pop("autoencoder"))
-            unet = UNetConfig(**_with_tuples(values.pop("unet")))
-            values["size"] = tuple(values["size"])
-            return cls(**values, autoencoder=autoencoder, unet=unet)
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"not a motion model's configuration: {error}") from None
-
-
-def _with_tuples(values: dict) -> dict[str, Any]:
-    """JSON turns tuples into lists; frozen configurations want them back."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-
-
-PRESETS = {
-    "default": MotionConfig(),
-    "tiny": MotionConfig(
-        num_frequencies=4,
-        size=(64, 32),
-        autoencoder=AutoencoderConfig(latent_channels=2, channels=8, deep_channels=8, blocks=1),
-        unet=UNetConfig(
-            channels=8,
-            multipliers=(1, 2),
-            blocks=1,
-            attention_levels=(1,),
-            head_channels=8,
-            condition_channels=8,
-            image_encoder="none",
-            dropout=0.0,
-        ),
-    ),
-}
+# What the reference implementation divides its first 16 frequencies by (times 2.82): their root mean square over plants
+# at 256x160 and T = 149, of `rfft` coefficients that are not divided by T.
+REFERENCE_STD = (34.4, 13.7, 8.80, 7.26, 5.94, 5.33, 5.20, 4.94, 4.59, 4.52, 3.87, 3.49, 3.28, 2.89, 2.45, 2.32)
+STD_FACTOR = 2.82
 
 
 class MotionModel(nn.Module):
@@ -100,21 +50,36 @@ class MotionModel(nn.Module):
         super().__init__()
         self.config = config
         self.normalizer = normalizer
-        self.autoencoder = SpectralAutoencoder(config.autoencoder, config.num_frequencies)
-        channels = config.autoencoder.latent_channels
-        self.unet = SpectralUNet(config.unet, config.num_frequencies, channels, config.joint)
+        self.autoencoder: SliceAutoencoder = build_autoencoder(config)
+        self.unet: SpectralUNet | ReferenceUNet = build_unet(config, self.autoencoder.downsampling)
         # Sampled amplitudes come out too small or too large by a factor that training measures (calibrate_amplitude).
         self.register_buffer("amplitude_gain", torch.ones(config.num_frequencies))
         self.amplitude_gain: Tensor
         # Guidance can drive a sample far beyond anything seen; the largest amplitude of the training set bounds it.
         self.register_buffer("amplitude_limit", torch.tensor(float("inf")))
         self.amplitude_limit: Tensor
-        self.coordinate = not config.joint  # whether frequency attention takes part in sampling
+        self.coordinate = self.has_frequency_attention  # whether frequency attention takes part in sampling
 
     @property
     def size_multiple(self) -> int:
         """Both sides of a photograph given to :meth:`sample` must be multiples of this."""
-        return self.autoencoder.downsampling * 2 ** (len(self.config.unet.multipliers) - 1)
+        return self.autoencoder.downsampling * self.unet.downsampling
+
+    @property
+    def has_frequency_attention(self) -> bool:
+        """Whether frequencies can be coordinated by attention: neither in a joint nor in the reference U-Net."""
+        return bool(self.unet.frequency_parameters())
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Stages of training that this kind of model has, in order."""
+        own = {*self.autoencoder.stages, "slice"} | ({"coordinate"} if self.has_frequency_attention else set())
+        return tuple(stage for stage in STAGES if stage in own)
+
+    @property
+    def image_encoder(self) -> EfficientNetLite0 | None:
+        """The pretrained, frozen image encoder inside the U-Net's condition, where it has one."""
+        return self.unet.condition.encoder if isinstance(self.unet, SpectralUNet) else None
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> MotionModel:
@@ -127,7 +92,37 @@ class MotionModel(nn.Module):
         except (KeyError, ValueError) as error:
             raise ValueError(f"{folder}: {error}") from None
         load_weights(model, tensors, folder)
-        model.coordinate = config["training"].get("coordinate", True)
+        model.coordinate = config["training"].get("coordinate", model.has_frequency_attention)
+        return model.eval()
+
+    @classmethod
+    def from_reference(
+        cls,
+        unet: str | Path | Mapping[str, Tensor],  # UNet2DModel folder, its .safetensors file, or its state dict
+        vqvae: str | Path = HUB_ID,  # hub id or folder
+        std: Sequence[float] = REFERENCE_STD,  # root mean square of each frequency, of `rfft` not divided by num_frames
+        num_frames: int = 149,
+        fps: float = 30.0,
+        size: tuple[int, int] = (256, 160),  # (W, H) that it was trained at
+        unet_config: ReferenceUNetConfig | None = None,  # of a network that is not of the default shape
+    ) -> MotionModel:
+        """A motion model from a U-Net trained elsewhere with the reference implementation's architecture.
+
+        Loading is strict. The U-Net's input channels must be the slice's twelve latent channels in the order Re x, Re
+        y, Im x, Im y, then the photograph's three. :meth:`save_pretrained` makes a checkpoint folder of the result,
+        which holds all weights and works offline.
+        """
+        config = MotionConfig.from_dict(
+            PRESETS["reference"].to_dict()
+            | {"num_frequencies": len(std), "num_frames": num_frames, "fps": fps, "size": size}
+            | {"autoencoder": VQAutoencoderConfig.from_source(vqvae).to_dict() | {"kind": "vq"}}
+            | {"unet": (unet_config or ReferenceUNetConfig()).to_dict() | {"kind": "reference"}}
+        )
+        normalizer = SpectralNormalizer("std", tuple(STD_FACTOR * value / num_frames for value in std))
+        model = cls(config, normalizer)
+        model.autoencoder.load_frozen_weights()
+        assert isinstance(model.unet, ReferenceUNet)
+        model.unet.load_reference(unet)
         return model.eval()
 
     def save_pretrained(
@@ -140,17 +135,23 @@ class MotionModel(nn.Module):
 
     @torch.no_grad()
     def encode_volume(self, volume: Tensor, frequency_index: Tensor | None = None) -> Tensor:
-        """Spectral volume ``[B, K, 4, H, W]`` in pixels -> whitened latents ``[B, K, C, H/8, W/8]``.
+        """Spectral volume ``[B, K, 4, H, W]`` in pixels -> whitened latents ``[B, K, C, h, w]``.
 
         Args:
             frequency_index: [B, k] for volumes that hold only these frequencies; by default all of them.
         """
         return self.autoencoder.encode(self.normalizer.normalize(volume, frequency_index), frequency_index)
 
+    def encode_condition(self, image: Tensor) -> Tensor:
+        """What the U-Net sees of photographs ``[B, 3, H, W]``: a map ``[B, c, h, w]``; zeros mean no photograph."""
+        if isinstance(self.unet, ReferenceUNet):
+            with torch.no_grad():
+                return self.autoencoder.encode_image(image)
+        return self.unet.encode_condition(image)
+
     def decode_latents(self, latents: Tensor, image: Tensor) -> Tensor:
         """Whitened latents of all frequencies and photographs -> spectral volume ``[B, K, 4, H, W]`` in pixels."""
-        volume = self.normalizer.denormalize(self.autoencoder.decode(latents, image))
-        return volume * self.amplitude_gain[:, None, None, None]
+        return self._in_pixels(self.autoencoder.decode(latents, image))
 
     def reconstruct(self, volume: Tensor, image: Tensor) -> Tensor:
         """A volume ``[B, K, 4, H, W]`` in pixels through encoder and decoder: what the latents keep of it."""
@@ -163,27 +164,48 @@ class MotionModel(nn.Module):
         seeds: Sequence[int],  # one a photograph; a sample depends on its own seed alone
         steps: int = DEFAULT_STEPS,
         sampler: str = "dpmsolver++",  # one of SAMPLERS
-        guidance: float = DEFAULT_GUIDANCE,  # w of (1 + w) eps(c) - w eps(no c)
+        guidance: float | None = None,  # w of (1 + w) eps(c) - w eps(no c), the configuration's by default
         loop_guidance: float = 0.0,  # u of Eq. 5
+        recurrence: int = 0,  # times that each step is noised again and repeated; the paper's loops: 2
         progress: Callable[[int, int], None] | None = None,  # called with (steps done, steps)
     ) -> Tensor:
         """Sample one spectral volume a photograph: ``[B, K, 4, H, W]`` in pixels of the photograph given."""
         self._check_photograph(image, seeds)
+        if steps < 1 or recurrence < 0:
+            raise ValueError(f"{steps} steps with {recurrence} repetitions: at least one step and none are needed")
+        weight = self.config.guidance if guidance is None else guidance
         scheduler = make_scheduler(self.config, sampler)
-        scheduler.set_timesteps(steps)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        latents = self._initial_noise(image, generators)
-        condition = self.unet.encode_condition(image)
-        for index, timestep in enumerate(scheduler.timesteps):
-            noisy = scheduler.scale_model_input(latents, timestep)
-            output = self._guided_output(noisy, timestep, condition, guidance)
-            if loop_guidance:
-                output = self._steer_to_loop(scheduler, output, noisy, timestep, image, loop_guidance)
-            extra = {"generator": generators} if sampler == "ddpm" else {}
-            latents = scheduler.step(output, timestep, latents, **extra).prev_sample
-            if progress is not None:
-                progress(index + 1, len(scheduler.timesteps))
+        condition = self.encode_condition(image)
+
+        def denoise(noisy: Tensor, timestep: Tensor) -> Tensor:
+            output = self._guided_output(noisy, timestep, condition, weight)
+            if not loop_guidance:
+                return output
+            alpha, sigma = noise_levels(scheduler, timestep)
+            gradient = lambda clean: self.loop_gradient(clean, image)  # noqa: E731
+            return steer_output(self.config.prediction, output, noisy, alpha, sigma, loop_guidance, gradient)
+
+        noise = draw_noise(self._latent_shape(image), generators, image)
+        latents = sample_latents(denoise, noise, scheduler, steps, generators, recurrence, progress)
         return self._limit_amplitude(self.decode_latents(latents, image))
+
+    @torch.no_grad()
+    def loop_gradient(self, latents: Tensor, image: Tensor) -> Tensor:
+        """Gradient of :func:`models.sampling.loop_loss` by latents ``[B, K, C, h, w]``, each photograph's own.
+
+        It passes the decoder, in memory that does not grow with frequencies and photographs but for the volume itself
+        (see :meth:`SliceAutoencoder.decode_for_gradient`).
+        """
+        with torch.enable_grad():
+            leaf = latents.detach().requires_grad_()
+            volume = self._in_pixels(self.autoencoder.decode_for_gradient(leaf, image))
+            (gradient,) = torch.autograd.grad(loop_loss(volume, self.config.num_frames).sum(), leaf)
+        return gradient
+
+    def _in_pixels(self, normalized: Tensor) -> Tensor:
+        """Undo the normalisation and apply the gain."""
+        return self.normalizer.denormalize(normalized) * self.amplitude_gain[:, None, None, None]
 
     def _limit_amplitude(self, volume: Tensor) -> Tensor:
         """Scale down each volume of ``[B, K, 4, H, W]`` whose amplitude exceeds ``amplitude_limit``."""
@@ -198,12 +220,11 @@ class MotionModel(nn.Module):
         if len(seeds) != image.shape[0]:
             raise ValueError(f"{image.shape[0]} photographs need as many seeds, got {len(seeds)}")
 
-    def _initial_noise(self, image: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-        """``[B, K, C, h, w]``, drawn on the CPU a photograph at a time, so that devices and batches agree."""
+    def _latent_shape(self, image: Tensor) -> tuple[int, int, int, int]:
+        """(K, C, h, w) of one photograph's latents."""
         factor = self.autoencoder.downsampling
-        size = (image.shape[-2] // factor, image.shape[-1] // factor)
-        shape = (self.config.num_frequencies, self.config.autoencoder.latent_channels, *size)
-        return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(image.device)
+        height, width = image.shape[-2] // factor, image.shape[-1] // factor
+        return self.config.num_frequencies, self.autoencoder.latent_channels, height, width
 
     def _guided_output(self, latents: Tensor, timestep: Tensor, condition: Tensor, guidance: float) -> Tensor:
         """The network's output under classifier-free guidance, ``(1 + w) e(c) - w e(0)``."""
@@ -217,45 +238,22 @@ class MotionModel(nn.Module):
         unconditional = self.unet(latents, times, index, torch.zeros_like(condition), self.coordinate)
         return (1 + guidance) * output - guidance * unconditional
 
-    def _steer_to_loop(
-        self, scheduler, output: Tensor, latents: Tensor, timestep: Tensor, image: Tensor, strength: float
-    ) -> Tensor:
-        """Loop guidance, Eq. 5: ``eps + u sigma grad L`` with L of the clean volume predicted at this step.
 
-        The gradient is taken through the decoder but not through the U-Net, whose Jacobian is close to a multiple
-        of the identity and would cost a backward pass at every step.
-        """
-        alpha, sigma = noise_levels(scheduler, timestep)
-        clean, noise = predicted_clean_and_noise(self.config.prediction, output, latents, alpha, sigma)
-        with torch.enable_grad():
-            latent = clean.detach().requires_grad_()
-            loss = loop_loss(self.decode_latents(latent, image), self.config.num_frames)
-            # d clean / d z is 1 / alpha at a fixed output of the network; bounded where alpha vanishes.
-            (gradient,) = torch.autograd.grad(loss, latent)
-        gradient = gradient / max(alpha, 0.1)
-        noise = noise + strength * sigma * gradient
-        return noise if self.config.prediction == "epsilon" else velocity_from_noise(noise, latents, alpha, sigma)
+def build_autoencoder(config: MotionConfig) -> SliceAutoencoder:
+    """The autoencoder that a configuration asks for, untrained."""
+    if isinstance(config.autoencoder, AutoencoderConfig):
+        return SpectralAutoencoder(config.autoencoder, config.num_frequencies)
+    if isinstance(config.autoencoder, KLAutoencoderConfig):
+        return KLAutoencoder(config.autoencoder, config.num_frequencies)
+    return VQAutoencoder(config.autoencoder, config.num_frequencies)
 
 
-def make_scheduler(config: MotionConfig, sampler: str):
-    """The diffusers scheduler of a sampler's name for a model's noise schedule."""
-    if sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {sampler!r}, expected one of {', '.join(SAMPLERS)}")
-    import diffusers
-
-    name, arguments = SAMPLERS[sampler]
-    return getattr(diffusers, name)(
-        num_train_timesteps=config.train_steps,
-        beta_schedule=config.beta_schedule,
-        prediction_type=config.prediction,
-        timestep_spacing="trailing",  # begins at the noisiest step, as training does
-        **arguments,
-    )
-
-
-def alphas_cumprod(config: MotionConfig) -> Tensor:
-    """Cumulative products of ``1 - beta`` of a model's schedule, ``[train_steps]``, the one the samplers use."""
-    return make_scheduler(config, "ddpm").alphas_cumprod.float()
+def build_unet(config: MotionConfig, downsampling: int) -> SpectralUNet | ReferenceUNet:
+    """The U-Net that a configuration asks for, untrained; ``downsampling`` is the autoencoder's."""
+    channels = config.autoencoder.latent_channels
+    if isinstance(config.unet, ReferenceUNetConfig):
+        return ReferenceUNet(config.unet, channels)
+    return SpectralUNet(config.unet, config.num_frequencies, channels, config.joint, downsampling)
 
 
 def diffusion_loss(
@@ -274,37 +272,6 @@ def diffusion_loss(
     sigma = (1 - schedule[timestep]).sqrt()[:, None, None, None, None].to(latents)
     noisy = alpha * latents + sigma * noise
     target = noise if model.config.prediction == "epsilon" else alpha * noise - sigma * latents
-    condition = model.unet.encode_condition(image) * keep_condition[:, None, None, None].to(image)
+    condition = model.encode_condition(image) * keep_condition[:, None, None, None].to(image)
     prediction = model.unet(noisy, timestep, frequency_index, condition, coordinate)
     return (prediction - target).square().mean(dim=(2, 3, 4))
-
-
-def loop_loss(volume: Tensor, num_frames: int) -> Tensor:
-    """Eq. 5's ``|F_T - F_1|_1 + |grad F_T - grad F_1|_1``: position and velocity at both ends, mean absolute values.
-
-    A truncated inverse DFT repeats after T frames whatever the volume, so frame T + 1 is frame 1 at no cost; this asks
-    in addition that the wrap-around be slow, which a volume measured on a clip that does not loop need not fulfil.
-    """
-    ends = motion_at_times(volume, [0, 1, num_frames - 2, num_frames - 1], num_frames)
-    first, second, before_last, last = ends.unbind(dim=1)
-    return (last - first).abs().mean() + ((last - before_last) - (second - first)).abs().mean()
-
-
-def noise_levels(scheduler, timestep: Tensor) -> tuple[float, float]:
-    """(alpha, sigma) of ``z = alpha x + sigma noise`` at a timestep."""
-    product = float(scheduler.alphas_cumprod[int(timestep)])
-    return product**0.5, (1 - product) ** 0.5
-
-
-def predicted_clean_and_noise(
-    prediction: str, output: Tensor, noisy: Tensor, alpha: float, sigma: float
-) -> tuple[Tensor, Tensor]:
-    """The clean latents and the noise that a network output stands for, with ``v = alpha noise - sigma x``."""
-    if prediction == "epsilon":
-        return (noisy - sigma * output) / alpha, output
-    return alpha * noisy - sigma * output, sigma * noisy + alpha * output
-
-
-def velocity_from_noise(noise: Tensor, noisy: Tensor, alpha: float, sigma: float) -> Tensor:
-    """The velocity that stands for a noise estimate, ``(noise - sigma z) / alpha``."""
-    return (noise - sigma * noisy) / max(alpha, 1e-4)

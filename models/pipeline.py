@@ -24,7 +24,7 @@ from torch import Tensor
 
 from models.large_rendering import LARGEST_WHOLE, LargeRenderer, Tile, cut, make_tiles, render_in_tiles
 from models.loop_motion import LoopMotion, Playback
-from models.motion_diffusion import DEFAULT_GUIDANCE, DEFAULT_STEPS
+from models.motion_diffusion import DEFAULT_STEPS
 from models.motion_file import as_stored
 from models.spectral_volume import anchor_to_first_frame, resize_motion
 
@@ -97,8 +97,9 @@ class ImageDynamicsPipeline:
         seed: int = 0,
         steps: int = DEFAULT_STEPS,
         sampler: str = "dpmsolver++",  # one of models.motion_diffusion.SAMPLERS
-        guidance: float = DEFAULT_GUIDANCE,
+        guidance: float | None = None,  # classifier-free; the model's own by default
         loop_guidance: float = 0.0,
+        recurrence: int = 0,  # times that each step is repeated, of use with loop guidance
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         """Sample motion for a photo: a spectral volume ``[1, K, 4, h, w]`` in pixels of its own h x w.
@@ -109,7 +110,7 @@ class ImageDynamicsPipeline:
         model = self._motion()
         width, height = model_size(_photo_size(image), model.config.size, model.size_multiple)
         small = resize_photo(image, (height, width)).to(self.device)
-        volume = model.sample(small, [seed], steps, sampler, guidance, loop_guidance, progress)
+        volume = model.sample(small, [seed], steps, sampler, guidance, loop_guidance, recurrence, progress)
         if not volume.isfinite().all():
             raise FloatingPointError("the motion model produced values that are not finite; is its checkpoint sound?")
         return as_stored(anchor_to_first_frame(volume, model.config.num_frames).cpu())

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from models.blocks import Attention, ResidualBlock, SpatialAttention, group_norm, sinusoidal_embedding
 from models.image_encoder import EfficientNetLite0
 
-IMAGE_ENCODERS = ("efficientnet_lite0", "none")
+IMAGE_ENCODERS = ("efficientnet_lite0", "resnet", "none")
+CONDITION_ENTRIES = ("levels", "input")
 PIXEL_PATCH = 8  # photographs are folded to the latents' resolution
 
 
@@ -32,7 +33,8 @@ class UNetConfig:
     attention_levels: tuple[int, ...] = (1, 2)  # levels with attention over positions
     head_channels: int = 24
     condition_channels: int = 96  # channels of the image condition
-    image_encoder: str = "efficientnet_lite0"  # one of IMAGE_ENCODERS, beside the pixels
+    image_encoder: str = "efficientnet_lite0"  # one of IMAGE_ENCODERS; resnet is trained, the others add pixels
+    condition_entry: str = "levels"  # added at each level on the way down, or concatenated to the input
     dropout: float = 0.1  # of whole channels of the image condition
 
     def __post_init__(self) -> None:
@@ -40,6 +42,9 @@ class UNetConfig:
             raise ValueError(
                 f"unknown image encoder {self.image_encoder!r}, expected one of {', '.join(IMAGE_ENCODERS)}"
             )
+        if self.condition_entry not in CONDITION_ENTRIES:
+            expected = ", ".join(CONDITION_ENTRIES)
+            raise ValueError(f"unknown condition entry {self.condition_entry!r}, expected one of {expected}")
 
     def to_dict(self) -> dict:
         """Primitives for a checkpoint."""
@@ -76,6 +81,27 @@ class ImageCondition(nn.Module):
                 feature = F.layer_norm(feature.movedim(1, -1), feature.shape[1:2]).movedim(-1, 1)
                 maps.append(_resample(projection(feature), size))
         return self.join(torch.cat(maps, dim=1))
+
+
+class ResNetCondition(nn.Module):
+    """Photograph -> condition map at the latents' resolution by a small ResNet trained with the U-Net (the paper's)."""
+
+    encoder = None  # no pretrained one
+
+    def __init__(self, config: UNetConfig, downsampling: int) -> None:
+        super().__init__()
+        width = config.channels // 4
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), ResidualBlock(width, width)]
+        for _ in range(downsampling.bit_length() - 1):
+            layers.append(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1))
+            width *= 2
+            layers.append(ResidualBlock(width, width, dropout=config.dropout))
+        self.layers = nn.Sequential(*layers, group_norm(width), nn.SiLU())
+        self.project = nn.Conv2d(width, config.condition_channels, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` in [-1, 1] -> ``[B, condition_channels, H/f, W/f]``, f the autoencoder's downsampling."""
+        return self.project(self.layers(image))
 
 
 class FrequencyAttention(nn.Module):
@@ -127,7 +153,14 @@ class SpectralUNet(nn.Module):
     once: without frequency embedding and frequency attention, the "4K-channel" row of the paper's Table 2.
     """
 
-    def __init__(self, config: UNetConfig, num_frequencies: int, latent_channels: int, joint: bool = False) -> None:
+    def __init__(
+        self,
+        config: UNetConfig,
+        num_frequencies: int,
+        latent_channels: int,
+        joint: bool = False,
+        image_downsampling: int = PIXEL_PATCH,  # side of a photograph over side of its latents
+    ) -> None:
         super().__init__()
         self.config = config
         self.num_frequencies = num_frequencies
@@ -141,7 +174,11 @@ class SpectralUNet(nn.Module):
             self.frequency_embedding = nn.Sequential(
                 nn.Linear(config.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
             )
-        self.condition = ImageCondition(config)
+        self.condition: ImageCondition | ResNetCondition
+        if config.image_encoder == "resnet":
+            self.condition = ResNetCondition(config, image_downsampling)
+        else:
+            self.condition = ImageCondition(config)
         widths = [config.channels * m for m in config.multipliers]
         levels = range(len(widths))
 
@@ -149,9 +186,13 @@ class SpectralUNet(nn.Module):
             return Stage(config, num_frequencies, in_channels, level, embedding, joint)
 
         channels = latent_channels * num_frequencies if joint else latent_channels
-        self.conv_in = nn.Conv2d(channels, widths[0], 3, padding=1)
-        # The photograph enters each level of the way down at that level's resolution.
-        self.condition_in = nn.ModuleList(nn.Conv2d(config.condition_channels, width, 1) for width in widths)
+        self.condition_in: nn.ModuleList | None = None
+        if config.condition_entry == "levels":
+            self.conv_in = nn.Conv2d(channels, widths[0], 3, padding=1)
+            # The photograph enters each level of the way down at that level's resolution.
+            self.condition_in = nn.ModuleList(nn.Conv2d(config.condition_channels, width, 1) for width in widths)
+        else:
+            self.conv_in = nn.Conv2d(channels + config.condition_channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
             nn.ModuleList(stage(widths[level], level) for _ in range(config.blocks)) for level in levels
         )
@@ -168,8 +209,13 @@ class SpectralUNet(nn.Module):
         self.norm_out = group_norm(widths[0])
         self.conv_out = nn.Conv2d(widths[0], channels, 3, padding=1)
 
+    @property
+    def downsampling(self) -> int:
+        """Both sides of the latents must be multiples of this."""
+        return 2 ** (len(self.config.multipliers) - 1)
+
     def encode_condition(self, image: Tensor) -> Tensor:
-        """Condition map of photographs, ``[B, 3, H, W] -> [B, C, H/8, W/8]``; zeros mean no photograph."""
+        """Condition map of photographs, ``[B, 3, H, W] -> [B, C, h, w]``; zeros mean no photograph."""
         return self.condition(image)
 
     def forward(
@@ -188,13 +234,18 @@ class SpectralUNet(nn.Module):
         count = 1 if self.joint else shape[1]  # pictures of each photograph that pass the 2D layers
         embedding = self._embedding(timestep, frequency_index, count)
 
-        x = self.conv_in(latents.reshape(shape[0] * count, -1, *latents.shape[3:]))
+        x = latents.reshape(shape[0] * count, -1, *latents.shape[3:])
+        if self.condition_in is None:
+            entering = _resample(condition, x.shape[-2:]).to(x.dtype)
+            x = torch.cat([x, entering.repeat_interleave(count, dim=0)], dim=1)
+        x = self.conv_in(x)
         skips: list[Tensor] = []
         for level, stages in enumerate(self.down):
             if level:
                 x = self.downsample[level - 1](x)
-            entering = self.condition_in[level](_resample(condition, x.shape[-2:]))
-            x = x + entering.repeat_interleave(count, dim=0)
+            if self.condition_in is not None:
+                entering = self.condition_in[level](_resample(condition, x.shape[-2:]))
+                x = x + entering.repeat_interleave(count, dim=0)
             for stage in cast(nn.ModuleList, stages):
                 x = stage(x, embedding, coordinate)
                 skips.append(x)

@@ -20,9 +20,6 @@ from models.motion_diffusion import (
     MotionModel,
     alphas_cumprod,
     diffusion_loss,
-    loop_loss,
-    predicted_clean_and_noise,
-    velocity_from_noise,
 )
 from models.motion_training import (
     StageConfig,
@@ -34,6 +31,7 @@ from models.motion_training import (
     untrained_model,
     with_joint_unet,
 )
+from models.sampling import loop_loss, predicted_clean_and_noise, velocity_from_noise
 from models.spectral_volume import SpectralNormalizer, rms_amplitude
 from models.unet import SpectralUNet
 
