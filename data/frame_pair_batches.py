@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from data.augmentation import AugmentationConfig, jitter_color
 
 CUT_MARGIN = 8  # pixels along a cut side of a crop in which content may come from beyond the cut
+AT_BORDER = 1 / 4  # of the crops lie against the frame's left border, as many against the right, top and bottom one
 NOISE_GRID = 16  # pixels between the points at which noise of the flow is drawn
 
 
@@ -146,8 +147,7 @@ def _crop(stacked: Tensor, crop: tuple[int, int], generator: torch.Generator) ->
     height, width = stacked.shape[1:]
     if crop[0] > width or crop[1] > height:
         raise ValueError(f"a crop of {crop[0]}x{crop[1]} is larger than the frames, {width}x{height}")
-    left = int(torch.randint(width - crop[0] + 1, (), generator=generator))
-    top = int(torch.randint(height - crop[1] + 1, (), generator=generator))
+    left, top = (_place(free, generator) for free in (width - crop[0], height - crop[1]))
     right, bottom = left + crop[0], top + crop[1]
     known = torch.zeros(1, height, width)
     # The image's own border is no cut: what lies beyond it is unknown in use as well.
@@ -157,6 +157,19 @@ def _crop(stacked: Tensor, crop: tuple[int, int], generator: torch.Generator) ->
         left + CUT_MARGIN if left > 0 else 0 : right - CUT_MARGIN if right < width else width,
     ] = 1
     return torch.cat([stacked, known])[:, top:bottom, left:right]
+
+
+def _place(free: int, generator: torch.Generator) -> int:
+    """Where a crop begins, of the ``free + 1`` places along a side.
+
+    Borders are known at borders only: with all places alike a renderer would hardly ever learn what to do there.
+    """
+    place = float(torch.rand((), generator=generator))
+    if place < AT_BORDER:
+        return 0
+    if place >= 1 - AT_BORDER:
+        return free
+    return int(torch.randint(free + 1, (), generator=generator))
 
 
 def _flip(stacked: Tensor, frames: int, generator: torch.Generator) -> Tensor:

@@ -76,8 +76,11 @@ def rendering_losses(
 ) -> dict[str, Tensor]:
     """``loss``, the weighted sum, and its parts ``l1``, ``perceptual`` and, where it has a weight, ``temporal``."""
     frame = model(batch.source, batch.flow, batch.importance)
-    # Near a cut the prediction stands in for the target: no loss, whatever receptive field the loss has.
-    target = torch.where(batch.known > 0, batch.target, frame.detach())
+    # Near a cut the prediction stands in for the target: no loss, whatever receptive field the loss has. And no
+    # gradient: else the perceptual loss would shape what nothing holds so as to suit the pixels beside it.
+    known = batch.known > 0
+    frame = torch.where(known, frame, frame.detach())
+    target = torch.where(known, batch.target, frame.detach())
     losses = {"l1": (frame - target).abs().mean(), "perceptual": distance(frame, target)}
     if weights.temporal:
         losses["temporal"] = temporal_loss(frame - target, batch.motion, batch.importance, batch.known)
