@@ -2,6 +2,7 @@
 
 `rendering` renders real frames from the first one and the measured flow, beside the baselines.
 `motion` compares videos, of the model and of what it has to beat, with real ones, and the motion itself.
+`sampling` says what samplers, numbers of steps and loop guidance give for what they cost.
 `ablation` trains and scores the variants of the paper's Table 2.
 `compare` says which differences of two reports are larger than chance.
 """
@@ -32,12 +33,16 @@ METHODS = (
 )
 DEFAULT_METHODS = ("model", "repeat", "true-motion", "shuffled", "jelly")
 PRESETS = ("tiny", "default")
+SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
+DEFAULT_SAMPLERS = ("dpmsolver++:5,10,20,50", "ddim:20,50,100", "ddpm:100,1000")
 EXAMPLES = """examples:
   python -m models.metrics fetch                                     the weights of LPIPS, FID and FVD, once
   python evaluate.py rendering --data dataset --report rendering.json --html rendering.html
   python evaluate.py motion --data dataset --report motion.json --output figures
   python evaluate.py motion --data dataset --methods repeat,true-motion --videos theirs=their_videos/
   python evaluate.py motion --data dataset --methods model,gradient-16 --metrics localisation,amplitude_ratio
+  python evaluate.py sampling --data dataset --max-sequences 1 --report sampling.json --html sampling.html
+  python evaluate.py sampling --data dataset --samplers dpmsolver++:20 --loop-guidance 0,50,200 --recurrence 0,2
   python evaluate.py ablation --data dataset --output runs/ablation --preset tiny --max-steps 200
   python evaluate.py compare before.json after.json
 """
@@ -48,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    tables = parser.add_subparsers(dest="table", required=True, metavar="rendering|motion|ablation|compare")
+    tables = parser.add_subparsers(dest="table", required=True, metavar="rendering|motion|sampling|ablation|compare")
     for name, add_options in SUBCOMMANDS.items():
         add_options(tables.add_parser(name, help=f"{name} --help lists its options"))
     return parser
@@ -73,6 +78,24 @@ def add_motion_options(parser: argparse.ArgumentParser) -> None:
         help="a row for videos made elsewhere, <sequence id>.mp4 each; may be given several times")  # fmt: skip
     add("--metrics", type=_names(None), metavar="A,B,...", help="only these columns (default: all)")
     add_sampling_options(parser)
+
+
+def add_steps_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py sampling``."""
+    add_table_options(parser)
+    parser.set_defaults(split="validation")  # what is chosen by the table must not be chosen on the test split
+    add = parser.add_argument
+    add("--samplers", type=_sampler_steps, nargs="+", action="extend", metavar="NAME:STEPS,...",
+        help=f"of {', '.join(SAMPLERS)}, with numbers of steps (default: {' '.join(DEFAULT_SAMPLERS)})")  # fmt: skip
+    add("--loop-guidance", type=_numbers(float), metavar="U,...", default=(0.0,),
+        help="strengths of loop guidance, each in rows of its own (default: 0)")  # fmt: skip
+    add("--recurrence", type=_numbers(int), metavar="N,...", default=(0,),
+        help="extra passes of each step under loop guidance, each in rows of their own (default: 0)")  # fmt: skip
+    add("--metrics", type=_names(None), metavar="A,B,...", help="only these columns (default: all)")
+    add("--samples", type=_count, default=2, help="samples a photo, the same seeds in all rows (default: 2)")
+    add("--guidance", type=float, default=1.0, metavar="W", help="classifier-free guidance (default: 1)")
+    add("--num-frequencies", type=_count, default=16, metavar="K", help="of the measured motion (default: 16)")
+    add("--no-intervals", action="store_true", help="leave out the interval of the Fréchet distance")
 
 
 def add_ablation_options(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +131,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     """What all tables share."""
     add = parser.add_argument
     add("--data", type=Path, required=True, help="dataset folder written by data.prepare")
-    add("--split", default="test", choices=SPLITS, help="default: test")
+    add("--split", default="test", choices=SPLITS, help="default: %(default)s")
     add("--checkpoint", default=PRETRAINED, metavar="DIR", help="default: the weights that come with the repository")
     add("--weights", type=Path, metavar="DIR", help="folder with metric weights (default: where `python -m "
         "models.metrics fetch` puts them)")  # fmt: skip
@@ -155,6 +178,15 @@ def motion(arguments: argparse.Namespace) -> None:
     finish(arguments, evaluate_motion(arguments))
 
 
+def sampling(arguments: argparse.Namespace) -> None:
+    """`evaluate.py sampling`."""
+    from evaluation.sampling import evaluate_sampling
+
+    chosen = arguments.samplers or map(_sampler_steps, DEFAULT_SAMPLERS)
+    arguments.samplers = [row for rows in chosen for row in rows]
+    finish(arguments, evaluate_sampling(arguments))
+
+
 def ablation(arguments: argparse.Namespace) -> None:
     """`evaluate.py ablation`."""
     from evaluation.ablation import evaluate_ablation
@@ -180,10 +212,11 @@ def finish(arguments: argparse.Namespace, report: dict) -> None:
 SUBCOMMANDS = {
     "rendering": add_rendering_options,
     "motion": add_motion_options,
+    "sampling": add_steps_options,
     "ablation": add_ablation_options,
     "compare": add_compare_options,
 }
-COMMANDS = {"rendering": rendering, "motion": motion, "ablation": ablation, "compare": compare}
+COMMANDS = {"rendering": rendering, "motion": motion, "sampling": sampling, "ablation": ablation, "compare": compare}
 
 
 def _names(known: tuple[str, ...] | None):
@@ -195,6 +228,32 @@ def _names(known: tuple[str, ...] | None):
         if unknown or not names:
             raise argparse.ArgumentTypeError(f"{text!r}: expected some of {', '.join(known or ('names',))}")
         return names
+
+    return parse
+
+
+def _sampler_steps(text: str) -> list[tuple[str, int]]:
+    """``ddim:20,50`` -> [("ddim", 20), ("ddim", 50)]."""
+    name, _, steps = text.partition(":")
+    numbers = [number.strip() for number in steps.split(",")]
+    if name not in SAMPLERS or not all(number.isdigit() and int(number) > 0 for number in numbers):
+        message = "is not NAME:STEPS,... with whole numbers above 0 and one of"
+        raise argparse.ArgumentTypeError(f"{text!r} {message} {', '.join(SAMPLERS)}")
+    return [(name, int(number)) for number in numbers]
+
+
+def _numbers(kind: type):
+    """argparse type of a comma-separated list of numbers from 0 on."""
+
+    def parse(text: str) -> tuple:
+        try:
+            values = tuple(dict.fromkeys(kind(part) for part in text.split(",")))
+        except ValueError:
+            values = ()
+        if not values or not all(0 <= value < float("inf") for value in values):
+            kinds = "whole numbers" if kind is int else "numbers"
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {kinds} from 0 on, such as 0,2")
+        return values
 
     return parse
 

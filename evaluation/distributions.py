@@ -34,10 +34,11 @@ class FeatureSet(NamedTuple):
 
     network: str
     length: int | None = None
+    unit: str = "frames"  # what one sample is, where it is no window of frames
 
     @property
     def samples(self) -> str:
-        return "frames" if self.length is None else f"{self.length}-frame windows"
+        return self.unit if self.length is None else f"{self.length}-frame windows"
 
 
 METRICS = {
@@ -180,7 +181,7 @@ def distribution_metrics(
     result |= {"curves": {}, "warnings": []}
     for metric in METRICS:
         if metric in collector.metrics:
-            comparison = Comparison(collector, metric, real)
+            comparison = Comparison.of(collector, metric, real)
             for method in rows:
                 if progress:
                     progress(f"{metric} of {method}")
@@ -221,11 +222,16 @@ def _leave_cell(result: dict, method: str, metric: str, note: str) -> None:
 class Comparison:
     """One metric between the real videos and those of each method."""
 
-    def __init__(self, collector: FeatureCollector, metric: str, real: str = REAL) -> None:
+    def __init__(
+        self,
+        videos: Mapping[str, Sequence[VideoFeatures]],  # by method
+        metric: str,
+        feature_set: FeatureSet,  # whose features are compared
+        dimension: int,  # of these features
+        real: str = REAL,
+    ) -> None:
         self.metric, self.real = metric, real
-        self.feature_set = METRICS[metric]
-        self.dimension = collector.networks[self.feature_set.network].dimension
-        self.videos = collector.videos
+        self.feature_set, self.dimension, self.videos = feature_set, dimension, videos
         # The real videos come first and decide how the sources are dealt; a method may have others.
         names = [real, *(method for method in self.videos if method != real)]
         sources = [video.source for method in names for video in self.videos.get(method, [])]
@@ -233,6 +239,12 @@ class Comparison:
         self.groups = len(set(self.group_of.values()))
         self._fitted: dict[tuple[int, ...], Gaussian] = {}  # groups -> their real samples; the same for every method
         self._sums: dict[str, KernelSums] = {}
+
+    @classmethod
+    def of(cls, collector: FeatureCollector, metric: str, real: str = REAL) -> Comparison:
+        """One of :data:`METRICS` of collected videos."""
+        feature_set = METRICS[metric]
+        return cls(collector.videos, metric, feature_set, collector.networks[feature_set.network].dimension, real)
 
     def obstacle(self, method: str) -> str | None:
         """Why there is no figure, or None."""

@@ -25,7 +25,7 @@ from evaluation.tables import cell_of, count_of, format_ratios, headline, shared
 __all__ = ["Media", "page", "write_html"]
 
 FOLDER = Path(__file__).parent
-TITLES = {"rendering": "Rendering", "motion": "Motion", "ablation": "Ablation"}
+TITLES = {"rendering": "Rendering", "motion": "Motion", "sampling": "Sampling", "ablation": "Ablation"}
 ARROWS = {"higher": " ↑", "lower": " ↓", "one": " → 1"}
 DIRECTIONS = "↑ higher is better, ↓ lower is better, → 1 nearest 1 is best."
 POLICY = "default-src 'none'; img-src data:; media-src data:"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,6 +46,9 @@ class Setting:
     steps: int = 20
     guidance: float = 1.0
     seed: int = 0
+    sampler: str = "dpmsolver++"
+    loop_guidance: float = 0.0
+    recurrence: int = 0  # extra passes of each step under loop guidance
 
     def generator(self, *numbers: int) -> torch.Generator:
         """Randomness that depends on the seed and these numbers alone."""
@@ -79,11 +83,15 @@ Predict = Callable[[int, EvaluationSequence], Prediction]  # (index of the seque
 def model(setting: Setting) -> Predict:
     """Samples of the motion model; seeds are the same for every photo."""
     config = setting.pipeline.motion_config
+    options = ("steps", "sampler", "guidance", "loop_guidance", "recurrence")
+    sampling: dict[str, Any] = {name: getattr(setting, name) for name in options}
+    if not setting.recurrence:
+        del sampling["recurrence"]
+    predict_motion: Callable[..., Tensor] = setting.pipeline.predict_motion
 
     def predict(_: int, sequence: EvaluationSequence) -> Prediction:
         image = sequence.first_frame()
-        sample = partial(setting.pipeline.predict_motion, image, steps=setting.steps, guidance=setting.guidance)
-        volumes = [sample(setting.seed + number) for number in range(setting.samples)]
+        volumes = [predict_motion(image, setting.seed + number, **sampling) for number in range(setting.samples)]
         period = config.num_frames / config.fps
         playback = Playback.of_loop(sequence.num_frames, sequence.fps, 1.0, period, config.num_frequencies)
         resized = (resize_motion(volume, (image.shape[2], image.shape[3]), "bicubic") for volume in volumes)

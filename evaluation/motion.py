@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -195,22 +195,12 @@ class Judge:
 
 def assemble(methods: Sequence[str], metrics: Sequence[str], judge: Judge, distances: dict) -> dict:
     """Table, intervals, counts, notes and ratios of all rows, from both kinds of figures."""
-    result: dict = {name: {method: {} for method in methods} for name in ("table", "intervals", "counts", "notes")}
-    for method in methods:
-        for metric in metrics:
-            if metric in DISTRIBUTION_METRICS:
-                value, interval, count, note = (distances[name][method].get(metric) for name in result)
-            else:
-                known = {name: row[metric] for name, row in judge.scores[method].items() if metric in row}
-                values, sources = list(known.values()), [judge.sources[name] for name in known]
-                value = sum(values) / len(values) if values else None
-                interval, count = bootstrap_interval(values, sources=sources), len(values)
-                note = judge.diversity.notes.get(metric)
-            if value is None:
-                note = note or judge.notes.get(method) or missing_note(metric, bool(judge.still))
-            for name, cell in zip(result, (value, interval, count, note if value is None else None), strict=True):
-                if name != "notes" or cell is not None:
-                    result[name][method][metric] = cell
+
+    def note(method: str, metric: str) -> str:
+        reason = judge.diversity.notes.get(metric) or judge.notes.get(method)
+        return reason or missing_note(metric, bool(judge.still))
+
+    result = cells(methods, metrics, judge.scores, judge.sources, distances, note)
     result["counts"][REAL] = distances["counts"][REAL]
     return result | {
         "ratios": ratios(result["table"], result["intervals"], metrics),
@@ -220,9 +210,37 @@ def assemble(methods: Sequence[str], metrics: Sequence[str], judge: Judge, dista
     }
 
 
+def cells(
+    methods: Sequence[str],
+    metrics: Sequence[str],
+    scores: Mapping[str, Mapping[str, Scores]],  # method -> sequence -> metric -> value
+    sources: Mapping[str, str],  # sequence -> the video that it is a part of
+    distances: Mapping[str, Mapping],  # parts of the report for metrics of sets, as distribution_metrics gives them
+    missing: Callable[[str, str], str],  # (method, metric) -> why there is no value
+) -> dict:
+    """``table``, ``intervals``, ``counts`` and ``notes``, each ``{method: {metric: ...}}``: means over sequences, with
+    bootstrap intervals over videos, beside the distances between sets."""
+    result: dict = {name: {method: {} for method in methods} for name in ("table", "intervals", "counts", "notes")}
+    for method in methods:
+        for metric in metrics:
+            if metric_of(metric).distribution:
+                value, interval, count, note = (distances[name][method].get(metric) for name in result)
+            else:
+                known = {name: row[metric] for name, row in scores[method].items() if metric in row}
+                values = list(known.values())
+                value, note = sum(values) / len(values) if values else None, None
+                interval, count = bootstrap_interval(values, sources=[sources[name] for name in known]), len(values)
+            if value is None:
+                note = note or missing(method, metric)
+            for name, cell in zip(result, (value, interval, count, note if value is None else None), strict=True):
+                if name != "notes" or cell is not None:
+                    result[name][method][metric] = cell
+    return result
+
+
 def missing_note(metric: str, still: bool) -> str:
     """Why a cell without a figure of its own reason is empty."""
-    if metric in DIVERSITY_METRICS:
+    if metric in (*DIVERSITY_METRICS, "diversity_motion"):
         return "not computed: needs several samples of one photo, which only the model gives (--samples 2 or more)"
     if metric == "seam":
         return "not computed: most frames equal the one before, there is no usual step to compare the last one with"

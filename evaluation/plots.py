@@ -26,6 +26,7 @@ DASHES = ((1, 0), (5, 2), (2, 2), (6, 2, 2, 2), (1, 1), (8, 3))
 STYLE = {"text.parse_math": False, "svg.hashsalt": "evaluation", "svg.fonttype": "path", "font.size": 9}
 MOST_VECTOR_POINTS = 3000  # in one plot; more of them are drawn as pixels
 COLUMNS = 3
+ONE_COLOR = ("ablation", "sampling")  # tables of more rows than there are colours
 GRAY = "#999999"
 ARROWS = {"higher": "{} \N{RIGHTWARDS ARROW}", "lower": "\N{LEFTWARDS ARROW} {}"}  # towards what is better
 
@@ -98,6 +99,49 @@ def value_plot(report: Mapping, metrics: Sequence[str]) -> str:
     return buffer.getvalue()
 
 
+COST = "U-Net calls"  # what quality is drawn against: it is the same on all machines
+COST_METRICS = ("localisation", "amplitude_ratio", "spectrum_distance", "coherence", "motion_frechet", "motion_seam")
+
+
+def cost_plot(report: Mapping) -> str | None:
+    """Measures of a sampling table against the U-Net calls of a photo as SVG, one line a way to sample.
+
+    None where fewer than two rows have both. A dotted line stands at the figure of ``true-motion``.
+    """
+    table = report["table"]
+    lines: dict[str, list[str]] = {}  # way to sample -> its rows by number of steps
+    for name, row in sorted((report.get("rows") or {}).items(), key=lambda item: item[1]["steps"]):
+        if table[name].get("network_calls") is not None:
+            lines.setdefault(name.replace(f" {row['steps']}", "", 1), []).append(name)
+    metrics = [metric for metric in metric_names(table) if metric in COST_METRICS]
+    if sum(map(len, lines.values())) < 2 or not metrics:
+        return None
+    columns = min(COLUMNS, len(metrics))
+    with _figure(1.2 + 2.9 * columns, 2.6 * -(-len(metrics) // columns)) as (figure, buffer):
+        panels = figure.subplots(-(-len(metrics) // columns), columns, squeeze=False).ravel()
+        colors = dict(zip(lines, cycle((*OTHER_COLORS, *COLORS.values())), strict=False))
+        for panel, metric in zip(panels, metrics, strict=False):
+            for name, rows in lines.items():
+                points = [(table[row]["network_calls"], table[row].get(metric)) for row in rows]
+                known = [point for point in points if point[1] is not None]
+                if known:
+                    panel.plot(*zip(*known, strict=True), "o-", color=colors[name], markersize=3.5, label=name)
+            truth = (table.get("true-motion") or {}).get(metric)
+            if truth is not None:
+                panel.axhline(truth, color=GRAY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
+            known_metric = metric_of(metric)
+            panel.set_title(ARROWS.get(known_metric.better or "", "{}").format(known_metric.label), fontsize=9)
+            panel.set_xscale("log")
+            panel.set_xlabel(f"{COST} a photo", fontsize=8)
+            _clean(panel)
+        for panel in panels[len(metrics) :]:
+            panel.set_axis_off()
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+        figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
+    return buffer.getvalue()
+
+
 def row_colors(rows: Iterable[str]) -> dict[str, str]:
     """Colour of each row, the same for the usual rows in all plots."""
     others = cycle(OTHER_COLORS)
@@ -106,7 +150,9 @@ def row_colors(rows: Iterable[str]) -> dict[str, str]:
 
 def _value_panel(panel, report: Mapping, rows: Sequence[str], name: str) -> None:
     known = metric_of(name)
-    colors = row_colors(report["table"]) if report.get("kind") != "ablation" else dict.fromkeys(rows, COLORS["model"])
+    colors = (
+        row_colors(report["table"]) if report.get("kind") not in ONE_COLOR else dict.fromkeys(rows, COLORS["model"])
+    )
     values = {row: report["table"][row].get(name) for row in rows}
     points = {row: _sequence_values(report, row, name) for row in rows}
     pixels = sum(map(len, points.values())) > MOST_VECTOR_POINTS

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from evaluation.sequences import EvaluationSequence
 
 FORMAT_VERSION = 1
-KINDS = ("rendering", "motion", "ablation")
+KINDS = ("rendering", "motion", "sampling", "ablation")
 # Columns of the manifest that decide what a sequence is: its frames, and the motion measured in them.
 IDENTITY = (
     *("source_sha256", "start", "fps", "num_frames", "width", "height"),

@@ -84,6 +84,8 @@ def test_motion_table_has_every_method_and_metric(
     assert report["ratios"]["true-motion"]["fvd"] == table["true-motion"]["fvd"] / table["repeat"]["fvd"]
     assert table["true-motion"]["localisation"] == pytest.approx(1)
     assert table["repeat"]["amplitude_ratio"] == 0
+    assert 0 < table["model"]["diversity_motion"] <= 1
+    assert "several samples" in report["notes"]["jelly"]["diversity_motion"]
     assert set(report["per_sequence"]["model"]) == set(report["data"]["identities"])
     assert report["curves"]["fvd_window16"]["repeat"]
     assert {path.suffix for path in output.iterdir()} == {".csv", ".mp4", ".svg"}

@@ -69,7 +69,7 @@ def _scripts() -> dict[str, list[str]]:
 
 # Scripts whose options are those of their subcommands.
 SUBCOMMANDS = {
-    "python evaluate.py": ("rendering", "motion", "ablation", "compare"),
+    "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "compare"),
     "python -m models.metrics": ("fetch", "convert"),
 }
 WITHOUT_COMMON_OPTIONS = ("python -m models.metrics",)  # it computes nothing
