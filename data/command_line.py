@@ -14,7 +14,7 @@ from pathlib import Path
 # The packages whose versions a report records.
 REPORTED_PACKAGES = (
     *("torch", "torchvision", "diffusers", "safetensors", "numpy", "scipy", "numba", "opencv-python-headless"),
-    *("torchmetrics", "torch-fidelity"),
+    *("torchmetrics", "torch-fidelity", "accelerate"),
 )
 
 
@@ -24,6 +24,7 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
     Bad input (`ValueError`, `OSError`) gives 2, Ctrl-C 130. Anything else is a defect of ours: its traceback is
     kept, because a report needs it, and Python ends with status 1.
     """
+    wait_without_spinning()
     try:
         check_writable(getattr(arguments, "report", None))
         script(arguments)
@@ -40,6 +41,16 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def wait_without_spinning() -> None:
+    """Let OpenMP's threads sleep while they wait for each other, unless the environment says how they shall wait.
+
+    PyTorch's wait in a loop, and beside other programs that keep a core busy they wait most of the time: everything took
+    two to three times as long. On an idle machine sleeping costs about 5 % (docs/performance.md). OpenMP looks at this
+    when it is loaded, so it has to be said before torch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
