@@ -46,7 +46,7 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
 def wait_without_spinning() -> None:
     """Let OpenMP's threads sleep while they wait for each other, unless the environment says how they shall wait.
 
-    PyTorch's wait in a loop, and beside other programs that keep a core busy they wait most of the time: everything took
+    PyTorch's wait in a loop, and beside other programs that keep a core busy they wait most of the time: all took
     two to three times as long. On an idle machine sleeping costs about 5 % (docs/performance.md). OpenMP looks at this
     when it is loaded, so it has to be said before torch is imported.
     """
