@@ -59,6 +59,15 @@ def test_pixels_near_a_cut_are_not_known_and_those_at_the_border_are() -> None:
     assert draw(0, crop=(WIDTH, HEIGHT)).known.all()
 
 
+def test_every_border_is_seen_by_a_quarter_of_the_crops_at_least() -> None:
+    sources = draw(2, count=400).source
+    borders = [sources[:, 0].amin((1, 2)) == 0, sources[:, 0].amax((1, 2)) == WIDTH - 1]
+    borders += [sources[:, 1].amin((1, 2)) == 0, sources[:, 1].amax((1, 2)) == HEIGHT - 1]
+    for at_border in borders:
+        assert 0.2 < float(at_border.float().mean()) < 0.4
+    assert len(sources[:, 0].amin((1, 2)).unique()) > 20  # and all places between are
+
+
 def test_a_batch_is_a_function_of_the_generator() -> None:
     first, again, other = draw(4), draw(4), draw(5)
     assert first.ids == again.ids

@@ -91,6 +91,18 @@ def test_losses_add_up_and_ignore_what_is_not_known() -> None:
     assert torch.equal(before["loss"], after["loss"])
 
 
+def test_what_is_not_known_is_not_shaped_to_suit_the_pixels_beside_it() -> None:
+    """A loss that looks at neighbourhoods sees pixels that nothing holds; it must not move them."""
+    batch = make_batch()
+    batch.known = torch.ones_like(batch.known)
+    batch.known[..., 20:] = 0
+    frame = (batch.target + 0.1).clone().requires_grad_()
+    losses = rendering_losses(lambda *inputs: frame, batch, StructureLoss(), LossWeights(1.0, 1.0))  # type: ignore[arg-type]
+    (gradient,) = torch.autograd.grad(losses["loss"], frame)
+    assert gradient[..., 18:20].any()
+    assert not gradient[..., 20:].any()
+
+
 def test_the_temporal_loss_reaches_the_weights() -> None:
     torch.manual_seed(0)
     model = FrameSynthesisModel(PRESETS["tiny"]).train()
