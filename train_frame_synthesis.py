@@ -6,17 +6,22 @@ The same command resumes a run that was stopped.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import math
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.command_line import add_common_options, parse_size, run_script, select_device, write_report
+from data.training_options import (
+    CACHE_LIMIT,
+    add_data_options,
+    add_saving_options,
+    check_numbers,
+    check_shares,
+    validation_folders,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
 PRESETS = ("tiny", "default", "reference")
 LOG_COLUMNS = ("loss", "l1", "perceptual", "learning_rate", "gradient_norm", "seconds")
 BETTER = {"lpips": -1, "psnr": 1}  # sign of what is better, for --keep-best
-CACHE_LIMIT = 4e9  # bytes of frames and flows kept in memory; larger datasets are read as training goes
 EXAMPLES = """examples:
   python train_frame_synthesis.py --data dataset --output runs/renderer --vgg-weights vgg16.safetensors
   python train_frame_synthesis.py --data film layered --shares 0.5,0.5 --keep-best lpips --output runs/renderer
@@ -42,10 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", required=True, metavar="DATASET", help="dataset folders: film, layered photos")
-    add("--shares", type=parse_shares, help="of each folder in the batches, such as 0.7,0.3 (default: equal ones)")
-    add("--validation", type=Path, nargs="+", metavar="DATASET",
-        help="folders whose validation split is evaluated on (default: those of --data that have one)")  # fmt: skip
+    add_data_options(parser)
     add("--output", type=Path, required=True, help="run folder: checkpoint, training state, log, pictures and videos")
     add("--preset", choices=PRESETS, help="shape of the model (default: default)")
     add("--init", type=Path, metavar="CHECKPOINT", help="start from the weights of a frame_synthesis checkpoint")
@@ -66,19 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="standard deviation of smooth errors added to the flow (default: 0)")  # fmt: skip
     add("--identity", type=float, metavar="SHARE", help="share of pairs in which nothing moves (default: 0.05 for "
         "models that paint frames from features alone; the others return still regions by construction)")  # fmt: skip
-    add("--save-every", type=float, default=3.0, metavar="MINUTES", help="how often the state is saved (default: 3)")
-    add("--evaluate-every", type=int, default=500, metavar="N", help="steps between evaluations (default: 500)")
+    add_saving_options(parser)
     add("--keep-best", choices=tuple(BETTER), help="keep the checkpoint that validates best in OUTPUT/best as well")
     add_common_options(parser)
     return parser
-
-
-def parse_shares(text: str) -> list[float]:
-    """``0.5,0.5`` -> [0.5, 0.5]."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are not numbers separated by commas, such as 0.5,0.5") from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,18 +101,13 @@ def train(arguments: argparse.Namespace) -> None:
 
 def check(arguments: argparse.Namespace) -> None:
     """Refuse numbers that make no sense before anything is read."""
-    for name in ("max_steps", "batch_size", "learning_rate", "evaluate_every"):
-        value = getattr(arguments, name)
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"--{name.replace('_', '-')} {value}: must be positive")
-    for name in ("warmup", "perceptual_weight", "temporal", "color_jitter", "flow_noise", "identity"):
-        value = getattr(arguments, name)
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"--{name.replace('_', '-')} {value}: must not be negative")
+    positive = ("max_steps", "batch_size", "learning_rate", "evaluate_every")
+    check_numbers(
+        arguments, positive, ("warmup", "perceptual_weight", "temporal", "color_jitter", "flow_noise", "identity")
+    )
     if arguments.temporal and arguments.batch_size % 2:
         raise ValueError(f"--batch-size {arguments.batch_size}: must be even with --temporal")
-    if arguments.shares and len(arguments.shares) != len(arguments.data):
-        raise ValueError(f"--shares: {len(arguments.shares)} for {len(arguments.data)} folders of --data")
+    check_shares(arguments)
 
 
 def training_batches(arguments: argparse.Namespace, output: str) -> FramePairBatches:
@@ -141,15 +128,11 @@ def training_batches(arguments: argparse.Namespace, output: str) -> FramePairBat
 
 def build_validation(arguments: argparse.Namespace, device: torch.device) -> RendererValidation | None:
     """The frames to evaluate on, or None where no folder has any."""
-    from data.datasets import load_manifest
     from evaluation.renderer_validation import RendererValidation
     from models.feature_networks import load_lpips
     from models.metric_weights import MissingWeightsError
 
-    folders = arguments.validation
-    if folders is None:
-        splits = {f: {r["split"] for r in load_manifest(f) if r["status"] == "kept"} for f in arguments.data}
-        folders = [folder for folder in arguments.data if "validation" in splits[folder]]
+    folders = validation_folders(arguments)
     try:
         distance = load_lpips("alex", arguments.weights, device)
     except MissingWeightsError as error:
@@ -218,6 +201,7 @@ class Trainer:
         from evaluation.renderer_validation import ROWS
         from models import training
         from models.frame_training import LossWeights
+        from models.training_log import CsvLog
 
         self.arguments, self.model, self.batches, self.validation = arguments, model, batches, validation
         self.distance, self.weights = distance, LossWeights(arguments.perceptual_weight, arguments.temporal)
@@ -230,7 +214,7 @@ class Trainer:
             print(f"resuming at step {self.first} of {arguments.max_steps}")
         metrics = [f"{metric}_{row}" for metric in ("psnr", "ssim", "lpips") for row in ROWS if validation]
         temporal = ["temporal"] if arguments.temporal else []
-        self.log = training.CsvLog(arguments.output / "log.csv", (*LOG_COLUMNS, *temporal, *metrics), self.first)
+        self.log = CsvLog(arguments.output / "log.csv", (*LOG_COLUMNS, *temporal, *metrics), self.first)
         self.table: dict = {}
         self.best = read_best(arguments.output, arguments.keep_best, self.first)
 
@@ -243,7 +227,7 @@ class Trainer:
         arguments, last = self.arguments, self.arguments.max_steps
         saved = time.monotonic()
         steps = tqdm(range(self.first, last), initial=self.first, total=last, mininterval=1)
-        with stop_between_steps() as stop, ThreadPoolExecutor(1) as pool:
+        with training.stop_between_steps() as stop, ThreadPoolExecutor(1) as pool:
             ahead = pool.submit(self.draw, self.first)
             for step in steps:
                 began, done = time.monotonic(), step + 1
@@ -296,12 +280,13 @@ class Trainer:
     def save(self, step: int) -> None:
         """Write the state that resuming needs, a checkpoint of the averaged weights to be used at once, the plot."""
         from models import training
+        from models.training_log import plot_log
 
         output = self.arguments.output
         training.save_training_state(output, step, self.model, self.optimizer, self.ema, {})
         with self.ema.applied_to(self.model):
             self.model.save_pretrained(output, self.provenance(step))
-        training.plot_log(self.log.path, output / "loss.png", ("loss", "l1", "perceptual", "temporal"))
+        plot_log(self.log.path, output / "loss.png", ("loss", "l1", "perceptual", "temporal"))
 
     def provenance(self, step: int) -> dict:
         """How weights came about, for the checkpoint."""
@@ -318,29 +303,6 @@ def read_best(output: Path, metric: str | None, step: int) -> dict | None:
         return None
     best = load_config(output / "best", "frame_synthesis")["training"].get("best")
     return best if best and best["metric"] == metric and best["step"] <= step else None
-
-
-@contextlib.contextmanager
-def stop_between_steps() -> Iterator:
-    """Turn the first Ctrl-C (or SIGTERM) into an event that the loop looks at; a second Ctrl-C stops at once."""
-    import threading
-
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # signals reach the main thread alone
-        return
-
-    def request(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

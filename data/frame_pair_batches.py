@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from data.augmentation import AugmentationConfig, jitter_color
+from data.mixture import Mixture
 
 CUT_MARGIN = 8  # pixels along a cut side of a crop in which content may come from beyond the cut
 AT_BORDER = 1 / 4  # of the crops lie against the frame's left border, as many against the right, top and bottom one
@@ -62,16 +62,10 @@ class FramePairBatches:
         augmentation: PairAugmentation = PairAugmentation(),
         neighbours: bool = False,
     ) -> None:
-        shares = [1.0] * len(datasets) if shares is None else shares
-        if len(shares) != len(datasets):
-            raise ValueError(f"{len(shares)} shares for {len(datasets)} datasets; give one for each")
-        if not all(math.isfinite(share) and share >= 0 for share in shares) or not sum(shares) > 0:
-            raise ValueError(f"shares {', '.join(map(str, shares))}: none may be negative, and not all zero")
-        self.datasets = datasets
-        self.sizes = [len(dataset) for dataset in datasets]  # type: ignore[arg-type]
+        self.mixture = Mixture(datasets, shares)
+        self.datasets, self.sizes = datasets, self.mixture.sizes
         self.crop = crop
         self.augmentation = augmentation
-        self._shares = torch.tensor([float(share) for share in shares])
         self._frames = 2 if neighbours else 1  # of a sample
         self._color = _scaled(COLOR, augmentation.color)
 
@@ -88,9 +82,7 @@ class FramePairBatches:
         return FramePairBatch(source, target, flow, importance, known, motion, ids)
 
     def _items(self, generator: torch.Generator) -> list[dict]:
-        chosen = torch.multinomial(self._shares, 1, generator=generator)
-        dataset = self.datasets[int(chosen)]
-        index = int(torch.randint(len(dataset), (), generator=generator))  # type: ignore[arg-type]
+        dataset, index = self.mixture.draw(generator)
         item = dataset[index]
         return [item] if self._frames == 1 else [item, _neighbour(dataset, index, item)]
 

@@ -2,60 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset
 
 from data.augmentation import AugmentationConfig, augment_motion_sample
-from data.datasets import MotionDataset
+from data.datasets import MotionDataset, load_manifest, load_statistics
+from data.mixture import Mixture
+from data.training_options import CACHE_LIMIT, available_splits
+
+SHAPE_SHARES = (0.7, 0.15, 0.15)  # of the pictures, for each of :func:`batch_sizes`
+PERIOD_TOLERANCE = 0.01  # by which the sequences of folders that train together may differ in length
 
 
 class MotionBatch(NamedTuple):
-    """What one training step sees."""
+    """What one training step sees, or one process's part of it."""
 
     image: Tensor  # [B, 3, H, W] in [-1, 1]
-    volume: Tensor  # [B, k, 4, H, W] in pixels
-    frequency_index: Tensor  # [B, k] which frequencies the volume's slices are
+    slices: Tensor  # [B, k, 4, H, W] in pixels; with cached latents [B, k, C, h, w]
+    frequency_index: Tensor  # [B, k] which frequencies the slices are
     ids: list[str]
+
+    def to(self, device: torch.device) -> MotionBatch:
+        """The same batch on a device."""
+        return self._replace(
+            **{name: getattr(self, name).to(device) for name in ("image", "slices", "frequency_index")}
+        )
 
 
 class MotionBatches:
-    """Draws batches; a batch is a function of the generator given, so a resumed run sees the same ones."""
+    """Draws batches; a sample is a function of its own generator and the batch's shape, so that a resumed run, and a
+    run on another number of processes, sees the same ones.
+    """
+
+    encoded = False  # the slices are motion, not latents
 
     def __init__(
         self,
-        dataset: Dataset,  # a data.datasets.MotionDataset
+        mixture: Mixture,  # of data.datasets.MotionDataset, joined where several splits of a folder are taken
         size: tuple[int, int],  # (W, H)
         multiple: int,  # sides of every batch are multiples of it
         augmentation: AugmentationConfig,
     ) -> None:
-        self.dataset = dataset
+        self.mixture = mixture
         self.augmentation = augmentation
         self.sizes = batch_sizes(size, multiple)
-        self.num_frequencies = dataset[0]["spectral_volume"].shape[0]
+        self.num_frequencies = mixture.datasets[0][0]["spectral_volume"].shape[0]
 
-    def draw(self, batch_size: int, frequencies: int, generator: torch.Generator) -> MotionBatch:
-        """Draw sequences with replacement, and ``frequencies`` slices of each (all of them, in order, if 0)."""
-        shape = self.sizes[int(torch.multinomial(torch.tensor([0.7, 0.15, 0.15]), 1, generator=generator))]
-        count = self.num_frequencies
-        images, volumes, index_rows, ids = [], [], [], []
-        for _ in range(batch_size):
-            rows = torch.arange(count) if not frequencies else torch.randperm(count, generator=generator)[:frequencies]
-            if torch.rand((), generator=generator) < self.augmentation.mosaic:
-                image, volume, names = self._mosaic(shape, rows, generator)
-            else:
-                image, volume, names = self._sample(shape, rows, generator)
-            images.append(image)
-            volumes.append(volume)
-            index_rows.append(rows)
-            ids.append(names)
-        return MotionBatch(torch.stack(images), torch.stack(volumes), torch.stack(index_rows), ids)
+    def draw(
+        self,
+        frequencies: int,  # slices of each photograph; 0 takes all of them, in order
+        step: torch.Generator,  # of what all samples of a step have in common: their shape
+        samples: Sequence[torch.Generator],  # one a sample
+        map_samples: Callable = map,  # a thread pool's map draws several at once
+    ) -> MotionBatch:
+        """Draw sequences with replacement, and ``frequencies`` slices of each."""
+        shape = self.sizes[int(torch.multinomial(torch.tensor(SHAPE_SHARES), 1, generator=step))]
+        drawn = list(map_samples(lambda generator: self.draw_sample(shape, frequencies, generator), samples))
+        images, slices, rows, ids = zip(*drawn, strict=True)
+        return MotionBatch(torch.stack(images), torch.stack(slices), torch.stack(rows), list(ids))
 
-    def _sample(self, shape: tuple[int, int], rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, str]:
+    def draw_sample(
+        self, shape: tuple[int, int], frequencies: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, str]:
+        """One picture of a shape (H, W): image ``[3, H, W]``, slices ``[k, 4, H, W]``, their frequencies, and ids."""
+        rows = draw_frequencies(self.num_frequencies, frequencies, generator)
+        mosaic = torch.rand((), generator=generator) < self.augmentation.mosaic
+        image, volume, ids = (self._mosaic if mosaic else self._panel)(shape, rows, generator)
+        return image, volume, rows, ids
+
+    def volumes(self) -> Iterator[Tensor]:
+        """The spectral volume ``[1, K, 4, H, W]`` of each sequence, as it is."""
+        for dataset in self.mixture.datasets:
+            for index in range(len(dataset)):  # type: ignore[arg-type]
+                yield dataset[index]["spectral_volume"][None]
+
+    def _panel(self, shape: tuple[int, int], rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, str]:
         """A random sequence, changed at random: image ``[3, H, W]``, its slices ``[k, 4, H, W]`` and its id."""
-        item = self.dataset[int(torch.randint(len(self.dataset), (), generator=generator))]  # type: ignore[arg-type]
+        dataset, index = self.mixture.draw(generator)
+        item = dataset[index]
         volume = item["spectral_volume"][rows]
         return *augment_motion_sample(item["image"], volume, shape, self.augmentation, generator), item["id"]
 
@@ -70,11 +99,16 @@ class MotionBatches:
         widths = (shape[1],) if kind == 1 else (left, shape[1] - left)
         images, volumes, names = [], [], []
         for height in heights:
-            panels = [self._sample((height, width), rows, generator) for width in widths]
+            panels = [self._panel((height, width), rows, generator) for width in widths]
             images.append(torch.cat([panel[0] for panel in panels], dim=-1))
             volumes.append(torch.cat([panel[1] for panel in panels], dim=-1))
             names += [panel[2] for panel in panels]
         return torch.cat(images, dim=-2), torch.cat(volumes, dim=-2), "+".join(names)
+
+
+def draw_frequencies(count: int, frequencies: int, generator: torch.Generator) -> Tensor:
+    """``frequencies`` different ones of ``count``, or all of them in order if 0."""
+    return torch.arange(count) if not frequencies else torch.randperm(count, generator=generator)[:frequencies]
 
 
 def batch_sizes(size: tuple[int, int], multiple: int) -> list[tuple[int, int]]:
@@ -89,12 +123,58 @@ def batch_sizes(size: tuple[int, int], multiple: int) -> list[tuple[int, int]]:
     return [(height, width), (side, side), (width, height)]
 
 
-def first_of_each_source(dataset: MotionDataset, device: torch.device) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """The first sequence of each source video: scene -> [(image ``[1, 3, H, W]``, volume ``[1, K, 4, H, W]``)]."""
-    scenes: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    for index, row in enumerate(dataset.rows):
-        if row["source"] not in scenes:
-            item = dataset[index]
-            pair = item["image"][None].to(device), item["spectral_volume"][None].to(device)
-            scenes[row["source"]] = [pair]
+def load_batches(
+    folders: Sequence[Path],
+    shares: Sequence[float] | None,  # of each folder; equal ones by default
+    all_splits: bool,  # rather than the train split alone
+    num_frequencies: int,
+    size: tuple[int, int],
+    multiple: int,
+    augmentation: AugmentationConfig,
+) -> MotionBatches:
+    """Batches from dataset folders whose frequencies agree; small folders are kept in memory once they were read."""
+    check_periods(folders)
+    splits = {folder: available_splits(folder) if all_splits else ["train"] for folder in folders}
+    rows = [row for folder in folders for split in splits[folder] for row in load_manifest(folder, split)]
+    needed = sum((3 + 8 * num_frequencies) * row["width"] * row["height"] for row in rows)  # uint8 and float16
+    datasets: list[ConcatDataset] = [
+        ConcatDataset(
+            [MotionDataset(folder, split, num_frequencies, needed <= CACHE_LIMIT) for split in splits[folder]]
+        )
+        for folder in folders
+    ]
+    return MotionBatches(Mixture(datasets, shares), size, multiple, augmentation)
+
+
+def check_periods(folders: Sequence[Path]) -> None:
+    """Refuse folders whose sequences last differently long: frequency k would mean another one in each."""
+    periods = {folder: (s := load_statistics(folder))["num_frames"] / s["fps"] for folder in folders}
+    first = folders[0]
+    for folder, period in periods.items():
+        if abs(period / periods[first] - 1) > PERIOD_TOLERANCE:
+            raise ValueError(
+                f"{folder}: its sequences last {period:.2f} s, those of {first} {periods[first]:.2f} s, so that their "
+                "frequencies are different ones; prepare both with the same --num-frames and --fps"
+            )
+
+
+def scenes_of_sources(
+    datasets: Sequence[MotionDataset], limit: int, device: torch.device
+) -> dict[str, list[tuple[Tensor, Tensor]]]:
+    """The first sequence of each source video: scene -> [(image ``[1, 3, H, W]``, volume ``[1, K, 4, H, W]``)].
+
+    Args:
+        limit: at most so many, evenly spread over all of them.
+    """
+    first: dict[str, tuple[MotionDataset, int]] = {}
+    for dataset in datasets:
+        for index, row in enumerate(dataset.rows):
+            first.setdefault(f"{dataset.folder.name}/{row['source']}", (dataset, index))
+    names = list(first)
+    chosen = [names[i * len(names) // limit] for i in range(limit)] if len(names) > limit else names
+    scenes = {}
+    for name in chosen:
+        dataset, index = first[name]
+        item = dataset[index]
+        scenes[name] = [(item["image"][None].to(device), item["spectral_volume"][None].to(device))]
     return scenes

@@ -1,4 +1,4 @@
-"""The stages of training a motion model: what each trains, its loss for one batch, and how its samples are judged.
+"""The stages of training a motion model: what each trains and for how long, and how its samples are judged.
 
 Stages (paper sections 4.1 and 4.2): ``autoencoder``; ``slice``, the 2D U-Net on single slices; ``coordinate``,
 frequency attention on all slices of a photograph with the 2D layers frozen; and ``decoder``, which sharpens the
@@ -14,14 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import autoencoder_loss
 from models.image_encoder import load_encoder_weights
 from models.metrics import amplitude_ratio, localisation, spatial_coherence
-from models.motion_diffusion import MotionConfig, MotionModel, diffusion_loss
+from models.motion_diffusion import MotionConfig, MotionModel
+from models.motion_losses import AUTOENCODER_STAGES
 from models.spectral_volume import SpectralNormalizer, rms_amplitude
 
-STAGES = ("autoencoder", "slice", "coordinate", "decoder")
-AUTOENCODER_STAGES = ("autoencoder", "decoder")
 DECODER_LAYERS = ("decode_", "guide")  # what the decoder's parameters are called
 
 
@@ -51,6 +49,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
 
 
+REFERENCE_STAGE = StageConfig(368_000, batch_size=1, frequencies=1, learning_rate=1e-5, ema_decay=0.9999)
 TRAINING_PRESETS = {
     "default": TrainingConfig(
         autoencoder=StageConfig(steps=2500, batch_size=8, frequencies=4, learning_rate=2e-3),
@@ -65,6 +64,26 @@ TRAINING_PRESETS = {
         decoder=StageConfig(steps=4, batch_size=2, frequencies=2, learning_rate=1e-3),
         warmup=1,
     ),
+    # One random slice a step, and Adam at 1e-5, as the reference implementation trains; only its U-Net is trained.
+    "reference": TrainingConfig(
+        autoencoder=REFERENCE_STAGE,
+        slice=REFERENCE_STAGE,
+        coordinate=REFERENCE_STAGE,
+        decoder=REFERENCE_STAGE,
+        condition_dropout=0.0,
+        schedule="constant",
+        weight_decay=0.0,
+    ),
+    # 96 slices a step and 5e-5 with Adam over 750,000 steps. How these divide into the two stages of the U-Net, and
+    # how long the autoencoder trains, the paper doesn't say. It has no decoder stage.
+    "paper": TrainingConfig(
+        autoencoder=StageConfig(200_000, batch_size=96, frequencies=1, learning_rate=5e-5, ema_decay=0.9999),
+        slice=StageConfig(500_000, batch_size=96, frequencies=1, learning_rate=5e-5, ema_decay=0.9999),
+        coordinate=StageConfig(250_000, batch_size=6, frequencies=0, learning_rate=5e-5, ema_decay=0.9999),
+        decoder=StageConfig(200_000, batch_size=96, frequencies=1, learning_rate=5e-5, ema_decay=0.9999),
+        schedule="constant",
+        weight_decay=0.0,
+    ),
 }
 
 
@@ -78,18 +97,24 @@ def untrained_model(
     normalizer = SpectralNormalizer.from_statistics(config.normalization, statistics, config.num_frequencies)
     torch.manual_seed(seed)
     model = MotionModel(config, normalizer)
-    if model.unet.condition.encoder is not None:
-        load_encoder_weights(model.unet.condition.encoder, image_encoder)
+    load_pretrained_parts(model, image_encoder)
     return model
+
+
+def load_pretrained_parts(model: MotionModel, image_encoder: Path) -> None:
+    """Give a new model the weights that never train: of its image encoder, and of its autoencoder if that is frozen."""
+    if model.image_encoder is not None:
+        load_encoder_weights(model.image_encoder, image_encoder)
+    model.autoencoder.load_frozen_weights()
 
 
 def with_joint_unet(model: MotionModel, seed: int, image_encoder: Path) -> MotionModel:
     """A joint model (see `MotionConfig.joint`) with the autoencoder of ``model`` and an untrained U-Net."""
     torch.manual_seed(seed)
     joint = MotionModel(replace(model.config, joint=True), model.normalizer)
+    if joint.image_encoder is not None:
+        load_encoder_weights(joint.image_encoder, image_encoder)
     joint.autoencoder.load_state_dict(model.autoencoder.state_dict())
-    if joint.unet.condition.encoder is not None:
-        load_encoder_weights(joint.unet.condition.encoder, image_encoder)
     return joint
 
 
@@ -98,8 +123,9 @@ def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
 
     Frequency attention takes part in sampling from its own stage on; the decoder's stage leaves that as it is.
     """
-    if stage == "coordinate" and model.config.joint:
-        raise ValueError("a joint model has no frequency attention to train")
+    if stage not in model.stages:
+        what = "frequency attention" if stage == "coordinate" else stage
+        raise ValueError(f"this model has no {what} to train; its stages are {', '.join(model.stages)}")
     model.requires_grad_(False)
     if stage != "decoder":
         model.coordinate = stage == "coordinate"
@@ -108,8 +134,7 @@ def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
         for name, parameter in model.autoencoder.named_parameters():
             parameter.requires_grad_(stage == "autoencoder" or name.startswith(DECODER_LAYERS))
         return model.autoencoder
-    encoder = model.unet.condition.encoder
-    pretrained = set() if encoder is None else set(encoder.parameters())
+    pretrained = set() if model.image_encoder is None else set(model.image_encoder.parameters())
     for parameter in model.unet.parameters():
         parameter.requires_grad_(parameter not in pretrained and (parameter in frequency) == (stage == "coordinate"))
     return model.unet
@@ -118,41 +143,6 @@ def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
 def slices_a_photograph(model: MotionModel, stage: str, options: StageConfig) -> int:
     """How many slices of each photograph a step draws, 0 for all: a joint U-Net knows no single ones."""
     return 0 if model.config.joint and stage == "slice" else options.frequencies
-
-
-def autoencoder_step(
-    model: MotionModel, image: Tensor, volume: Tensor, index: Tensor, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Losses of the autoencoder and decoder stages: ``[B, 3, H, W]``, ``[B, k, 4, H, W]`` in pixels, ``[B, k]``."""
-    slices = model.normalizer.normalize(volume, index).flatten(0, 1)
-    factor, channels = model.autoencoder.downsampling, model.config.autoencoder.latent_channels
-    shape = (len(slices), channels, slices.shape[-2] // factor, slices.shape[-1] // factor)
-    noise = torch.randn(shape, generator=generator).to(slices)
-    return autoencoder_loss(model.autoencoder, slices, image, noise)
-
-
-def diffusion_step(
-    model: MotionModel,
-    image: Tensor,  # [B, 3, H, W]
-    volume: Tensor,  # [B, k, 4, H, W] in pixels
-    index: Tensor,  # [B, k]
-    schedule: Tensor,  # alphas_cumprod
-    condition_dropout: float,
-    generator: torch.Generator,
-) -> dict[str, Tensor]:
-    """Losses of both U-Net stages: the total, and the part of high and of low noise levels."""
-    batch, steps = image.shape[0], model.config.train_steps
-    latents = model.encode_volume(volume, index)
-    # One stratum of noise levels a photograph: a batch covers them evenly, which steadies the loss.
-    timestep = ((torch.arange(batch) + torch.rand(batch, generator=generator)) * steps / batch).long()
-    noise = torch.randn(latents.shape, generator=generator).to(latents)
-    keep = torch.rand(batch, generator=generator) >= condition_dropout
-    losses = diffusion_loss(
-        model, latents, index, image, keep, timestep.to(latents.device), noise, schedule, model.coordinate
-    )
-    noisy = (timestep >= steps // 2).to(losses.device)
-    parts = {"noisy": losses[noisy], "clean": losses[~noisy]}
-    return {"loss": losses.mean(), **{name: part.mean() for name, part in parts.items() if part.numel()}}
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What both training scripts share: checkpoints, EMA, seeds, learning rates, logs and plots.
+"""What both training scripts share: checkpoints, EMA, random numbers, learning rates, stopping.
 
 A checkpoint folder holds ``config.json`` (format version, kind, model configuration, training configuration),
 ``model.safetensors`` and, while training, ``state/training.safetensors`` with everything that resuming needs.
@@ -8,11 +8,15 @@ Each file is written beside its final name and renamed, so a process killed at a
 from __future__ import annotations
 
 import contextlib
-import csv
+import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,11 +29,46 @@ SCHEDULES = ("cosine", "constant")
 STATE_FILE = Path("state") / "training.safetensors"
 
 
-def step_generator(seed: int, step: int, stream: int = 0) -> torch.Generator:
-    """A CPU generator for one training step, from (seed, step, stream) alone: resuming needs no saved random state."""
+def step_generator(seed: int, step: int, stream: int = 0, sample: int = -1) -> torch.Generator:
+    """A CPU generator for one training step, from its arguments alone: resuming needs no saved random state.
+
+    Args:
+        stream: tells apart what must not use the same numbers.
+        sample: position in the step's batch, for numbers that belong to one sample; -1 for those of the whole step.
+    """
     # Multiplying by large odd constants keeps neighbouring (seed, step) pairs from sharing Mersenne Twister states.
-    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB) % 2**63
-    return torch.Generator().manual_seed(mixed)
+    mixed = seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB
+    return torch.Generator().manual_seed((mixed + (sample + 1) * 0xD6E8FEB86659FD93) % 2**63)
+
+
+@dataclass(frozen=True)
+class StepSamples:
+    """Random numbers of some neighbouring samples of a step's batch, each of which has a generator of its own.
+
+    However a batch is divided, among processes or to be added up, its samples are the same.
+    """
+
+    generators: list[torch.Generator]
+    first: int  # position of the first of them in the whole batch
+    total: int  # samples in the whole batch
+
+    @classmethod
+    def of(cls, seed: int, step: int, stream: int, first: int, count: int, total: int) -> StepSamples:
+        """The samples ``first ... first + count - 1`` of a step."""
+        generators = [step_generator(seed, step, stream, sample) for sample in range(first, first + count)]
+        return cls(generators, first, total)
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """Standard normal numbers ``[b, *shape]``."""
+        return torch.stack([torch.randn(*shape, generator=generator) for generator in self.generators])
+
+    def uniform(self) -> Tensor:
+        """One number in [0, 1) a sample, ``[b]``."""
+        return torch.stack([torch.rand((), generator=generator) for generator in self.generators])
+
+    def strata(self) -> Tensor:
+        """One number in [0, 1) a sample, ``[b]``: the whole batch has one in each of ``total`` equal intervals."""
+        return (self.first + torch.arange(len(self.generators)) + self.uniform()) / self.total
 
 
 def learning_rate_at(step: int, base: float, max_steps: int, schedule: str = "cosine", warmup: int = 0) -> float:
@@ -165,6 +204,16 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], source: str | 
     model.load_state_dict(dict(tensors), strict=True)
 
 
+def state_hash(module: nn.Module) -> str:
+    """Hash of a module's parameters and buffers: names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        plain = value.detach().to("cpu").contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def save_training_state(
     folder: Path,
     step: int,
@@ -225,64 +274,28 @@ def load_training_state(
     return summary["step"]
 
 
-class CsvLog:
-    """A CSV table that training appends to; opening it again at a step drops the rows of steps that are redone."""
-
-    def __init__(self, path: Path, columns: Iterable[str], step: int = 0) -> None:
-        self.path = Path(path)
-        self.columns = ["step", *columns]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [row for row in read_csv(self.path) if int(row["step"]) <= step] if self.path.exists() else []
-        temporary = self.path.with_name(f".{self.path.name}.partial")
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(kept)
-        os.replace(temporary, self.path)
-
-    def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Add one row; columns without a value stay empty."""
-        with self.path.open("a", newline="") as file:
-            row = {"step": step, **{k: f"{v:.6g}" for k, v in values.items()}}
-            csv.DictWriter(file, self.columns).writerow(row)
+SECOND_SIGNAL = 1.0  # seconds after the first, from which on another Ctrl-C is meant as one: launchers repeat signals
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file as dictionaries."""
-    with Path(path).open(newline="") as file:
-        return list(csv.DictReader(file))
+@contextlib.contextmanager
+def stop_between_steps() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C (or SIGTERM) into an event that the loop looks at; a second Ctrl-C stops at once."""
+    stop, first = threading.Event(), 0.0
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # signals reach the main thread alone
+        return
 
+    def request(number: int, frame: object) -> None:
+        nonlocal first
+        if not stop.is_set():
+            first = time.monotonic()
+            stop.set()
+        elif number == signal.SIGINT and time.monotonic() - first > SECOND_SIGNAL:
+            raise KeyboardInterrupt
 
-def plot_log(log: Path, output: Path, columns: Iterable[str], logarithmic: bool = True) -> None:
-    """Draw columns of a training log against the step, with a running mean over the thin raw line."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = read_csv(log)
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for column in columns:
-        points = [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
-        if not points:
-            continue
-        steps, values = zip(*points, strict=True)
-        (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.8)
-        axes.plot(steps, _running_mean(values), color=line.get_color(), label=column)
-    axes.set_xlabel("step")
-    if logarithmic:
-        axes.set_yscale("log")
-    if axes.lines:
-        axes.legend()
-    temporary = output.with_name(f".{output.stem}.partial.png")
-    figure.savefig(temporary, dpi=110)
-    os.replace(temporary, output)
-
-
-def _running_mean(values: Iterable[float], memory: float = 0.95) -> list[float]:
-    means: list[float] = []
-    total = weight = 0.0
-    for value in values:
-        total, weight = memory * total + value, memory * weight + 1
-        means.append(total / weight)
-    return means
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,8 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from data.augmentation import AugmentationConfig
-from data.motion_batches import MotionBatches, batch_sizes
+from data.mixture import Mixture
+from data.motion_batches import MotionBatch, MotionBatches, batch_sizes
 
 
 class Scenes(torch.utils.data.Dataset):
@@ -18,25 +21,43 @@ class Scenes(torch.utils.data.Dataset):
 
 def batches(mosaic: float) -> MotionBatches:
     still = AugmentationConfig(0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, mosaic)
-    return MotionBatches(Scenes(), (64, 32), 16, still)
+    return MotionBatches(Mixture([Scenes()]), (64, 32), 16, still)
 
 
-def test_a_batch_repeats_with_its_generator_and_names_its_sequences():
-    first, second = (batches(0.5).draw(6, 2, torch.Generator().manual_seed(3)) for _ in range(2))
+def draw(
+    source: MotionBatches, count: int, frequencies: int, seed: int, first: int = 0, map_samples=map
+) -> MotionBatch:
+    samples = [torch.Generator().manual_seed(1000 * seed + first + i) for i in range(count)]
+    return source.draw(frequencies, torch.Generator().manual_seed(seed), samples, map_samples)
+
+
+def test_a_batch_repeats_with_its_generators_and_names_its_sequences():
+    first, second = (draw(batches(0.5), 6, 2, 3) for _ in range(2))
     assert torch.equal(first.image, second.image)
     assert first.ids == second.ids
     assert first.frequency_index.shape == (6, 2)
     assert all(len(set(row)) == 2 for row in first.frequency_index.tolist())
 
 
+def test_parts_of_a_batch_drawn_elsewhere_or_by_threads_are_those_of_the_whole():
+    whole = draw(batches(0.5), 6, 2, 3)
+    parts = [draw(batches(0.5), 3, 2, 3, first) for first in (0, 3)]
+    with ThreadPoolExecutor(3) as pool:
+        threaded = draw(batches(0.5), 6, 2, 3, map_samples=pool.map)
+    for index in range(3):
+        assert torch.equal(whole[index], torch.cat([part[index] for part in parts]))
+        assert torch.equal(whole[index], threaded[index])
+    assert whole.ids == parts[0].ids + parts[1].ids == threaded.ids
+
+
 def test_all_frequencies_come_in_order():
-    batch = batches(0.0).draw(2, 0, torch.Generator().manual_seed(0))
+    batch = draw(batches(0.0), 2, 0, 0)
     assert batch.frequency_index.tolist() == [[0, 1, 2], [0, 1, 2]]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_every_panel_of_a_mosaic_moves_like_its_own_scene(seed):
-    batch = batches(1.0).draw(3, 2, torch.Generator().manual_seed(seed))
+    batch = draw(batches(1.0), 3, 2, seed)
     for image, volume, rows, names in zip(*batch[:3], batch.ids, strict=True):
         assert len(names.split("+")) in (2, 4)
         scene = (image[0] * 10).round()  # which scene a pixel shows

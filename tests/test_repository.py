@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "data", "evaluation")
 # Heavy packages are imported by the functions that use them: rendering needs only torch, numpy and safetensors.
 HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "scipy", "diffusers", "huggingface_hub")
-HEAVY += ("torchmetrics", "torch_fidelity")
+HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard")
 COMPILED_KERNELS = "data.coarse2fine_"  # modules of that name need numba's decorators and are imported late themselves
 OPTIONAL = ("cupy", "pyflow")  # used where somebody has them, with a ValueError or a slower path where not
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 
 import pytest
 import torch
@@ -48,6 +50,40 @@ def test_step_generators_differ_by_seed_step_and_stream_and_repeat():
     }
     assert len(set(draws.values())) == len(draws)
     assert torch.rand((), generator=training.step_generator(0, 1, 0)).item() == draws[0, 1, 0]
+
+
+def test_samples_of_a_step_are_the_same_however_its_batch_is_divided():
+    whole = training.StepSamples.of(3, 7, 1, 0, 4, 4)
+    parts = [training.StepSamples.of(3, 7, 1, first, 2, 4) for first in (0, 2)]
+    assert torch.equal(whole.normal((2, 3)), torch.cat([part.normal((2, 3)) for part in parts]))
+    assert torch.equal(whole.uniform(), torch.cat([part.uniform() for part in parts]))
+    strata = whole.strata()
+    assert torch.equal(strata, torch.cat([part.strata() for part in parts]))
+    assert (strata * 4).long().tolist() == [0, 1, 2, 3]
+    assert len(set(whole.uniform().tolist())) == 4
+
+
+def test_hash_of_weights_tells_values_names_and_types_apart():
+    model = small_model()
+    found = training.state_hash(model)
+    assert found == training.state_hash(small_model())
+    assert found != training.state_hash(small_model(1))
+    assert found != training.state_hash(model.double())
+    assert found != training.state_hash(nn.Sequential(nn.Identity(), *small_model()))
+
+
+def test_second_signal_stops_at_once_unless_it_repeats_the_first(monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    with training.stop_between_steps() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)  # what launchers send right after
+        os.kill(os.getpid(), signal.SIGINT)
+        monkeypatch.setattr(training, "SECOND_SIGNAL", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_learning_rate_warms_up_and_decays():
@@ -113,14 +149,3 @@ def test_wrong_checkpoints_are_named_in_one_line(tmp_path):
 def test_weights_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="tensors don't fit"):
         training.load_weights(small_model(), {"0.weight": torch.zeros(4, 3)}, "file")
-
-
-def test_log_drops_rows_of_steps_that_are_redone(tmp_path):
-    log = training.CsvLog(tmp_path / "log.csv", ("loss",))
-    for step in (1, 2, 3):
-        log.append(step, {"loss": step / 10})
-    again = training.CsvLog(tmp_path / "log.csv", ("loss",), step=2)
-    again.append(3, {"loss": 0.7})
-    assert [row["loss"] for row in training.read_csv(tmp_path / "log.csv")] == ["0.1", "0.2", "0.7"]
-    training.plot_log(tmp_path / "log.csv", tmp_path / "loss.png", ("loss",))
-    assert (tmp_path / "loss.png").stat().st_size > 1000
