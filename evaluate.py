@@ -93,7 +93,7 @@ def add_steps_options(parser: argparse.ArgumentParser) -> None:
         help="extra passes of each step under loop guidance, each in rows of their own (default: 0)")  # fmt: skip
     add("--metrics", type=_names(None), metavar="A,B,...", help="only these columns (default: all)")
     add("--samples", type=_count, default=2, help="samples a photo, the same seeds in all rows (default: 2)")
-    add("--guidance", type=float, default=1.0, metavar="W", help="classifier-free guidance (default: 1)")
+    add("--guidance", type=float, metavar="W", help="classifier-free guidance (default: the model's, mostly 1)")
     add("--num-frequencies", type=_count, default=16, metavar="K", help="of the measured motion (default: 16)")
     add("--no-intervals", action="store_true", help="leave out the interval of the Fréchet distance")
 
@@ -145,7 +145,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     add("--samples", type=_count, default=5, help="samples a photo, for motion and diversity; the first one is "
         "rendered for the distances between sets (default: 5)")  # fmt: skip
     add("--steps", type=_count, default=20, help="sampling steps (default: 20)")
-    add("--guidance", type=float, default=1.0, metavar="W", help="classifier-free guidance (default: 1)")
+    add("--guidance", type=float, metavar="W", help="classifier-free guidance (default: the model's, mostly 1)")
     add("--num-frequencies", type=_count, default=16, metavar="K", help="of the measured motion (default: 16)")
     add("--renderer", choices=RENDERERS, default="model", help="what turns motion into frames (default: model)")
     add("--no-intervals", action="store_true", help="leave out confidence intervals of FID, FVD and the like (faster)")

@@ -44,11 +44,15 @@ class Setting:
     renderer: str = "model"
     samples: int = 1
     steps: int = 20
-    guidance: float = 1.0
+    guidance: float | None = None  # the model's own by default
     seed: int = 0
     sampler: str = "dpmsolver++"
     loop_guidance: float = 0.0
     recurrence: int = 0  # extra passes of each step under loop guidance
+
+    def used_guidance(self) -> float:
+        """The weight of classifier-free guidance that samples are taken with."""
+        return self.pipeline.motion_config.guidance if self.guidance is None else self.guidance
 
     def generator(self, *numbers: int) -> torch.Generator:
         """Randomness that depends on the seed and these numbers alone."""

@@ -107,8 +107,9 @@ def protocol(arguments: argparse.Namespace, setting: Setting) -> dict:
         "num_frequencies": known_frequencies(setting),
         "max_sequences_per_source": arguments.max_sequences,
     }
-    sampling = {"samples": setting.samples, "steps": setting.steps, "guidance": setting.guidance}
-    return values | (sampling if "model" in arguments.methods else {})
+    if "model" not in arguments.methods:
+        return values
+    return values | {"samples": setting.samples, "steps": setting.steps, "guidance": setting.used_guidance()}
 
 
 def known_frequencies(setting: Setting) -> int:

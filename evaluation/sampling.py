@@ -93,7 +93,7 @@ def evaluate_sampling(arguments: argparse.Namespace) -> dict:
         "seed": arguments.seed,
         "protocol": {
             "samples": setting.samples,
-            "guidance": setting.guidance,
+            "guidance": setting.used_guidance(),
             "num_frequencies": judge.num_frequencies,
             "max_sequences_per_source": arguments.max_sequences,
             "device": device.type,

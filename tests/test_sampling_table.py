@@ -71,6 +71,7 @@ def test_table_has_a_row_for_every_way_to_sample_and_the_baselines(report: dict,
     assert list(table) == [name for row in steps for name in (row, f"{row} u=5")] + list(BASELINES)
     assert all(list(row) == list(METRICS) for row in table.values())
     assert report["data"]["split"] == "validation"
+    assert report["protocol"]["guidance"] == PRESETS["tiny"].guidance  # the model's own
     for name in report["rows"]:
         assert all(value is not None for value in table[name].values()), name
         assert 0 < table[name]["diversity_motion"] <= 1
