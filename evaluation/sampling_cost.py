@@ -42,7 +42,13 @@ class Cost:
 def make_rows(
     samplers: Sequence[tuple[str, int]], loop_guidance: Sequence[float], recurrence: Sequence[int]
 ) -> list[Row]:
-    """Every combination once; without loop guidance there is nothing to repeat a step for."""
+    """Every combination once; without loop guidance there is nothing to repeat a step for.
+
+    Raises:
+        ValueError: repetitions, but no row with loop guidance.
+    """
+    if any(recurrence) and not any(loop_guidance):
+        raise ValueError("--recurrence repeats steps under loop guidance; give --loop-guidance too, such as 0,200")
     rows = [
         Row(sampler, steps, u, r if u else 0) for (sampler, steps), u, r in product(samplers, loop_guidance, recurrence)
     ]

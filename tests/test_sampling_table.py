@@ -181,6 +181,8 @@ def test_rows_are_combinations_once_and_repeat_no_step_without_loop_guidance() -
     rows = make_rows([("ddim", 5), ("ddim", 5)], [0.0, 200.0], [0, 2])
     assert list(map(str, rows)) == ["ddim 5", "ddim 5 u=200", "ddim 5 u=200 r=2"]
     assert rows[0].recurrence == 0
+    with pytest.raises(ValueError, match="give --loop-guidance too"):
+        make_rows([("ddim", 5)], [0.0], [0, 2])
 
 
 def test_more_steps_than_the_schedule_has_are_an_error(
