@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -302,6 +303,58 @@ def test_latents_are_cached_for_the_stages_that_train_on_them(
     assert run(small_dataset, tmp_path / "r", "--stage", "autoencoder", *options) == 0
     assert run(small_dataset, tmp_path / "r", "--stage", "slice", *options) == 0
     assert not cache.exists()  # it was of another autoencoder
+
+
+def test_reference_preset_trains_its_unet_alone_on_a_given_autoencoder(
+    small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from models import motion_start
+    from models.reference_unet import ReferenceUNetConfig
+    from models.vq_autoencoder import VQAutoencoderConfig
+
+    vq = VQAutoencoderConfig(block_channels=(8, 8, 16), layers_per_block=1, codes=16, norm_groups=4)
+    torch.manual_seed(0)
+    vq.build().save_pretrained(tmp_path / "vqvae")
+    unet = ReferenceUNetConfig(block_channels=(8, 8, 8, 8), layers_per_block=1, head_channels=4, norm_groups=4)
+    small = replace(motion_start.PRESETS["reference"], num_frequencies=4, unet=unet)
+    monkeypatch.setitem(motion_start.PRESETS, "reference", small)
+    options = ["--preset", "reference", "--vqvae", str(tmp_path / "vqvae"), "--max-steps", "2", "--batch-size", "2"]
+    for name, more in (("r", []), ("cached", ["--cache-latents", "2"])):
+        assert run(small_dataset, tmp_path / name, *options, *more) == 0
+        model = MotionModel.from_pretrained(tmp_path / name)
+        assert model.config.autoencoder.block_channels == (8, 8, 16)
+        assert model.sample(torch.zeros(1, 3, 32, 64), [0], steps=2).isfinite().all()
+        assert {path.name for path in (tmp_path / name).glob("log_*")} == {"log_slice.csv"}
+        stored = load_file(tmp_path / "vqvae" / "diffusion_pytorch_model.safetensors")
+        weights = {key: value for key, value in model.state_dict().items() if key.startswith("autoencoder.")}
+        assert all(any(torch.equal(value, other) for other in weights.values()) for value in stored.values())
+    assert run(small_dataset, tmp_path / "r", *options, "--stage", "autoencoder") == 2
+    assert "--stage autoencoder trains the autoencoder, which this preset leaves out" in capsys.readouterr().err
+    assert run(small_dataset, tmp_path / "new", *options, "--vqvae", str(tmp_path / "r")) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_paper_preset_trains_its_three_stages(
+    small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from models import motion_start
+
+    paper = motion_start.PRESETS["paper"]
+    autoencoder = replace(paper.autoencoder, channels=8, blocks=1, head_channels=8)
+    unet = replace(paper.unet, channels=8, blocks=1, head_channels=8, condition_channels=8)
+    monkeypatch.setitem(
+        motion_start.PRESETS, "paper", replace(paper, num_frequencies=4, autoencoder=autoencoder, unet=unet)
+    )
+    options = ["--preset", "paper", "--max-steps", "1", "--batch-size", "2", "--gradient-accumulation", "2"]
+    assert run(small_dataset, tmp_path / "r", *options) == 0
+    assert sorted(path.stem for path in (tmp_path / "r").glob("log_*")) == [
+        "log_autoencoder",
+        "log_coordinate",
+        "log_slice",
+    ]
+    model = MotionModel.from_pretrained(tmp_path / "r")
+    assert model.coordinate
+    assert model.sample(torch.zeros(1, 3, 32, 64), [0], steps=2).isfinite().all()
 
 
 def test_loss_or_gradient_that_is_not_finite_stops_and_names_the_batch(
