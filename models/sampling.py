@@ -121,13 +121,15 @@ def steer_output(
 ) -> Tensor:
     """A loss's term of Eq. 5, ``eps + u sigma grad_z L``, as a network output of the same kind.
 
-    The loss is that of the clean latents predicted at this step. Its gradient passes the formula for them, but not the
-    network, whose Jacobian is close to a multiple of the identity and would cost a backward pass at every step.
+    The loss is that of the clean latents x predicted at this step, and ``grad_z L = (dx / dz)^T grad_x L``. A backward
+    pass through the network at every step would give its Jacobian; taken is that of the exact denoiser of latents
+    that are independent with unit variance, as whitening makes them: ``dx / dz = alpha``. So x moves by
+    ``-u sigma^2 grad_x L``, which is bounded. (``1 / alpha``, the Jacobian at a fixed noise estimate, is not: where
+    there is almost only noise, it throws samples far out of the distribution.)
     """
-    clean, noise = predicted_clean_and_noise(prediction, output, noisy, alpha, sigma)
-    # d clean / d z is 1 / alpha at a fixed output of the network; bounded where alpha vanishes.
-    noise = noise + strength * sigma * gradient(clean) / max(alpha, 0.1)
-    return noise if prediction == "epsilon" else velocity_from_noise(noise, noisy, alpha, sigma)
+    clean, _ = predicted_clean_and_noise(prediction, output, noisy, alpha, sigma)
+    change = strength * sigma * gradient(clean)  # of the velocity, since v = (eps - sigma z) / alpha
+    return output + (alpha * change if prediction == "epsilon" else change)
 
 
 def loop_loss(volume: Tensor, num_frames: int) -> Tensor:
@@ -157,8 +159,3 @@ def predicted_clean_and_noise(
     if prediction == "epsilon":
         return (noisy - sigma * output) / alpha, output
     return alpha * noisy - sigma * output, sigma * noisy + alpha * output
-
-
-def velocity_from_noise(noise: Tensor, noisy: Tensor, alpha: float, sigma: float) -> Tensor:
-    """The velocity that stands for a noise estimate, ``(noise - sigma z) / alpha``."""
-    return (noise - sigma * noisy) / max(alpha, 1e-4)

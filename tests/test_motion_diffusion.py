@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from motion_models import photographs, tiny_model
 
 from models.autoencoder import (
     AutoencoderConfig,
@@ -31,24 +32,9 @@ from models.motion_training import (
     untrained_model,
     with_joint_unet,
 )
-from models.sampling import loop_loss, predicted_clean_and_noise, velocity_from_noise
+from models.sampling import loop_loss, predicted_clean_and_noise
 from models.spectral_volume import SpectralNormalizer, rms_amplitude
 from models.unet import SpectralUNet
-
-
-def tiny_model(seed: int = 0, randomise: bool = True, joint: bool = False) -> MotionModel:
-    torch.manual_seed(seed)
-    config = replace(PRESETS["tiny"], joint=joint)
-    scales = tuple(float(4 - k) for k in range(config.num_frequencies))
-    model = MotionModel(config, SpectralNormalizer("adaptive", scales)).eval()
-    if randomise:  # layers that start at zero would hide whatever lies behind them
-        for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.1)
-    return model
-
-
-def photographs(count: int = 1, size: tuple[int, int] = (32, 64)) -> torch.Tensor:
-    return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
 def test_autoencoder_shapes_guidance_and_loss():
@@ -120,7 +106,6 @@ def test_prediction_converts_to_clean_and_noise(prediction):
     output = noise if prediction == "epsilon" else alpha * noise - sigma * clean
     found = predicted_clean_and_noise(prediction, output, noisy, alpha, sigma)
     torch.testing.assert_close(found, (clean, noise))
-    torch.testing.assert_close(velocity_from_noise(noise, noisy, alpha, sigma), alpha * noise - sigma * clean)
 
 
 def test_schedule_is_the_cosine_schedule():
