@@ -20,7 +20,8 @@ PACKAGES = ("models", "data", "evaluation")
 # Heavy packages are imported by the functions that use them: rendering needs only torch, numpy and safetensors.
 HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "scipy", "diffusers", "huggingface_hub")
 HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard")
-COMPILED_KERNELS = "data.coarse2fine_"  # modules of that name need numba's decorators and are imported late themselves
+# Modules of these names need numba's decorators and are imported late themselves.
+COMPILED_KERNELS = ("data.coarse2fine_", "models.softsplat_loops")
 OPTIONAL = ("cupy", "pyflow")  # used where somebody has them, with a ValueError or a slower path where not
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID
 DISTRIBUTIONS = {
