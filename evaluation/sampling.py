@@ -82,8 +82,8 @@ def evaluate_sampling(arguments: argparse.Namespace) -> dict:
     with clock("estimating the cost"):
         costs = estimate(rows, setting)
     print(format_estimate(costs, samples=arguments.samples * len(sequences)), flush=True)
-    judge.run(rows, costs, clock)
-    names = [*map(str, rows), *BASELINES]
+    done = judge.run(rows, costs, clock)
+    names = [*map(str, done), *BASELINES]
     report = {
         "format_version": 1,
         "kind": "sampling",
@@ -98,7 +98,7 @@ def evaluate_sampling(arguments: argparse.Namespace) -> dict:
             "max_sequences_per_source": arguments.max_sequences,
             "device": device.type,
         },
-        "rows": {str(row): asdict(row) for row in rows},
+        "rows": {str(row): asdict(row) for row in done},
         **judge.report(names, intervals=not arguments.no_intervals),
         "timings": clock.seconds,
     }
@@ -118,14 +118,19 @@ class SamplingJudge:
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # row -> sequence -> metric -> value
     features: dict[str, list[VideoFeatures]] = field(default_factory=dict)  # row -> a sequence's windows
     notes: dict[str, str] = field(default_factory=dict)  # row -> why its cells are empty
+    unfinished: list[str] = field(default_factory=list)  # rows that an interruption cut off
 
     @property
     def num_frequencies(self) -> int:
         """How many of the measured motion take part: fewer than asked for if fewer are stored."""
         return self.setting.true_volume(self.setting.sequences[0]).shape[1]
 
-    def run(self, rows: Sequence[Row], costs: Mapping[Row, Cost], clock: Stopwatch) -> None:
-        """Judge all rows and the baselines; a line is printed as soon as a row is done."""
+    def run(self, rows: Sequence[Row], costs: Mapping[Row, Cost], clock: Stopwatch) -> list[Row]:
+        """Judge the baselines and all rows; a line is printed as soon as a row is done.
+
+        Returns:
+            The rows that were done: Ctrl-C ends the table with those, once there is one.
+        """
         from tqdm import tqdm
 
         for sequence in self.setting.sequences:
@@ -135,12 +140,23 @@ class SamplingJudge:
                 self._judge(name, METHODS[name](self.setting))
         samples = self.setting.samples * len(self.setting.sequences)
         total = sum(samples * row.steps * cost.calls_a_step for row, cost in costs.items())
+        done: list[Row] = []
         with tqdm(total=total, unit=" U-Net calls", dynamic_ncols=True) as bar:
             for row in rows:
                 bar.set_description(str(row))
-                with clock(str(row)), counted_calls(self.setting.pipeline, bar.update) as calls:
-                    self._judge(str(row), METHODS["model"](row_setting(self.setting, row)), calls)
+                try:
+                    with clock(str(row)), counted_calls(self.setting.pipeline, bar.update) as calls:
+                        self._judge(str(row), METHODS["model"](row_setting(self.setting, row)), calls)
+                except KeyboardInterrupt:
+                    if not done:
+                        raise
+                    self.unfinished = [str(other) for other in rows[len(done) :]]
+                    for part in (self.scores, self.features):
+                        part.pop(str(row), None)
+                    break
+                done.append(row)
                 tqdm.write(f"{row}: {self._line(str(row))}")
+        return done
 
     def _judge(self, name: str, predict: Predict, calls: Calls | None = None) -> None:
         self.scores[name] = {}
@@ -221,7 +237,7 @@ class SamplingJudge:
         return [s.id for s in self.setting.sequences if not self.setting.true_volume(s)[:, 1:].any()]
 
     def _warnings(self) -> list[str]:
-        lines = []
+        lines = [f"interrupted before {', '.join(self.unfinished)}"] if self.unfinished else []
         if self.num_frequencies < self.setting.num_frequencies:
             known, asked = self.num_frequencies, self.setting.num_frequencies
             lines.append(f"the measured motion has {known} frequencies, not the {asked} of --num-frequencies")

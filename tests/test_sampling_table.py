@@ -122,6 +122,25 @@ def test_recurrence_costs_further_calls(small_dataset: Path, checkpoint: Path, t
     assert table["ddim 2 u=5 r=2"]["motion_seam"] != table["ddim 2 u=5"]["motion_seam"]
 
 
+def test_ctrl_c_keeps_the_rows_that_are_done(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = ImageDynamicsPipeline.predict_motion
+
+    def interrupted(self: ImageDynamicsPipeline, image: torch.Tensor, seed: int = 0, **options) -> torch.Tensor:
+        if options["steps"] == 4 and seed == 1:
+            raise KeyboardInterrupt
+        return sample(self, image, seed, **options)
+
+    monkeypatch.setattr(ImageDynamicsPipeline, "predict_motion", interrupted)
+    report = run(small_dataset, checkpoint, tmp_path / "r.json", "--samplers", "ddim:2,4,5")
+    assert list(report["table"]) == ["ddim 2", *BASELINES]
+    assert list(report["rows"]) == ["ddim 2"]
+    assert "interrupted before ddim 4, ddim 5" in report["warnings"]
+    given = ["--data", str(small_dataset), "--checkpoint", str(checkpoint), "--samplers", "ddim:4"]
+    assert evaluate.main(["sampling", *given]) == 130  # nothing was done
+
+
 def test_two_reports_compare(
     small_dataset: Path, checkpoint: Path, tmp_path: Path, report: dict, outputs: Path, capsys: pytest.CaptureFixture
 ) -> None:
