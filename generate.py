@@ -5,6 +5,8 @@ python generate.py photo.jpg -o loop.webp --seed 3            another motion, as
 python generate.py photo.jpg --save-motion sway.safetensors   keep the motion ...
 python generate.py photo.jpg --motion sway.safetensors --magnify 2 --slow 2 --size native -o slow.mp4
                                                               ... and render it again, larger, stronger and slower
+python generate.py photo.jpg --poke 320,140,40,-10 -o poked.mp4
+                                                              pull a point 40 pixels right and 10 up and let it go
 python generate.py holiday/*.jpg -o loops/                    many photos
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +27,16 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from models.loop_motion import SeamMeter
+    from models.loop_motion import LoopMotion, SeamMeter
+    from models.modal_dynamics import ModalMotion
     from models.motion_file import MotionFile
     from models.pipeline import ImageDynamicsPipeline
+    from models.pokes import Poke
 
 # Repeated from the models' registries, whose import would make --help slow; a test compares them.
 SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
 RENDERERS = ("model", "softmax", "average", "linear", "remap")
+NUM_FRAMES = 150
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,7 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--loop-guidance", type=float, default=0.0, metavar="U", help="guidance to a smooth wrap-around (default: 0)")
     add("--recurrence", type=int, default=0, metavar="N", help="times that each step is noised again and repeated, so "
         "that loop guidance acts more often; the paper's is 2 (default: 0)")  # fmt: skip
-    add("--num-frames", type=int, default=150, metavar="N", help="frames of the loop (default: 150)")
+    add("--num-frames", type=int, metavar="N", help=f"frames of the loop (default: {NUM_FRAMES}; with --poke, until "
+        "all is at rest)")  # fmt: skip
     add("--fps", type=float, default=30.0, help="frames a second (default: 30)")
     add("--size", metavar="native|WxH", help="default: the photo's shape, at most 512 pixels; WxH shows its centre")
     add("--magnify", type=float, default=1.0, metavar="A", help="amplitude of the motion (default: 1)")
@@ -55,6 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--renderer", choices=RENDERERS, default=RENDERERS[0])
     add("--save-motion", type=Path, metavar="F", help="write the sampled motion (.safetensors)")
     add("--motion", type=Path, metavar="F", help="render this saved motion instead of sampling one")
+    add("--poke", action="append", default=[], metavar="X,Y,DX,DY[@T]", help="no loop: pull the point X,Y by DX,DY, in "
+        "pixels of the photo as given, from T seconds on (default: 0), and let it go; may be repeated")  # fmt: skip
     add("--preview", choices=("webp", "gif", "png"), help="also write a small animation, OUT_preview, for a web page")
     add("--show-motion", action="store_true", help="also write OUT_motion.png: amplitude, direction, spectrum")
     add("--xt-slice", type=int, metavar="ROW", help="also write OUT_xt.png: this row of every frame, time downwards")
@@ -70,6 +78,8 @@ def main(argv: list[str] | None = None) -> int:
 def generate(arguments: argparse.Namespace) -> None:
     """Check all that is cheap to check, then make the loops one after the other."""
     check_options(arguments)
+    if not (arguments.num_frames or arguments.poke):
+        arguments.num_frames = NUM_FRAMES
     watch = Stopwatch()
     with watch("load"):
         planned = plan_files(
@@ -78,11 +88,12 @@ def generate(arguments: argparse.Namespace) -> None:
         )  # fmt: skip
         outputs = [path for files in planned for path in files.outputs()]
         check_paths((*arguments.photos, arguments.motion), [*outputs, arguments.save_motion, arguments.report])
+        pokes = read_pokes(arguments, planned[0])
         motion_file = read_motion_file(arguments, planned[0])
         pipeline = load_pipeline(arguments)
     results = []
     for files in planned:
-        results.append(make_loop(files, arguments, pipeline, motion_file, watch))
+        results.append(make_loop(files, arguments, pipeline, motion_file, pokes, watch))
         describe(results[-1])
     seconds = {stage: round(value, 3) for stage, value in watch.seconds.items()}
     stages = ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items())
@@ -100,12 +111,22 @@ def check_options(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise ValueError(f"--{name.replace('_', '-')} {value}: expected {low} to {high}")
-    if len(arguments.photos) > 1 and (arguments.motion or arguments.save_motion):
-        raise ValueError("--motion and --save-motion belong to one photo; give one photo at a time")
+    if len(arguments.photos) > 1 and (arguments.motion or arguments.save_motion or arguments.poke):
+        raise ValueError("--motion, --save-motion and --poke belong to one photo; give one photo at a time")
     if arguments.motion and arguments.save_motion:
         raise ValueError("--save-motion: nothing is sampled with --motion, so there is no motion to save")
     if arguments.save_motion and arguments.save_motion.suffix != ".safetensors":
         raise ValueError(f"--save-motion {arguments.save_motion}: its name must end in .safetensors")
+
+
+def read_pokes(arguments: argparse.Namespace, files: LoopFiles) -> list[Poke]:
+    """What ``--poke`` says, checked against the photo."""
+    from models.pokes import Poke
+
+    pokes = [Poke.parse(text) for text in arguments.poke]
+    for poke in pokes:
+        poke.check(files.photo_size, arguments.num_frames and arguments.num_frames / arguments.fps)
+    return pokes
 
 
 def read_motion_file(arguments: argparse.Namespace, files: LoopFiles) -> MotionFile | None:
@@ -136,22 +157,22 @@ def make_loop(
     arguments: argparse.Namespace,
     pipeline: ImageDynamicsPipeline,
     motion_file: MotionFile | None,  # None: sample
+    pokes: Sequence[Poke],  # none: a loop
     watch: Stopwatch,
 ) -> dict:
     """Make all files of one photo; returns what a report says about them."""
     from data.flow_color import motion_figure
     from data.video import image_to_tensor, read_image, write_image, write_video
-    from models.loop_motion import LoopMotion, Playback, SeamMeter
+    from models.loop_motion import SeamMeter
 
     photo = read_image(files.photo)
     image = image_to_tensor(photo)
     if motion_file is None:
         with watch("motion"):
             motion_file = sample_motion(files, image, arguments, pipeline)
-    volume = motion_file.spectral_volume[None] * arguments.magnify
-    period = motion_file.num_frames / motion_file.fps
-    playback = Playback.of_loop(arguments.num_frames, arguments.fps, arguments.slow, period, volume.shape[1])
-    motion, count = LoopMotion(volume, playback), len(playback.times)
+    with watch("motion"):
+        motion = choose_motion(files, arguments, motion_file, pokes)
+    count = len(motion.times)
     frames = pipeline.render_motion(image, motion, files.size, arguments.renderer, watch)
     meter, recorder = SeamMeter(), FrameRecorder(files, count, arguments.fps)
     files.loop.parent.mkdir(parents=True, exist_ok=True)
@@ -159,17 +180,53 @@ def make_loop(
         write_video(files.loop, recorder.watch(measured(frames, count, meter)), arguments.fps)
         recorder.write()
         if files.motion:
-            write_image(files.motion, motion_figure(photo, volume[0], motion_file.num_frames, motion_file.fps))
+            shown = motion_file.spectral_volume * arguments.magnify
+            write_image(files.motion, motion_figure(photo, shown, motion_file.num_frames, motion_file.fps))
     return {
         "photo": str(files.photo),
         "outputs": [str(path) for path in [*files.outputs(), arguments.save_motion] if path],
         "size": list(files.size),
         "num_frames": count,
         "duration": count / arguments.fps,
-        "speed": period * arguments.fps / playback.period / arguments.slow,
+        **measures(motion, meter, motion_file.num_frames / motion_file.fps, files, arguments),
+    }
+
+
+def choose_motion(
+    files: LoopFiles, arguments: argparse.Namespace, motion_file: MotionFile, pokes: Sequence[Poke]
+) -> LoopMotion | ModalMotion:
+    """Motion of a seamless loop, or of the photo poked."""
+    if pokes:
+        from models.modal_basis import ModalBasis
+        from models.pokes import poked_motion
+
+        basis, fps = ModalBasis.of_motion(motion_file), arguments.fps * arguments.slow
+        count = arguments.num_frames and max(1, round(arguments.num_frames * arguments.slow))
+        poked, warnings = poked_motion(basis, pokes, files.photo_size, fps, count, arguments.magnify)
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        return poked
+    from models.loop_motion import LoopMotion, Playback
+
+    volume, period = motion_file.spectral_volume[None] * arguments.magnify, motion_file.num_frames / motion_file.fps
+    playback = Playback.of_loop(arguments.num_frames, arguments.fps, arguments.slow, period, volume.shape[1])
+    return LoopMotion(volume, playback)
+
+
+def measures(
+    motion: LoopMotion | ModalMotion, meter: SeamMeter, period: float, files: LoopFiles, arguments: argparse.Namespace
+) -> dict:
+    """What a report says about a motion; ``period`` is that of the sampled one in seconds."""
+    from models.loop_motion import LoopMotion
+
+    scale = files.size[0] / motion.size[0]
+    if not isinstance(motion, LoopMotion):
+        return {"speed": 1 / arguments.slow, "largest_motion_pixels": motion.largest_displacement() * scale}
+    return {
+        "speed": period * arguments.fps / motion.playback.period / arguments.slow,
         "seam_ratio": finite(meter.ratio()),
         "motion_seam_ratio": finite(motion.seam_ratio()),
-        "mean_motion_pixels": float(motion.mean_magnitude().mean()) * files.size[0] / volume.shape[-1],
+        "mean_motion_pixels": float(motion.mean_magnitude().mean()) * scale,
     }
 
 
@@ -211,6 +268,9 @@ def describe(result: dict) -> None:
     print(f"{result['outputs'][0]}: {frames}, motion at {result['speed']:.2g} times its natural speed")
     for path in result["outputs"][1:]:
         print(path)
+    if "largest_motion_pixels" in result:
+        print(f"poked: the largest motion is {result['largest_motion_pixels']:.1f} pixels")
+        return
     seams = [f"{result[key]:.2f}" if result[key] is not None else "none" for key in ("seam_ratio", "motion_seam_ratio")]
     print(f"seam ratio {seams[0]} (motion {seams[1]}), mean motion {result['mean_motion_pixels']:.2f} pixels")
 

@@ -59,6 +59,16 @@ class LoopMotion:
         # Anchored here once more, because dropping frequencies or another period moves frame 0.
         self.first = motion_at_times(self.volume, [0.0], playback.period) * anchored
 
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The playback's times."""
+        return self.playback.times
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(W, H) of the motion."""
+        return self.volume.shape[4], self.volume.shape[3]
+
     def to(self, device: torch.device) -> LoopMotion:
         """The same motion on a device."""
         return LoopMotion(self.volume.to(device), self.playback, self.anchored)
@@ -73,6 +83,10 @@ class LoopMotion:
         for index in range(IMPORTANCE_SAMPLES):
             total += self.at([index * self.playback.period / IMPORTANCE_SAMPLES]).square().sum(2).sqrt()
         return total / IMPORTANCE_SAMPLES
+
+    def importance(self) -> Tensor:
+        """What is in front when rendering: :meth:`mean_magnitude`."""
+        return self.mean_magnitude()
 
     def largest_displacement(self) -> float:
         """Largest ``|F_t|`` of any pixel at any of the playback's times, in pixels of the volume."""

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -37,6 +37,30 @@ PARTS = ("motion", "frame_synthesis")  # kinds of checkpoints, and the names of 
 PIXELS_A_BATCH = 150_000  # rendered at once on a CPU: what larger batches make no longer fits in its caches
 PIXELS_A_BATCH_ELSEWHERE = 1_600_000
 TILE_MARGIN = 8  # pixels around a tile beyond the motion's reach, for what interpolation looks at
+
+
+class PhotoMotion(Protocol):
+    """What is rendered: motion of a photo, at a resolution of its own and a few moments at a time."""
+
+    @property
+    def times(self) -> Sequence[float]:
+        """The moments of the frames, as :meth:`at` takes them."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(W, H) of the motion."""
+
+    def to(self, device: torch.device) -> PhotoMotion:
+        """The same motion on a device."""
+
+    def at(self, times: Sequence[float]) -> Tensor:
+        """Displacements ``[1, N, 2, h, w]`` in pixels of the motion."""
+
+    def importance(self) -> Tensor:
+        """``[1, 1, h, w]``, larger is in front; in pixels of the motion."""
+
+    def largest_displacement(self) -> float:
+        """Largest displacement of any pixel at any of the times."""
 
 
 class ImageDynamicsPipeline:
@@ -137,12 +161,12 @@ class ImageDynamicsPipeline:
     def render_motion(
         self,
         image: Tensor,  # [1, 3, H, W] in [-1, 1], any size
-        motion: LoopMotion,
+        motion: PhotoMotion,
         size: tuple[int, int] | None = None,  # (W, H) of the frames, the photo's own by default
         renderer: str = "model",
         timer: Callable[[str], AbstractContextManager] = lambda _: nullcontext(),  # of the steps upsample and render
     ) -> Iterator[np.ndarray]:
-        """Frames of a loop, uint8 ``[H, W, 3]``; frame 0 shows the photo unmoved.
+        """Frames at the motion's times, uint8 ``[H, W, 3]``; a loop's frame 0 shows the photo unmoved.
 
         A size of another aspect ratio shows the centre of the photo; the motion is that of the whole one.
         """
@@ -155,13 +179,13 @@ class ImageDynamicsPipeline:
             shape = (covering[1], covering[0])
             photo = resize_photo(image, shape).to(self.device)
             # Not rescaled as vectors are: the renderer knows importance in pixels of about the training size.
-            importance = F.interpolate(motion.mean_magnitude(), shape, mode="bicubic", antialias=True).clamp_min(0)
+            importance = F.interpolate(motion.importance(), shape, mode="bicubic", antialias=True).clamp_min(0)
         with timer("render"):
             # A quarter more than the motion itself: enlarging overshoots.
-            reach = 1.25 * motion.largest_displacement() * max(np.divide(shape, motion.volume.shape[3:]))
+            reach = 1.25 * motion.largest_displacement() * max(np.divide(covering, motion.size))
             render_batch = self._frame_renderer(renderer, photo, importance, TILE_MARGIN + int(reach))
         batch = frames_a_batch(covering[1], covering[0], self.device)
-        times = motion.playback.times
+        times = motion.times
         for start in range(0, len(times), batch):
             with timer("upsample"):
                 flow = resize_motion(motion.at(times[start : start + batch])[0], shape, "bicubic")

@@ -65,7 +65,7 @@ def motion_at_times(volume: Tensor, times: Tensor | Sequence[float], period: flo
         ``[B, N, 2, H, W]`` in pixels.
     """
     _expect_axes(volume, 5, 4, "spectral volume [B, K, 4, H, W]")
-    batch, num_frequencies, _, height, width = volume.shape
+    num_frequencies = volume.shape[1]
     if 2 * (num_frequencies - 1) > period:
         raise ValueError(
             f"{num_frequencies} frequencies need at least {2 * (num_frequencies - 1)} frames, got {period}"
@@ -76,10 +76,24 @@ def motion_at_times(volume: Tensor, times: Tensor | Sequence[float], period: flo
     weights = torch.full_like(frequencies, 2.0)
     weights[frequencies * 2 == period] = 1.0
     weights[0] = 1.0
-    basis = torch.stack([weights * angles.cos(), -weights * angles.sin()], dim=-1).to(volume)  # [N, K, 2]
+    return superpose(volume, torch.complex(weights * angles.cos(), weights * angles.sin()))
+
+
+def superpose(volume: Tensor, coordinates: Tensor) -> Tensor:
+    """``F_n = sum_k Re[S_k q_nk]``, the displacements that N sets of complex coordinates give a volume (paper Eq. 6).
+
+    Args:
+        volume: ``[B, K, 4, H, W]`` in pixels.
+        coordinates: complex ``[N, K]``.
+
+    Returns:
+        ``[B, N, 2, H, W]`` in pixels.
+    """
+    batch, num_frequencies, _, height, width = volume.shape
+    basis = torch.stack([coordinates.real, -coordinates.imag], dim=-1).to(volume)  # [N, K, 2]
     parts = volume.reshape(batch, num_frequencies, 2, 2 * height * width)  # real and imaginary part, then (x, y, H, W)
     motion = torch.einsum("nkp,bkpi->bni", basis, parts)
-    return motion.reshape(batch, len(angles), 2, height, width)
+    return motion.reshape(batch, len(coordinates), 2, height, width)
 
 
 def anchor_to_first_frame(volume: Tensor, num_frames: int) -> Tensor:
