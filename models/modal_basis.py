@@ -14,8 +14,8 @@ expected of the photo given that p is at d, if each mode is as strong as in the 
 
 **Mass.** The energy above gives each mode stiffness 1 and mass ``1 / omega^2``; a lasting force then bends the photo to
 the paper's initial state. With mass 1 the same pull would be weighted by ``1 / omega^2``: on a photo of a flower up to
-90 % of it went into the slowest mode, and pulling a leaf moved the flower six times as far. Ringing down is the same
-for any mass.
+90 % of it went into the slowest mode, and some other part of the picture moved six times as far. Ringing down is the
+same for any mass.
 
 **Regularisation.** ``f = (C + epsilon)^-1 d``, ``epsilon`` being :data:`SOFTNESS` of the compliance of the points that
 move most. A point that moves less in the measured motion follows less: it gets ``c / (c + epsilon)`` of the pull, c
