@@ -79,15 +79,22 @@ class MotionFile:
         Raises:
             ValueError: where the aspect ratios differ, so that the motion can't belong to the picture.
         """
+        try:
+            self.check_shape(size)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        if file_sha256(path) != self.photo_sha256:
+            return f"{path}: not the file that the motion was made for; its motion may not fit"
+        return None
+
+    def check_shape(self, size: tuple[int, int]) -> None:
+        """Raise ValueError unless a photo of (W, H) has the aspect ratio of the one that the motion was made for."""
         ratio = (size[0] / size[1]) / (self.photo_size[0] / self.photo_size[1])
         # Twice the rounding of the smaller photo's sides, at least 1 %: a shrunk copy of the photo must pass.
         tolerance = max(0.01, 2 / min(*size, *self.photo_size))
         if abs(math.log(ratio)) > tolerance:
             made, given = ("{}x{}".format(*s) for s in (self.photo_size, size))
-            raise ValueError(f"{path}: is {given}, the motion was made for a photo of {made} with another aspect ratio")
-        if file_sha256(path) != self.photo_sha256:
-            return f"{path}: not the file that the motion was made for; its motion may not fit"
-        return None
+            raise ValueError(f"the photo is {given}, the motion was made for one of {made} with another aspect ratio")
 
 
 def file_sha256(path: str | Path) -> str:
