@@ -7,13 +7,13 @@ python generate.py photo.jpg --motion sway.safetensors --magnify 2 --slow 2 --si
                                                               ... and render it again, larger, stronger and slower
 python generate.py photo.jpg --poke 320,140,40,-10 -o poked.mp4
                                                               pull a point 40 pixels right and 10 up and let it go
+python generate.py photo.jpg --viewer page.html               also a page on which the photo can be poked by hand
 python generate.py holiday/*.jpg -o loops/                    many photos
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from models.loop_motion import LoopMotion, SeamMeter
-    from models.modal_dynamics import ModalMotion
+    from models.loop_motion import SeamMeter
     from models.motion_file import MotionFile
     from models.pipeline import ImageDynamicsPipeline
     from models.pokes import Poke
@@ -63,6 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--motion", type=Path, metavar="F", help="render this saved motion instead of sampling one")
     add("--poke", action="append", default=[], metavar="X,Y,DX,DY[@T]", help="no loop: pull the point X,Y by DX,DY, in "
         "pixels of the photo as given, from T seconds on (default: 0), and let it go; may be repeated")  # fmt: skip
+    add("--viewer", type=Path, metavar="PAGE.html", help="also write a page on which the photo can be poked: one file, "
+        "with the loop inside, that needs no network")  # fmt: skip
     add("--preview", choices=("webp", "gif", "png"), help="also write a small animation, OUT_preview, for a web page")
     add("--show-motion", action="store_true", help="also write OUT_motion.png: amplitude, direction, spectrum")
     add("--xt-slice", type=int, metavar="ROW", help="also write OUT_xt.png: this row of every frame, time downwards")
@@ -87,7 +88,9 @@ def generate(arguments: argparse.Namespace) -> None:
             arguments.show_motion, arguments.xt_slice,
         )  # fmt: skip
         outputs = [path for files in planned for path in files.outputs()]
-        check_paths((*arguments.photos, arguments.motion), [*outputs, arguments.save_motion, arguments.report])
+        check_paths(
+            (*arguments.photos, arguments.motion), [*outputs, arguments.viewer, arguments.save_motion, arguments.report]
+        )
         pokes = read_pokes(arguments, planned[0])
         motion_file = read_motion_file(arguments, planned[0])
         pipeline = load_pipeline(arguments)
@@ -111,12 +114,14 @@ def check_options(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise ValueError(f"--{name.replace('_', '-')} {value}: expected {low} to {high}")
-    if len(arguments.photos) > 1 and (arguments.motion or arguments.save_motion or arguments.poke):
-        raise ValueError("--motion, --save-motion and --poke belong to one photo; give one photo at a time")
+    if len(arguments.photos) > 1 and (arguments.motion or arguments.save_motion or arguments.poke or arguments.viewer):
+        raise ValueError("--motion, --save-motion, --poke and --viewer belong to one photo; give one photo at a time")
     if arguments.motion and arguments.save_motion:
         raise ValueError("--save-motion: nothing is sampled with --motion, so there is no motion to save")
     if arguments.save_motion and arguments.save_motion.suffix != ".safetensors":
         raise ValueError(f"--save-motion {arguments.save_motion}: its name must end in .safetensors")
+    if arguments.viewer and arguments.viewer.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--viewer {arguments.viewer}: its name must end in .html")
 
 
 def read_pokes(arguments: argparse.Namespace, files: LoopFiles) -> list[Poke]:
@@ -164,6 +169,7 @@ def make_loop(
     from data.flow_color import motion_figure
     from data.video import image_to_tensor, read_image, write_image, write_video
     from models.loop_motion import SeamMeter
+    from models.photo_motion import motion_measures, photo_motion
 
     photo = read_image(files.photo)
     image = image_to_tensor(photo)
@@ -171,9 +177,14 @@ def make_loop(
         with watch("motion"):
             motion_file = sample_motion(files, image, arguments, pipeline)
     with watch("motion"):
-        motion = choose_motion(files, arguments, motion_file, pokes)
+        motion, warnings = photo_motion(
+            motion_file, files.photo_size, pokes, arguments.num_frames, arguments.fps, arguments.slow, arguments.magnify
+        )
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr)
     count = len(motion.times)
     frames = pipeline.render_motion(image, motion, files.size, arguments.renderer, watch)
+    period = motion_file.num_frames / motion_file.fps
     meter, recorder = SeamMeter(), FrameRecorder(files, count, arguments.fps)
     files.loop.parent.mkdir(parents=True, exist_ok=True)
     with watch("write"):
@@ -182,52 +193,30 @@ def make_loop(
         if files.motion:
             shown = motion_file.spectral_volume * arguments.magnify
             write_image(files.motion, motion_figure(photo, shown, motion_file.num_frames, motion_file.fps))
+        if arguments.viewer:
+            write_viewer(arguments, files, image, motion_file)
     return {
         "photo": str(files.photo),
-        "outputs": [str(path) for path in [*files.outputs(), arguments.save_motion] if path],
+        "outputs": [str(path) for path in [*files.outputs(), arguments.viewer, arguments.save_motion] if path],
         "size": list(files.size),
         "num_frames": count,
         "duration": count / arguments.fps,
-        **measures(motion, meter, motion_file.num_frames / motion_file.fps, files, arguments),
+        **motion_measures(motion, meter, period, arguments.fps, arguments.slow, files.size[0]),
     }
 
 
-def choose_motion(
-    files: LoopFiles, arguments: argparse.Namespace, motion_file: MotionFile, pokes: Sequence[Poke]
-) -> LoopMotion | ModalMotion:
-    """Motion of a seamless loop, or of the photo poked."""
-    if pokes:
-        from models.modal_basis import ModalBasis
-        from models.pokes import poked_motion
+def write_viewer(arguments: argparse.Namespace, files: LoopFiles, image: Tensor, motion_file: MotionFile) -> None:
+    """Write the page on which the photo can be poked, with the loop inside unless the video is one of a poke."""
+    from dataclasses import replace
 
-        basis, fps = ModalBasis.of_motion(motion_file), arguments.fps * arguments.slow
-        count = arguments.num_frames and max(1, round(arguments.num_frames * arguments.slow))
-        poked, warnings = poked_motion(basis, pokes, files.photo_size, fps, count, arguments.magnify)
-        for warning in warnings:
-            print(f"warning: {warning}", file=sys.stderr)
-        return poked
-    from models.loop_motion import LoopMotion, Playback
+    from data.video import temporary_path
+    from models.viewer import viewer_page
 
-    volume, period = motion_file.spectral_volume[None] * arguments.magnify, motion_file.num_frames / motion_file.fps
-    playback = Playback.of_loop(arguments.num_frames, arguments.fps, arguments.slow, period, volume.shape[1])
-    return LoopMotion(volume, playback)
-
-
-def measures(
-    motion: LoopMotion | ModalMotion, meter: SeamMeter, period: float, files: LoopFiles, arguments: argparse.Namespace
-) -> dict:
-    """What a report says about a motion; ``period`` is that of the sampled one in seconds."""
-    from models.loop_motion import LoopMotion
-
-    scale = files.size[0] / motion.size[0]
-    if not isinstance(motion, LoopMotion):
-        return {"speed": 1 / arguments.slow, "largest_motion_pixels": motion.largest_displacement() * scale}
-    return {
-        "speed": period * arguments.fps / motion.playback.period / arguments.slow,
-        "seam_ratio": finite(meter.ratio()),
-        "motion_seam_ratio": finite(motion.seam_ratio()),
-        "mean_motion_pixels": float(motion.mean_magnitude().mean()) * scale,
-    }
+    shown = replace(motion_file, spectral_volume=motion_file.spectral_volume * arguments.magnify)
+    page = viewer_page(image, shown, None if arguments.poke else files.loop, files.photo.stem)
+    arguments.viewer.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_path(arguments.viewer) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def sample_motion(
@@ -273,11 +262,6 @@ def describe(result: dict) -> None:
         return
     seams = [f"{result[key]:.2f}" if result[key] is not None else "none" for key in ("seam_ratio", "motion_seam_ratio")]
     print(f"seam ratio {seams[0]} (motion {seams[1]}), mean motion {result['mean_motion_pixels']:.2f} pixels")
-
-
-def finite(value: float) -> float | None:
-    """None for what JSON can't hold: the seam ratio of a loop that mostly stands still."""
-    return value if math.isfinite(value) else None
 
 
 if __name__ == "__main__":

@@ -158,8 +158,9 @@ def encode_modes(modes: Tensor) -> tuple[bytes, NDArray[np.float64]]:
     """Pack modes ``[M, 4, H, W]`` into bytes; returns them and a scale in pixels a mode.
 
     A coefficient S of a mode of scale s becomes ``n = round(127 sign(S) sqrt(|S| / s))``, s being the mode's largest
-    ``|S|``: the square root of paper Eq. 4, since small values are many. The error is at most ``(|n| + 1/4) s / 127^2``.
-    Each row is then replaced by the differences of neighbours and each column likewise, modulo 256, and all deflated.
+    ``|S|``: the square root of paper Eq. 4, since small values are many. The error is at most
+    ``(|n| + 1/4) s / 127^2``. Each row is then replaced by the differences of neighbours and each column likewise,
+    modulo 256, and all is deflated.
     """
     values = modes.double().cpu().numpy()
     scales = np.abs(values).max(axis=(1, 2, 3))
@@ -172,7 +173,7 @@ def encode_modes(modes: Tensor) -> tuple[bytes, NDArray[np.float64]]:
 
 def decode_modes(packed: bytes, scales: NDArray[np.float64], height: int, width: int) -> Tensor:
     """Inverse of :func:`encode_modes` up to rounding: float32 ``[M, 4, H, W]`` in pixels."""
-    levels = np.frombuffer(zlib.decompress(packed), np.int8).reshape(len(scales), 4, height, width)
+    levels: np.ndarray = np.frombuffer(zlib.decompress(packed), np.int8).reshape(len(scales), 4, height, width)
     for axis in (2, 3):
         levels = np.cumsum(levels, axis=axis, dtype=np.int8)
     shares = levels / LEVELS
