@@ -9,6 +9,7 @@ python generate.py photo.jpg --poke 320,140,40,-10 -o poked.mp4
                                                               pull a point 40 pixels right and 10 up and let it go
 python generate.py photo.jpg --viewer page.html               also a page on which the photo can be poked by hand
 python generate.py holiday/*.jpg -o loops/                    many photos
+python generate.py --serve                                    a page on this machine to drop photos on
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("photos", nargs="+", type=Path, metavar="PHOTO")
+    add("photos", nargs="*", type=Path, metavar="PHOTO")
     add("-o", "--output", metavar="OUT", help="a file ending in .mp4 .gif .webp .png, or a folder (default: outputs/)")
     add("--checkpoint", metavar="DIR", help="models: a folder or hub id (default: those that come with the repository)")
     add("--steps", type=int, default=20, metavar="N", help="sampling steps (default: 20)")
@@ -67,6 +69,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--preview", choices=("webp", "gif", "png"), help="also write a small animation, OUT_preview, for a web page")
     add("--show-motion", action="store_true", help="also write OUT_motion.png: amplitude, direction, spectrum")
     add("--xt-slice", type=int, metavar="ROW", help="also write OUT_xt.png: this row of every frame, time downwards")
+    add("--serve", action="store_true", help="show a page at http://127.0.0.1:PORT/ that makes loops of photos dropped "
+        "on it, until Ctrl-C; the options about motion and rendering are its defaults")  # fmt: skip
+    add("--port", type=int, default=8573, metavar="N", help="of --serve; 0: any free one (default: 8573)")
     add_common_options(parser)
     return parser
 
@@ -81,6 +86,10 @@ def generate(arguments: argparse.Namespace) -> None:
     check_options(arguments)
     if not (arguments.num_frames or arguments.poke):
         arguments.num_frames = NUM_FRAMES
+    if arguments.serve:
+        from server.serve import serve
+
+        return serve(arguments, partial(load_pipeline, arguments))
     watch = Stopwatch()
     with watch("load"):
         planned = plan_files(
@@ -109,11 +118,13 @@ def check_options(arguments: argparse.Namespace) -> None:
     limits: dict[str, tuple[float, float]]
     limits = {"steps": (1, 1000), "num_frames": (2, 100_000), "seed": (0, 2**63 - 1), "fps": (0.1, 1000)}
     limits |= {"slow": (0.05, 100), "magnify": (-100, 100), "guidance": (-1, 100), "loop_guidance": (0, 1e6)}
-    limits["recurrence"] = (0, 100)
+    limits |= {"recurrence": (0, 100), "port": (0, 65535)}
     for name, (low, high) in limits.items():
         value = getattr(arguments, name)
         if value is not None and not low <= value <= high:
             raise ValueError(f"--{name.replace('_', '-')} {value}: expected {low} to {high}")
+    if not (arguments.photos or arguments.serve):
+        raise ValueError("no photo is given; name one, or use --serve for a page to drop photos on")
     if len(arguments.photos) > 1 and (arguments.motion or arguments.save_motion or arguments.poke or arguments.viewer):
         raise ValueError("--motion, --save-motion, --poke and --viewer belong to one photo; give one photo at a time")
     if arguments.motion and arguments.save_motion:

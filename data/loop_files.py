@@ -85,7 +85,7 @@ def loop_path(photo: Path, output: str | None, several: bool) -> Path:
 
 
 def parse_frame_size(text: str | None, photo_size: tuple[int, int]) -> tuple[int, int]:
-    """(W, H) of the frames for a ``--size`` option. The default's sides are even, as H.264 wants them."""
+    """(W, H) of the frames for a ``--size`` option."""
     if text == "native":
         size = photo_size
     elif text is not None:
@@ -94,13 +94,18 @@ def parse_frame_size(text: str | None, photo_size: tuple[int, int]) -> tuple[int
         except argparse.ArgumentTypeError as error:
             raise ValueError(f"--size {error}, or native") from None
     else:
-        scale = min(1.0, DEFAULT_LONG_SIDE / max(photo_size))
-        width, height = (max(SMALLEST_SIDE, 2 * round(side * scale / 2)) for side in photo_size)
-        size = width, height
+        size = fit_size(photo_size, DEFAULT_LONG_SIDE)
     if not SMALLEST_SIDE <= min(size) <= max(size) <= LARGEST_SIDE:
         limits = f"sides of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels can be rendered"
         raise ValueError(f"--size {size[0]}x{size[1]}: {limits}")
     return size
+
+
+def fit_size(photo_size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """(W, H) in a photo's shape with no side longer than ``long_side`` and both even, as H.264 wants them."""
+    scale = min(1.0, long_side / max(photo_size))
+    width, height = (max(SMALLEST_SIDE, 2 * round(side * scale / 2)) for side in photo_size)
+    return width, height
 
 
 def check_paths(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:

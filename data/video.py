@@ -45,10 +45,13 @@ def temporary_path(path: str | Path) -> Iterator[Path]:
 # Images ---------------------------------------------------------------------------------------------------------------
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, formats: tuple[str, ...] | None = None) -> np.ndarray:
     """Read a photo as uint8 RGB ``[H, W, 3]``, upright (EXIF orientation applied), transparency over white.
 
     Palette, gray, 16-bit, CMYK and floating-point pictures are converted; of an animation the first picture is taken.
+
+    Args:
+        formats: Pillow's names of the formats that are tried; all that it knows by default.
 
     Raises:
         ValueError: missing, empty, truncated or huge file, something that is not a picture, or a side under 16 pixels.
@@ -60,7 +63,7 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the error at twice the size is enough
-            with Image.open(path) as image:
+            with Image.open(path, formats=formats) as image:
                 width, height = image.size
                 if min(width, height) < MIN_SIDE:
                     raise ValueError(f"{path}: {width}x{height} is too small, {MIN_SIDE} pixels a side are needed")
