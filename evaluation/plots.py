@@ -132,6 +132,9 @@ def cost_plot(report: Mapping) -> str | None:
             known_metric = metric_of(metric)
             panel.set_title(ARROWS.get(known_metric.better or "", "{}").format(known_metric.label), fontsize=9)
             panel.set_xscale("log")
+            panel.set_xticks(sorted({table[row]["network_calls"] for rows in lines.values() for row in rows}))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter("")
             panel.set_xlabel(f"{COST} a photo", fontsize=8)
             _clean(panel)
         for panel in panels[len(metrics) :]:

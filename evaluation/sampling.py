@@ -66,6 +66,7 @@ def evaluate_sampling(arguments: argparse.Namespace) -> dict:
     rows = make_rows(arguments.samplers, arguments.loop_guidance, arguments.recurrence)
     with clock("loading weights"):
         pipeline = ImageDynamicsPipeline.from_pretrained(arguments.checkpoint, ["motion"]).to(device)
+        checkpoint = checkpoint_provenance(arguments.checkpoint, ["motion"])  # now: hours later it may be another
     check_steps(rows, pipeline.motion_config.train_steps)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of sampling
@@ -88,7 +89,7 @@ def evaluate_sampling(arguments: argparse.Namespace) -> dict:
         "format_version": 1,
         "kind": "sampling",
         "data": data,
-        "checkpoint": checkpoint_provenance(arguments.checkpoint, setting.parts),
+        "checkpoint": checkpoint,
         "weights": {},
         "seed": arguments.seed,
         "protocol": {
