@@ -21,7 +21,8 @@ help:
 	@echo "The first call creates $(VENV) and installs the packages; PYTHON=python3.12 chooses the interpreter."
 
 demo: $(VENV)/.installed
-	$(BIN)/python generate.py $(PHOTO) -o $(OUTPUTS)/ --preview webp --show-motion
+	$(BIN)/python generate.py $(PHOTO) -o $(OUTPUTS)/ --preview webp --show-motion \
+		--viewer $(OUTPUTS)/$(basename $(notdir $(PHOTO))).html
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q

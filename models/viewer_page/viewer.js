@@ -261,14 +261,12 @@ async function start() {
 }
 
 function watchSize(viewer) {
-  const observer = new ResizeObserver(([entry]) => {
-    const box = entry.devicePixelContentBoxSize?.[0];
-    const scale = devicePixelRatio;
-    if (box) viewer.resize(box.inlineSize, box.blockSize);
-    else viewer.resize(entry.contentRect.width * scale, entry.contentRect.height * scale);
+  const observer = new ResizeObserver(() => {
+    const { width, height } = viewer.canvas.getBoundingClientRect();
+    viewer.resize(width * devicePixelRatio, height * devicePixelRatio);
   });
   try {
-    observer.observe(viewer.canvas, { box: "device-pixel-content-box" });
+    observer.observe(viewer.canvas, { box: "device-pixel-content-box" }); // also when the page is zoomed
   } catch {
     observer.observe(viewer.canvas);
   }
