@@ -89,8 +89,9 @@ async function showResult(card) {
   const {job} = card;
   const stem = job.name.replace(/\.[^.]*$/, "") || "photo";
   const base = `jobs/${encodeURIComponent(job.id)}/`;
-  card.find(".facts").textContent = `${job.size.join(" × ")} pixels, ${Number(job.duration.toPrecision(3))} seconds, ` +
-    `amplitude ${job.magnify}, motion ${job.seed}` + (job.no_viewer ? `. No page to poke it: ${job.no_viewer}` : "");
+  const facts = [`${job.size.join(" × ")} pixels`, `${Number(job.duration.toPrecision(3))} seconds`,
+    `amplitude ${job.magnify}`, `motion number ${job.seed}`];
+  card.find(".facts").textContent = facts.join(", ") + (job.no_viewer ? `. No page to poke it: ${job.no_viewer}` : "");
   card.find(".facts").hidden = false;
   if (job.results.includes("viewer.html")) {
     link(card.find(".poke"), `${base}viewer.html`);
@@ -203,6 +204,7 @@ async function take(photos) {
 function tell(message) {
   trouble.textContent = message;
   trouble.hidden = !message;
+  if (message) trouble.scrollIntoView({block: "nearest"});
 }
 
 function megabytes(bytes) {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import re
 import signal
@@ -16,113 +14,21 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
-from http.client import HTTPConnection
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-import torch
-from motion_models import tiny_model
-from PIL import Image
+from local_server import HOSTILE, OPTIONS, Client, GatedPipeline, picture, start_server, until
 
 import generate
 from data.video import read_video
-from models.frame_synthesis import PRESETS as RENDERER_PRESETS
-from models.frame_synthesis import FrameSynthesisModel
-from models.pipeline import ImageDynamicsPipeline
 from server import web
 from server.animate import LoopOptions
-from server.jobs import DEFAULT_LIMITS, Limits
-from server.serve import loop_server
-from server.web import LoopServer, shown_name
-
-OPTIONS = ["--steps", "2", "--num-frames", "6", "--fps", "6", "--renderer", "softmax"]
-OPTIONS += ["--magnify", "8"]  # of the random motion of an untrained model
-HOSTILE = "../..\\<img src=x onerror=alert(1)>\r\nSet-Cookie: a=b\x1b[31m\u202egpj.exe\"'&.png"
-
-
-class GatedPipeline(ImageDynamicsPipeline):
-    """The real pipeline, which waits before sampling while its gate is closed, as a slow model would."""
-
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        super().__init__(tiny_model(), FrameSynthesisModel(RENDERER_PRESETS["tiny"]).eval())
-        self.gate = threading.Event()
-        self.gate.set()
-        self.error: Exception | None = None
-
-    def predict_motion(self, *arguments, progress=None, **options):
-        if self.error:
-            raise self.error
-        while not self.gate.wait(0.01):
-            progress(0, 2)
-        return super().predict_motion(*arguments, progress=progress, **options)
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> dict:
-        return json.loads(self.body)
-
-
-@dataclass
-class Client:
-    """What the page does, by hand."""
-
-    server: LoopServer
-    pipeline: GatedPipeline
-    folder: Path  # that temporary folders are made in
-
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str | None) -> Answer:
-        headers = {"X-Token": self.server.token, **{name.replace("_", "-"): text for name, text in headers.items()}}
-        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=20)
-        try:
-            connection.request(method, path, body, {name: text for name, text in headers.items() if text is not None})
-            response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read())
-        finally:
-            connection.close()
-
-    def send(self, photo: bytes, name: str = "photo.png", **options: object) -> Answer:
-        return self.ask("POST", "/jobs?" + urlencode({"name": name, **options}), photo)
-
-    def jobs(self) -> dict[str, dict]:
-        return {job["id"]: job for job in self.ask("GET", "/jobs").json["jobs"]}
-
-    def wait(self, identity: str, *states: str) -> dict:
-        """The job once it is in one of these states, by default at its end."""
-        return until(lambda: (job := self.jobs()[identity])["state"] in (states or ("done", "failed")) and job)
-
-    def stored(self) -> list[str]:
-        """Files and folders of jobs."""
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.glob("*/**/*"))
-
-    def post(self, headers: str = "", body: bytes = b"") -> socket.socket:
-        """Begin to send a photo by hand."""
-        head = f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nX-Token: {self.server.token}\r\n{headers}\r\n"
-        return self.raw(head.encode() + body)
-
-    def raw(self, data: bytes) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.server.port), timeout=20)
-        connection.sendall(data)
-        return connection
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0):
-    """What the condition gives once that is true."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-    return value
+from server.jobs import Limits
+from server.web import shown_name
 
 
 def trickle(connection: socket.socket) -> None:
@@ -149,38 +55,15 @@ def pipeline() -> GatedPipeline:
 
 @pytest.fixture
 def serving(pipeline, tmp_path, monkeypatch) -> Callable[..., AbstractContextManager[Client]]:
-    """Starts a server."""
+    """Starts a server whose temporary folder is made in an empty one."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pipeline.gate.set()
-    pipeline.error = None
-
-    @contextmanager
-    def start(limits: Limits = DEFAULT_LIMITS, options: tuple[str, ...] = ()) -> Iterator[Client]:
-        defaults = LoopOptions.of(generate.build_parser().parse_args(["--serve", *OPTIONS, *options]))
-        with loop_server(defaults, 0, lambda: pipeline, limits) as server:
-            thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-            thread.start()
-            try:
-                yield Client(server, pipeline, tmp_path)
-            finally:
-                server.shutdown()
-                thread.join()
-
-    return start
+    return partial(start_server, pipeline, tmp_path)
 
 
 @pytest.fixture
 def client(serving) -> Iterator[Client]:
     with serving() as client:
         yield client
-
-
-def picture(width: int = 64, height: int = 48, form: str = "PNG") -> bytes:
-    y, x = np.mgrid[:height, :width] / 12
-    values = (127 + 120 * np.stack([np.sin(x), np.cos(y), np.sin(x + y)], axis=-1)).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(values).save(file, form)
-    return file.getvalue()
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -207,7 +90,7 @@ def test_a_photo_comes_back_as_a_loop_and_its_progress_is_told(client, tmp_path)
     client.pipeline.gate.set()
     job = client.wait(identity)
     assert (job["state"], job["size"], job["frames"], job["duration"]) == ("done", [64, 48], 6, 1.0)
-    assert "loop.mp4" in job["results"]
+    assert job["results"] == ["loop.mp4", "viewer.html"]
     loop = client.ask("GET", f"/jobs/{identity}/loop.mp4", X_Token=None)  # a video element can't send a token
     assert (loop.status, loop.headers["Content-Type"]) == (200, "video/mp4")
     assert loop.headers["Content-Disposition"] == "inline; filename*=UTF-8''my%20rose.mp4"
@@ -215,7 +98,19 @@ def test_a_photo_comes_back_as_a_loop_and_its_progress_is_told(client, tmp_path)
     frames, fps = read_video(tmp_path / "loop.mp4")
     assert (frames.shape, fps) == ((6, 48, 64, 3), pytest.approx(6))
     assert np.abs(frames.astype(int) - frames[0].astype(int)).max() > 20  # it moves
+    viewer = client.ask("GET", f"/jobs/{identity}/viewer.html", X_Token=None)
+    assert (viewer.status, viewer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "<title>my rose</title>" in viewer.body.decode()
     assert not [name for name in client.stored() if name.endswith("photo")]  # only results are kept
+
+
+def test_a_motion_that_stands_still_gives_a_loop_and_says_why_there_is_no_viewer(client, monkeypatch):
+    sampled = GatedPipeline.predict_motion
+    monkeypatch.setattr(GatedPipeline, "predict_motion", lambda *args, **options: 0 * sampled(*args, **options))
+    job = client.wait(client.send(picture()).json["id"])
+    assert (job["state"], job["results"]) == ("done", ["loop.mp4"])
+    assert job["no_viewer"]
+    assert client.ask("GET", f"/jobs/{job['id']}/viewer.html").status == 404
 
 
 def test_amplitude_size_and_seed_are_taken_from_the_request(client, tmp_path):
@@ -399,7 +294,7 @@ def test_methods_and_requests_that_make_no_sense(client):
 def test_every_answer_forbids_what_is_not_needed(client):
     identity = client.send(picture()).json["id"]
     client.wait(identity)
-    for path in ("/", "/page.js", "/page.css", "/jobs", f"/jobs/{identity}/loop.mp4", "/nothing"):
+    for path in ("/", "/page.js", "/page.css", "/jobs", f"/jobs/{identity}/viewer.html", "/nothing"):
         headers = client.ask("GET", path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
@@ -418,6 +313,7 @@ def test_a_hostile_file_name_is_only_text(client, capfd):
     answer = client.ask("GET", f"/jobs/{job['id']}/loop.mp4")
     assert "Set-Cookie" not in answer.headers
     assert re.fullmatch(r"inline; filename\*=UTF-8''[\w.%-]+\.mp4", answer.headers["Content-Disposition"], re.ASCII)
+    assert "<img src=x" not in client.ask("GET", f"/jobs/{job['id']}/viewer.html").body.decode()
     assert "onerror" not in client.ask("GET", "/").body.decode()
     assert client.ask("GET", "/jobs").headers["Content-Type"] == "application/json"
     script = (Path(web.__file__).parent / "page.js").read_text()
