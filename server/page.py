@@ -35,7 +35,7 @@ def page(token: str, defaults: LoopOptions, most_bytes: int) -> str:
 def _sizes(defaults: LoopOptions) -> str:
     chosen = DEFAULT_LONG_SIDE if defaults.size is None else 0
     options = [
-        f'<option value="{side}"{" selected" if side == chosen else ""}>{name}, {side} pixels</option>'
+        f'<option value="{side}"{" selected" if side == chosen else ""}>{name}, {side} px</option>'
         for side, name in SIZE_NAMES.items()
     ]
     if not chosen:

@@ -434,7 +434,7 @@ def test_the_page_shows_the_command_lines_defaults(serving):
         job = client.wait(client.send(picture(400, 300)).json["id"])
         assert (job["size"], job["seed"], job["magnify"]) == ([320, 200], 7, 4.5)
     with serving() as client:
-        assert '<option value="512" selected>medium, 512 pixels</option>' in client.ask("GET", "/").body.decode()
+        assert '<option value="512" selected>medium, 512 px</option>' in client.ask("GET", "/").body.decode()
 
 
 def test_ending_the_server_removes_everything_even_in_the_middle_of_work(serving, tmp_path):
