@@ -16,20 +16,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.command_line import add_common_options, run_script, select_device, write_report
-from data.loop_files import FrameRecorder, LoopFiles, check_paths, plan_files
+from data.loop_files import FrameRecorder, LoopFiles, check_paths, counted, plan_files
+from data.loop_options import check_options
 from data.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
-    from models.loop_motion import SeamMeter
     from models.motion_file import MotionFile
     from models.pipeline import ImageDynamicsPipeline
     from models.pokes import Poke
@@ -113,28 +112,6 @@ def generate(arguments: argparse.Namespace) -> None:
     write_report(arguments.report, "generate.py", arguments, {"seconds": seconds, "results": results})
 
 
-def check_options(arguments: argparse.Namespace) -> None:
-    """Numbers out of range and options that don't go together, before anything is imported or read."""
-    limits: dict[str, tuple[float, float]]
-    limits = {"steps": (1, 1000), "num_frames": (2, 100_000), "seed": (0, 2**63 - 1), "fps": (0.1, 1000)}
-    limits |= {"slow": (0.05, 100), "magnify": (-100, 100), "guidance": (-1, 100), "loop_guidance": (0, 1e6)}
-    limits |= {"recurrence": (0, 100), "port": (0, 65535)}
-    for name, (low, high) in limits.items():
-        value = getattr(arguments, name)
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"--{name.replace('_', '-')} {value}: expected {low} to {high}")
-    if not (arguments.photos or arguments.serve):
-        raise ValueError("no photo is given; name one, or use --serve for a page to drop photos on")
-    if len(arguments.photos) > 1 and (arguments.motion or arguments.save_motion or arguments.poke or arguments.viewer):
-        raise ValueError("--motion, --save-motion, --poke and --viewer belong to one photo; give one photo at a time")
-    if arguments.motion and arguments.save_motion:
-        raise ValueError("--save-motion: nothing is sampled with --motion, so there is no motion to save")
-    if arguments.save_motion and arguments.save_motion.suffix != ".safetensors":
-        raise ValueError(f"--save-motion {arguments.save_motion}: its name must end in .safetensors")
-    if arguments.viewer and arguments.viewer.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--viewer {arguments.viewer}: its name must end in .html")
-
-
 def read_pokes(arguments: argparse.Namespace, files: LoopFiles) -> list[Poke]:
     """What ``--poke`` says, checked against the photo."""
     from models.pokes import Poke
@@ -199,7 +176,7 @@ def make_loop(
     meter, recorder = SeamMeter(), FrameRecorder(files, count, arguments.fps)
     files.loop.parent.mkdir(parents=True, exist_ok=True)
     with watch("write"):
-        write_video(files.loop, recorder.watch(measured(frames, count, meter)), arguments.fps)
+        write_video(files.loop, recorder.watch(counted(frames, count, meter)), arguments.fps)
         recorder.write()
         if files.motion:
             shown = motion_file.spectral_volume * arguments.magnify
@@ -249,16 +226,6 @@ def sample_motion(
         arguments.save_motion.parent.mkdir(parents=True, exist_ok=True)
         motion_file.write(arguments.save_motion)
     return motion_file
-
-
-def measured(frames: Iterable[np.ndarray], count: int, meter: SeamMeter) -> Iterator[np.ndarray]:
-    """The same frames, with a progress bar and the seam ratio taken on the way."""
-    import torch
-    from tqdm import tqdm
-
-    for frame in tqdm(frames, total=count, desc="frames", unit="frame", disable=None):
-        meter.add(torch.from_numpy(frame).float())
-        yield frame
 
 
 def describe(result: dict) -> None:

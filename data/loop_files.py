@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from data.command_line import parse_size
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 DEFAULT_LONG_SIDE = 512  # pixels
 SMALLEST_SIDE, LARGEST_SIDE = 16, 8192
@@ -161,3 +162,20 @@ class FrameRecorder:
             write_video(self.files.preview, self.preview, self.preview_fps)
         if self.files.xt_slice:
             write_image(self.files.xt_slice, np.stack(self.rows))
+
+
+def counted(frames: Iterable[np.ndarray], count: int, meter: Meter) -> Iterator[np.ndarray]:
+    """The same frames, with a progress bar and each shown to a meter on the way, as a float tensor."""
+    import torch
+    from tqdm import tqdm
+
+    for frame in tqdm(frames, total=count, desc="frames", unit="frame", disable=None):
+        meter.add(torch.from_numpy(frame).float())
+        yield frame
+
+
+class Meter(Protocol):
+    """What looks at frames, such as :class:`models.loop_motion.SeamMeter`."""
+
+    def add(self, values: Tensor) -> None:
+        """Look at the next frame."""

@@ -235,3 +235,17 @@ def test_an_interrupted_run_leaves_no_half_written_loop(checkpoint, folder, monk
     assert run(checkpoint, "photo.png", "--save-motion", "sway.safetensors") == 130
     assert [name for name in names(folder) if "photo." in name] == ["photo.png"]
     assert MotionFile.read("sway.safetensors").spectral_volume.shape[1] == 4  # the sampled motion is not lost
+
+
+def test_viewer_is_a_page_with_the_loop_inside(checkpoint, folder, capsys):
+    Image.fromarray(picture(64, 48)).save("a<b>&'x.png")
+    assert run(checkpoint, "a<b>&'x.png", "-o", "loop.mp4", "--viewer", "new/page.html", "--report", "r.json") == 0
+    text = Path("new/page.html").read_text(encoding="utf-8")
+    assert "<h1>a&lt;b&gt;&amp;&#x27;x</h1>" in text
+    assert '<video id="loop"' in text
+    assert str(Path("new/page.html")) in json.loads(Path("r.json").read_text())["results"][0]["outputs"]
+    assert str(Path("new/page.html")) in capsys.readouterr().out
+    assert run(checkpoint, "photo.png", "--viewer", "page.txt") == 2
+    assert ".html" in error_line(capsys)
+    assert run(checkpoint, "photo.png", "photo.png", "-o", "x/", "--viewer", "page.html") == 2
+    assert "one photo" in error_line(capsys)

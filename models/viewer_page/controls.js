@@ -86,9 +86,9 @@ function connectLoop(viewer) {
     byId("play").textContent = playing ? "Back to poking" : "Play the loop";
     byId("record").disabled = playing && loop !== null;
     viewer.pointers.releaseAll();
+    viewer.covered = playing && loop !== null;
     if (loop) showLoop(loop, playing);
     else viewer.loopTime = playing ? 0 : null;
-    document.documentElement.dataset.view = playing ? "loop" : "poke";
     viewer.tell(playing ? loopNote(viewer, loop) : "");
     viewer.wake();
   });

@@ -64,6 +64,7 @@ class Pointers {
 
   // Take hold of the point of the photo that is seen at a place, or of one near by that follows better.
   take(pointer, at, snap, time) {
+    if (this.viewer.loopTime !== null) return false;
     const { basis, rig } = this.viewer;
     const { point, reach } = movableNear(basis, this.viewer.under(at), snap * Math.max(basis.width, basis.height));
     if (reach < 0.2) {

@@ -13,6 +13,7 @@ class Viewer {
     this.photo = photo;
     this.settings = { amplitude: 1, speed: 1, damping: 1, wind: 0 };
     this.paused = false;
+    this.covered = false; // by the rendered loop
     this.pinsShown = false;
     this.shown = { q: complexZeros(header.modes.scales.length), factor: 1 }; // what was drawn last
     this.loopTime = null; // seconds where this page's own warp plays the loop
@@ -163,7 +164,7 @@ class Viewer {
 
   // Something changes from frame to frame.
   moving() {
-    return !this.paused && !(this.loopTime === null && this.rig.atRest(REST));
+    return !this.paused && !this.covered && !(this.loopTime === null && this.rig.atRest(REST));
   }
 
   frame(now) {
