@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # The decoders that a stranger's file may reach, of all that Pillow has; the suffixes in data.video, by content.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SIDES = (256, 512, 1024)  # pixels of the frames' longer side that can be asked for
-MOST_PIXELS = 64_000_000  # of a photo: decoded and as a tensor they take 1 GB
+MOST_PIXELS = 64_000_000  # of a photo: as many take 2.7 GB at the peak, models included
 
 
 @dataclass(frozen=True)
