@@ -4,6 +4,7 @@ const REST = 0.01; // cells: motion smaller than that is none
 const LARGEST_SIDE = 2560; // pixels of the canvas
 const SLOW_FRAMES = 20; // in a row, each later than
 const SLOW = 0.028; // seconds: then the mesh gets coarser
+const COARSEST = 4; // cells from vertex to vertex
 const ENLARGED = 0.4; // of the largest displacement: how far a mode seen alone swings
 
 class Viewer {
@@ -177,9 +178,12 @@ class Viewer {
     if (this.moving()) this.wake();
   }
 
+  // Where frames keep coming late, as without a graphics card, the mesh gets coarser.
   lightenIf(slow) {
     this.slowFrames = slow ? this.slowFrames + 1 : 0;
-    if (this.slowFrames === SLOW_FRAMES && this.warp.step === 1) this.warp.putMesh(2);
+    if (this.slowFrames < SLOW_FRAMES || this.warp.step >= COARSEST) return;
+    this.warp.putMesh(2 * this.warp.step);
+    this.slowFrames = 0;
   }
 
   wake() {

@@ -115,7 +115,7 @@ class Warp {
     this.put(2, this.basis.free.map((free) => 1 - free), this.depth);
   }
 
-  // A vertex every so many cells: 1, or 2 where drawing is slow.
+  // A vertex every so many cells: 1, more where drawing is slow.
   putMesh(step) {
     const { gl, basis, margin } = this;
     const [columns, rows] = [basis.width, basis.height].map((side) => Math.ceil((side + 2 * margin) / step) + 1);
