@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from data.command_line import parse_seed
 from data.loop_files import fit_size, parse_frame_size
-from data.video import MIN_SIDE, image_to_tensor, read_image, write_video
+from data.video import MIN_SIDE, image_to_tensor, read_image, resize_and_crop, write_video
 from server.jobs import Job
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # The decoders that a stranger's file may reach, of all that Pillow has; the suffixes in data.video, by content.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SIDES = (256, 512, 1024)  # pixels of the frames' longer side that can be asked for
-MOST_PIXELS = 64_000_000  # of a photo: as many take 2.7 GB at the peak, models included
+MOST_PIXELS = 64_000_000  # of a photo as it is sent
+MOST_SIDE = 2048  # pixels of a photo that are worked with, unless larger frames are asked for
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
         photo = read_image(job.photo, FORMATS)
     except ValueError as error:
         raise ValueError(str(error).removeprefix(f"{job.photo}: ")) from None  # the path says nothing to the sender
-    image, photo_size = image_to_tensor(photo), (photo.shape[1], photo.shape[0])
+    photo_size = (photo.shape[1], photo.shape[0])
     size = options.frame_size(photo_size)
+    image = image_to_tensor(shrink(photo, max(MOST_SIDE, 2 * max(size))))
     job.progress("motion", 0, options.steps)
     volume = pipeline.predict_motion(
         image, options.seed, options.steps, options.sampler, options.guidance, options.loop_guidance,
@@ -108,6 +110,12 @@ def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
     job.facts = {"size": size, "frames": len(playback.times), "duration": len(playback.times) / options.fps}
     job.facts |= {"seed": options.seed, "magnify": options.magnify}
     add_viewer(job, image, motion_file)
+
+
+def shrink(photo: np.ndarray, side: int) -> np.ndarray:
+    """A photo of at most so many pixels a side: what nobody gets to see needs no gigabytes."""
+    height, width = photo.shape[:2]
+    return photo if max(width, height) <= side else resize_and_crop(photo, fit_size((width, height), side))
 
 
 def counted(frames: Iterator[np.ndarray], job: Job, total: int) -> Iterator[np.ndarray]:

@@ -26,7 +26,7 @@ from local_server import HOSTILE, OPTIONS, Client, GatedPipeline, picture, start
 import generate
 from data.video import read_video
 from server import web
-from server.animate import LoopOptions
+from server.animate import LoopOptions, shrink
 from server.jobs import Limits
 from server.web import shown_name
 
@@ -125,6 +125,12 @@ def test_amplitude_size_and_seed_are_taken_from_the_request(client, tmp_path):
     assert np.abs(still - still[0]).max() < 20 < np.abs(first - first[0]).max()
     assert np.array_equal(first, again)
     assert not np.array_equal(other[:, ::2, ::2], first)
+
+
+def test_large_photos_are_shrunk_before_they_are_worked_with():
+    large = np.zeros((2000, 5000, 3), np.uint8)
+    assert shrink(large, 2048).shape == (820, 2048, 3)
+    assert shrink(large, 5000) is large
 
 
 @pytest.mark.parametrize(

@@ -31,13 +31,13 @@ class Window:
     def __init__(self, browser: Any, client: Client, **context: Any) -> None:
         self.address = f"http://127.0.0.1:{client.server.port}/"
         self.context = browser.new_context(**context)
+        self.context.set_default_timeout(120_000)  # beside other programs drawing in software takes long
         self.complaints: list[str] = []
         self.page = self.watch(self.context.new_page())
         self.page.goto(self.address)
 
     def watch(self, page: Any) -> Any:
         """Note errors, dialogs and requests to other places."""
-        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (self.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
