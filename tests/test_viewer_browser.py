@@ -480,6 +480,20 @@ def test_sliders_change_amplitude_and_speed(page: OpenPage):
     assert gamma == pytest.approx((3 * Damping().rates(basis().angular_frequencies)).tolist())
 
 
+def test_mesh_gets_coarser_where_frames_stay_late_not_after_one(page: OpenPage):
+    steps = page.run("""[0.01, 9, 0.01, 0.04, 9, 0.01].map((seconds) => {
+        viewer.lightenAfter(seconds);
+        return viewer.warp.step;
+    })""")
+    assert set(steps) == {1}
+    assert page.run("(() => { for (let k = 0; k < 4; k++) viewer.lightenAfter(0.5); return viewer.warp.step; })()") == 2
+    fine = page.picture()
+    page.run("viewer.warp.putMesh(1)")
+    assert np.abs(page.picture() - fine).max() <= 1  # at rest all meshes show the photo
+    page.run("for (let k = 0; k < 500; k++) viewer.lightenAfter(0.04)")
+    assert page.run("viewer.warp.step") == 4
+
+
 def test_idle_wind_loops_without_a_seam(page: OpenPage):
     page.run("setSlider('wind', 1); viewer.rig.advance(100)")
     pictures = []

@@ -2,8 +2,8 @@
 
 const REST = 0.01; // cells: motion smaller than that is none
 const LARGEST_SIDE = 2560; // pixels of the canvas
-const SLOW_FRAMES = 20; // in a row, each later than
-const SLOW = 0.028; // seconds: then the mesh gets coarser
+const SLOW = 0.028; // seconds a frame: after
+const PATIENCE = 0.6; // seconds of such frames the mesh gets coarser
 const COARSEST = 4; // cells from vertex to vertex
 const ENLARGED = 0.4; // of the largest displacement: how far a mode seen alone swings
 
@@ -26,7 +26,7 @@ class Viewer {
     this.tell = () => {};
     this.request = null;
     this.lastTime = null;
-    this.slowFrames = 0;
+    this.slowTime = 0;
     this.keepContext();
   }
 
@@ -173,17 +173,17 @@ class Viewer {
     const seconds = this.lastTime === null ? 0 : Math.max(0, now - this.lastTime) / 1000;
     if (!this.paused) this.advance(seconds);
     this.draw();
-    this.lightenIf(seconds > SLOW);
+    this.lightenAfter(seconds);
     this.lastTime = this.moving() ? now : null;
     if (this.moving()) this.wake();
   }
 
-  // Where frames keep coming late, as without a graphics card, the mesh gets coarser.
-  lightenIf(slow) {
-    this.slowFrames = slow ? this.slowFrames + 1 : 0;
-    if (this.slowFrames < SLOW_FRAMES || this.warp.step >= COARSEST) return;
+  // Where frames keep coming late, as without a graphics card, the mesh gets coarser; one late frame is a pause.
+  lightenAfter(seconds) {
+    this.slowTime = seconds > SLOW ? this.slowTime + Math.min(seconds, PATIENCE / 3) : 0;
+    if (this.slowTime < PATIENCE || this.warp.step >= COARSEST) return;
     this.warp.putMesh(2 * this.warp.step);
-    this.slowFrames = 0;
+    this.slowTime = 0;
   }
 
   wake() {
