@@ -466,7 +466,17 @@ def test_a_signal_ends_the_script_and_removes_the_folder(pipeline, tmp_path, end
     temporary.mkdir()
     command = [sys.executable, generate.__file__, "--serve", "--port", "0", "--checkpoint", str(checkpoint)]
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    with subprocess.Popen([*command, "--device", "cpu"], env=environment, stdout=-1, stderr=-1, text=True) as process:
+    with subprocess.Popen(
+        [*command, "--device", "cpu"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Started in the background by a shell, these tests ignore Ctrl-C, and a child would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        watch = threading.Timer(90, process.kill)  # leaving the block waits for the end
+        watch.start()
         assert process.stdout
         assert process.stderr
         address = re.match(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
@@ -475,6 +485,7 @@ def test_a_signal_ends_the_script_and_removes_the_folder(pipeline, tmp_path, end
         process.send_signal(ending)
         assert process.wait(60) == 0
         assert process.stderr.read().strip() == "stopping"
+        watch.cancel()
     assert list(temporary.iterdir()) == []
 
 
