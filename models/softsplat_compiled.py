@@ -54,6 +54,8 @@ def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Te
     _for_each(batch, count)
     torch.cumsum(begin, 0, dtype=torch.int32, out=begin)
     _for_each(batch, fill)
+    end = int(begin[-1])
+    source[end:], weight[end:] = 0, 0  # of corners that land nowhere
     return begin, source, weight, peak, total, coverage
 
 
