@@ -31,10 +31,12 @@ class Window:
     def __init__(self, browser: Any, client: Client, **context: Any) -> None:
         self.address = f"http://127.0.0.1:{client.server.port}/"
         self.context = browser.new_context(**context)
-        self.context.set_default_timeout(120_000)  # beside other programs drawing in software takes long
+        self.context.set_default_timeout(60_000)  # beside other programs drawing in software takes long
         self.complaints: list[str] = []
         self.page = self.watch(self.context.new_page())
         self.page.goto(self.address)
+        # Chromium drops keys that are pressed before it has drawn a page for the first time.
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def watch(self, page: Any) -> Any:
         """Note errors, dialogs and requests to other places."""
