@@ -6,8 +6,6 @@ the rest. Names of files, rows and metrics are text, whatever is in them.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -21,6 +19,7 @@ from evaluation.metric_registry import format_value, in_order, metric_names, met
 from evaluation.plots import report_plots
 from evaluation.report import per_sequence_rows, source_of
 from evaluation.tables import cell_of, count_of, format_ratios, headline, shared_counts
+from models.single_page import data_url, inline_policy, script_json
 
 __all__ = ["Media", "page", "write_html"]
 
@@ -65,12 +64,11 @@ def page(report: Mapping, media: Media | None = None) -> str:
     return Template((FOLDER / "page_template.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"{TITLES.get(report.get('kind', ''), 'Evaluation')}: {_data_name(report)}"),
         summary=escape(_summary(report)),
-        policy=f"{POLICY}; style-src {_hash(style)}; script-src {_hash(script)}",
+        policy=f"{POLICY}; {inline_policy(style, script)}",
         style=style,
         script=script,
         sections="\n".join(section for section in sections if section),
-        # A "<" could end the script element, wherever in a text it stands.
-        json=json.dumps(report, allow_nan=False).replace("<", "\\u003c"),
+        json=script_json(report),
     )
 
 
@@ -87,11 +85,6 @@ def _summary(report: Mapping) -> str:
     if report.get("seed") is not None:
         parts.append(f"seed {report['seed']}")
     return "; ".join(parts)
-
-
-def _hash(text: str) -> str:
-    """Source expression of the content security policy that lets just this text through."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
@@ -209,7 +202,7 @@ def _pictures(name: str, title: str, pictures: Sequence[tuple[str, bytes]]) -> s
 def _image(data: bytes, caption: str) -> str:
     # As an image a plot's own markup can neither run nor mix with the page's.
     kind = "png" if data.startswith(b"\x89PNG") else "svg+xml"
-    return f'<img src="{_data_url(f"image/{kind}", data)}" alt="{escape(caption)}">'
+    return f'<img src="{data_url(f"image/{kind}", data)}" alt="{escape(caption)}">'
 
 
 def _clips(clips: Sequence[tuple[str, bytes]]) -> str:
@@ -220,7 +213,7 @@ def _clips(clips: Sequence[tuple[str, bytes]]) -> str:
         _figure(
             caption,
             f'<video controls loop muted playsinline preload="metadata" aria-label="{escape(caption)}" '
-            f'src="{_data_url("video/mp4", data)}"></video>',
+            f'src="{data_url("video/mp4", data)}"></video>',
         )
         for caption, data in kept
     ]
@@ -246,10 +239,6 @@ def _left_out(left: int, total: int, noun: str) -> str:
 
 def _figure(caption: str, content: str) -> str:
     return f"<figure>{content}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _data_url(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 # Where the numbers come from ------------------------------------------------------------------------------------------

@@ -9,9 +9,7 @@ files in ``models/viewer_page``, put into the page as they are. They repeat :mod
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
-import json
 import math
 import zlib
 from html import escape
@@ -26,6 +24,7 @@ from torch import Tensor
 from models.damped_oscillators import Damping
 from models.modal_basis import LARGEST_DISPLACEMENT, SOFTNESS, ModalBasis
 from models.motion_file import MotionFile
+from models.single_page import data_url, inline_policy, script_json
 from models.spectral_volume import resize_motion
 
 FORMAT, FORMAT_VERSION = "modal-motion", 1
@@ -95,22 +94,16 @@ def _fill(header: dict, jpeg: bytes, packed: bytes, loop: str) -> str:
     script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return Template((FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(header["title"]),
-        policy=f"{POLICY}; style-src {_hash(style)}; script-src {_hash(script)}",
+        policy=f"{POLICY}; {inline_policy(style, script)}",
         style=style,
         script=script,
         width=header["photo"]["width"],
         height=header["photo"]["height"],
         photo=data_url("image/jpeg", jpeg),
         loop=loop,
-        # A "<" could end the script element, wherever in a text it stands.
-        header=json.dumps(header, allow_nan=False).replace("<", "\\u003c"),
+        header=script_json(header),
         modes=base64.b64encode(packed).decode(),
     )
-
-
-def data_url(kind: str, content: bytes) -> str:
-    """``data:`` address of some bytes of a media type."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def loop_element(path: Path, room: int) -> tuple[str, dict]:
@@ -190,8 +183,3 @@ def encode_within(modes: Tensor, limit: int) -> tuple[bytes, NDArray[np.float64]
         if len(packed) <= limit or max(size) == 2:
             return packed, scales, size
         factor *= 0.8
-
-
-def _hash(text: str) -> str:
-    """What a content security policy allows inline text by."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
