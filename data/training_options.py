@@ -36,14 +36,12 @@ def parse_shares(text: str) -> list[float]:
 
 def check_numbers(arguments: argparse.Namespace, positive: Iterable[str], not_negative: Iterable[str] = ()) -> None:
     """Refuse numbers that make no sense, by their attributes' names; None passes."""
-    for name in (*positive, *not_negative):
+    rules = [(name, "be positive") for name in positive] + [(name, "not be negative") for name in not_negative]
+    for name, rule in rules:
         value = getattr(arguments, name)
-        required = "positive" if name in positive else None
-        if value is None or (math.isfinite(value) and (value > 0 or (value == 0 and not required))):
+        if value is None or (math.isfinite(value) and (value > 0 or (value == 0 and rule == "not be negative"))):
             continue
-        raise ValueError(
-            f"--{name.replace('_', '-')} {value}: must {f'be {required}' if required else 'not be negative'}"
-        )
+        raise ValueError(f"--{name.replace('_', '-')} {value}: must {rule}")
 
 
 def check_shares(arguments: argparse.Namespace) -> None:

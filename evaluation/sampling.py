@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from statistics import fmean
 
 import torch
@@ -121,7 +122,7 @@ class SamplingJudge:
     notes: dict[str, str] = field(default_factory=dict)  # row -> why its cells are empty
     unfinished: list[str] = field(default_factory=list)  # rows that an interruption cut off
 
-    @property
+    @cached_property
     def num_frequencies(self) -> int:
         """How many of the measured motion take part: fewer than asked for if fewer are stored."""
         return self.setting.true_volume(self.setting.sequences[0]).shape[1]
@@ -231,8 +232,9 @@ class SamplingJudge:
             return self.notes[name]
         if metric in ("seconds", "network_calls"):
             return "not computed: this row takes no sampling"
-        return missing_note("seam" if metric == "motion_seam" else metric, bool(self._still()))
+        return missing_note("seam" if metric == "motion_seam" else metric, bool(self._still))
 
+    @cached_property
     def _still(self) -> list[str]:
         """Sequences whose measured motion is zero."""
         return [s.id for s in self.setting.sequences if not self.setting.true_volume(s)[:, 1:].any()]
@@ -242,7 +244,7 @@ class SamplingJudge:
         if self.num_frequencies < self.setting.num_frequencies:
             known, asked = self.num_frequencies, self.setting.num_frequencies
             lines.append(f"the measured motion has {known} frequencies, not the {asked} of --num-frequencies")
-        if still := self._still():
+        if still := self._still:
             more = f" and {len(still) - 1} more" if len(still) > 1 else ""
             lines.append(f"nothing moves in sequence {still[0]}{more}: left out of {', '.join(RELATIVE_METRICS)}")
         return lines

@@ -82,8 +82,8 @@ def check_photo(path: Path) -> None:
 
 def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
     """Make the results of one job; ``job.options`` are :class:`LoopOptions`."""
-    from models.loop_motion import LoopMotion, Playback
     from models.motion_file import MotionFile, file_sha256
+    from models.photo_motion import photo_motion
 
     options: LoopOptions = job.options
     job.progress("reading")
@@ -101,13 +101,14 @@ def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
     )  # fmt: skip
     config = pipeline.motion_config
     motion_file = MotionFile(volume[0], config.num_frames, config.fps, photo_size, file_sha256(job.photo))
-    period = config.num_frames / config.fps
-    playback = Playback.of_loop(options.num_frames, options.fps, options.slow, period, volume.shape[1])
-    frames = pipeline.render_motion(image, LoopMotion(volume * options.magnify, playback), size, options.renderer)
-    loop = job.folder / "loop.mp4"
-    write_video(loop, counted(frames, job, len(playback.times)), options.fps)
+    motion, _ = photo_motion(
+        motion_file, photo_size, (), options.num_frames, options.fps, options.slow, options.magnify
+    )
+    count, loop = len(motion.times), job.folder / "loop.mp4"
+    frames = pipeline.render_motion(image, motion, size, options.renderer)
+    write_video(loop, counted(frames, job, count), options.fps)
     job.files["loop.mp4"] = loop
-    job.facts = {"size": size, "frames": len(playback.times), "duration": len(playback.times) / options.fps}
+    job.facts = {"size": size, "frames": count, "duration": count / options.fps}
     job.facts |= {"seed": options.seed, "magnify": options.magnify}
     add_viewer(job, image, motion_file)
 
