@@ -174,12 +174,12 @@ def build_validation(
     arguments: argparse.Namespace, model: MotionModel, processes: Processes
 ) -> tuple[MotionValidation, str]:
     """Scenes to evaluate on and the split they are of: training scenes where no folder has validation sequences."""
-    from data.datasets import MotionDataset
+    from data.datasets import SpectralVolumeDataset
     from evaluation.motion_validation import MotionValidation
 
     folders, count = validation_folders(arguments), model.config.num_frequencies
     split = "validation" if folders else "train"
-    datasets = [MotionDataset(folder, split, count) for folder in folders or arguments.data]
+    datasets = [SpectralVolumeDataset(folder, split, count) for folder in folders or arguments.data]
     return MotionValidation(datasets, arguments.output, processes.device, arguments.precision), split
 
 

@@ -15,7 +15,7 @@ from models.spectral_volume import IMPORTANCE_SAMPLES, motion_at_times
 
 __all__ = [
     "FramePairDataset",
-    "MotionDataset",
+    "SpectralVolumeDataset",
     "as_float",
     "importance_motion",
     "load_manifest",
@@ -73,7 +73,7 @@ def importance_motion(volume: Tensor, num_frames: int) -> Tensor:
     return motion_at_times(volume, times, num_frames).square().sum(dim=2).sqrt().mean(dim=1, keepdim=True)
 
 
-class MotionDataset(Dataset):
+class SpectralVolumeDataset(Dataset):
     """Photo and spectral volume of each sequence, for the motion model.
 
     Items: ``image`` float32 ``[3, H, W]`` in [-1, 1], ``spectral_volume`` float32 ``[K, 4, H, W]`` in pixels, ``id``.

@@ -24,7 +24,7 @@ from torch.utils.data import ConcatDataset
 
 from data.augmentation import jitter_color
 from data.command_line import write_json
-from data.datasets import MotionDataset, as_float
+from data.datasets import SpectralVolumeDataset, as_float
 from data.motion_batches import SHAPE_SHARES, MotionBatch, MotionBatches, draw_frequencies
 from data.sequences import read_metadata, read_slice, sequence_path
 from data.sources import file_sha256
@@ -149,7 +149,7 @@ def describe_batches(batches: MotionBatches) -> dict:
     parts = [part for dataset in batches.mixture.datasets for part in cast(ConcatDataset, dataset).datasets]
     return {
         "format_version": FORMAT_VERSION,
-        "data": [dataset_hash(cast(MotionDataset, part)) for part in parts],
+        "data": [dataset_hash(cast(SpectralVolumeDataset, part)) for part in parts],
         "sequences": batches.mixture.sizes,
         "shares": batches.mixture.shares,
         "sizes": [list(size) for size in batches.sizes],
@@ -159,7 +159,7 @@ def describe_batches(batches: MotionBatches) -> dict:
     }
 
 
-def dataset_hash(dataset: MotionDataset) -> str:
+def dataset_hash(dataset: SpectralVolumeDataset) -> str:
     """Hash of a dataset's rows of the manifest and of its sequences' files."""
     paths = [sequence_path(dataset.folder, row["id"]) for row in dataset.rows]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashing runs outside Python's lock

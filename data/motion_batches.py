@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset
 
 from data.augmentation import AugmentationConfig, augment_motion_sample
-from data.datasets import MotionDataset, load_manifest, load_statistics
+from data.datasets import SpectralVolumeDataset, load_manifest, load_statistics
 from data.mixture import Mixture
 from data.training_options import CACHE_LIMIT, available_splits
 
@@ -43,7 +43,7 @@ class MotionBatches:
 
     def __init__(
         self,
-        mixture: Mixture,  # of data.datasets.MotionDataset, joined where several splits of a folder are taken
+        mixture: Mixture,  # of data.datasets.SpectralVolumeDataset, joined where several splits of a folder are taken
         size: tuple[int, int],  # (W, H)
         multiple: int,  # sides of every batch are multiples of it
         augmentation: AugmentationConfig,
@@ -139,7 +139,7 @@ def load_batches(
     needed = sum((3 + 8 * num_frequencies) * row["width"] * row["height"] for row in rows)  # uint8 and float16
     datasets: list[ConcatDataset] = [
         ConcatDataset(
-            [MotionDataset(folder, split, num_frequencies, needed <= CACHE_LIMIT) for split in splits[folder]]
+            [SpectralVolumeDataset(folder, split, num_frequencies, needed <= CACHE_LIMIT) for split in splits[folder]]
         )
         for folder in folders
     ]
@@ -159,14 +159,14 @@ def check_periods(folders: Sequence[Path]) -> None:
 
 
 def scenes_of_sources(
-    datasets: Sequence[MotionDataset], limit: int, device: torch.device
+    datasets: Sequence[SpectralVolumeDataset], limit: int, device: torch.device
 ) -> dict[str, list[tuple[Tensor, Tensor]]]:
     """The first sequence of each source video: scene -> [(image ``[1, 3, H, W]``, volume ``[1, K, 4, H, W]``)].
 
     Args:
         limit: at most so many, evenly spread over all of them.
     """
-    first: dict[str, tuple[MotionDataset, int]] = {}
+    first: dict[str, tuple[SpectralVolumeDataset, int]] = {}
     for dataset in datasets:
         for index, row in enumerate(dataset.rows):
             first.setdefault(f"{dataset.folder.name}/{row['source']}", (dataset, index))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.datasets import MotionDataset
+from data.datasets import SpectralVolumeDataset
 from data.flow_color import contact_sheet, magnitude_map
 from data.motion_batches import scenes_of_sources
 from data.video import tensor_to_image, write_image
@@ -31,7 +31,7 @@ class MotionValidation:
     """
 
     def __init__(
-        self, datasets: Sequence[MotionDataset], output: Path, device: torch.device, precision: str = "bfloat16"
+        self, datasets: Sequence[SpectralVolumeDataset], output: Path, device: torch.device, precision: str = "bfloat16"
     ) -> None:
         self.scenes = scenes_of_sources(datasets, SCENES, device)
         self.photographs = [pair for pairs in self.scenes.values() for pair in pairs]

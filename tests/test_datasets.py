@@ -10,7 +10,7 @@ import torch
 import data.datasets as datasets
 from data.datasets import (
     FramePairDataset,
-    MotionDataset,
+    SpectralVolumeDataset,
     importance_motion,
     load_manifest,
     load_statistics,
@@ -72,7 +72,7 @@ def test_manifest_has_numbers(dataset: Path) -> None:
 
 
 def test_motion_items(dataset: Path) -> None:
-    motion = MotionDataset(dataset, num_frequencies=5)
+    motion = SpectralVolumeDataset(dataset, num_frequencies=5)
     assert len(motion) == 4
     item = motion[2]
     stored = read_sequence(file_of(dataset, item["id"]))
@@ -81,14 +81,14 @@ def test_motion_items(dataset: Path) -> None:
     assert item["spectral_volume"].dtype == torch.float32
     assert torch.equal(item["spectral_volume"], stored["spectral_volume"][:5].float())
     # A measured motion starts at zero; with all but the highest frequencies it nearly does.
-    full = MotionDataset(dataset, num_frequencies=8)[2]["spectral_volume"]
+    full = SpectralVolumeDataset(dataset, num_frequencies=8)[2]["spectral_volume"]
     start = spectral_volume_to_motion(full[None], 20)[0, 0]
     assert start.abs().mean() < 0.2 * spectral_volume_to_motion(full[None], 20).abs().mean()
 
 
 def test_splits_do_not_overlap(dataset: Path) -> None:
-    train = {item["id"] for item in MotionDataset(dataset, "train", 4)}
-    validation = {item["id"] for item in MotionDataset(dataset, "validation", 4)}
+    train = {item["id"] for item in SpectralVolumeDataset(dataset, "train", 4)}
+    validation = {item["id"] for item in SpectralVolumeDataset(dataset, "validation", 4)}
     assert len(train) == len(validation) == 4
     assert not train & validation
 
@@ -142,9 +142,9 @@ def test_importance_is_computed_once_a_sequence(dataset: Path, monkeypatch: pyte
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("kind", [MotionDataset, FramePairDataset])
+@pytest.mark.parametrize("kind", [SpectralVolumeDataset, FramePairDataset])
 def test_cached_items_are_the_same(dataset: Path, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"num_frequencies": 6} if kind is MotionDataset else {}
+    options = {"num_frequencies": 6} if kind is SpectralVolumeDataset else {}
     plain, cached = kind(dataset, **options), kind(dataset, cache=True, **options)
     first = [cached[index] for index in range(len(cached))]
     monkeypatch.setattr(datasets, "read_sequence", None)  # from here on reading would fail
@@ -158,7 +158,7 @@ def test_cached_items_are_the_same(dataset: Path, kind: type, monkeypatch: pytes
 
 
 def test_items_can_be_batched(dataset: Path) -> None:
-    batch = next(iter(torch.utils.data.DataLoader(MotionDataset(dataset, num_frequencies=4), batch_size=3)))
+    batch = next(iter(torch.utils.data.DataLoader(SpectralVolumeDataset(dataset, num_frequencies=4), batch_size=3)))
     assert batch["spectral_volume"].shape == (3, 4, 4, 64, 96)
     assert len(batch["id"]) == 3
     batch = next(iter(torch.utils.data.DataLoader(FramePairDataset(dataset), batch_size=5, shuffle=True)))
@@ -200,11 +200,11 @@ def test_only_named_tensors_are_read(dataset: Path) -> None:
 
 def test_wrong_folders_are_named(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data\.prepare"):
-        MotionDataset(tmp_path)
+        SpectralVolumeDataset(tmp_path)
     with pytest.raises(ValueError, match="no sequences in the split 'test', the dataset has train, validation"):
         FramePairDataset(dataset, "test")
     with pytest.raises(ValueError, match="holds 8 frequencies, 16 were asked for"):
-        MotionDataset(dataset)
+        SpectralVolumeDataset(dataset)
     (tmp_path / "stats.json").write_text(json.dumps({"format_version": 99}))
     with pytest.raises(ValueError, match="format version 99"):
         load_statistics(tmp_path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.datasets import FramePairDataset, MotionDataset, load_manifest, load_statistics, read_sequence
+from data.datasets import FramePairDataset, SpectralVolumeDataset, load_manifest, load_statistics, read_sequence
 from data.synthetic import main
 from data.synthetic_layers import fill_hidden, inverse_positions, peel
 from data.synthetic_motion import Hinge, bending, draw_wind
@@ -281,7 +281,7 @@ def test_the_dataset_folder_reads_like_any_other(dataset: Path) -> None:
     assert {row["estimator"] for row in rows} == {"exact"}
     statistics = load_statistics(dataset)
     assert (statistics["num_frequencies"], statistics["num_sequences"]) == (6, 2)
-    motion = MotionDataset(dataset, num_frequencies=4)
+    motion = SpectralVolumeDataset(dataset, num_frequencies=4)
     assert motion[0]["spectral_volume"].shape == (4, 4, 48, 64)
     assert motion[0]["spectral_volume"].abs().max() > 0.01
     pairs = FramePairDataset(dataset)
