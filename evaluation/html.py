@@ -6,20 +6,18 @@ the rest. Names of files, rows and metrics are text, whatever is in them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 
 from data.command_line import package_versions
-from data.video import temporary_path
+from data.html_page import column_heads, figure, html_page, html_table, image, listing, section, write_page
 from evaluation.media import Media
 from evaluation.metric_registry import format_value, in_order, metric_names, metric_of
 from evaluation.plots import report_plots
 from evaluation.report import per_sequence_rows, source_of
 from evaluation.tables import cell_of, count_of, format_ratios, headline, shared_counts
-from models.single_page import data_url, inline_policy, script_json
+from models.single_page import data_url
 
 __all__ = ["Media", "page", "write_html"]
 
@@ -27,7 +25,6 @@ FOLDER = Path(__file__).parent
 TITLES = {"rendering": "Rendering", "motion": "Motion", "sampling": "Sampling", "ablation": "Ablation"}
 ARROWS = {"higher": " ↑", "lower": " ↓", "one": " → 1"}
 DIRECTIONS = "↑ higher is better, ↓ lower is better, → 1 nearest 1 is best."
-POLICY = "default-src 'none'; img-src data:; media-src data:"
 CLIPS_LIMIT = 30_000_000  # bytes of mp4 in a page
 PICTURES_LIMIT = 15_000_000  # bytes of X-t slices, and as many of plots
 MOST_SEQUENCE_ROWS = 3000  # of the per-sequence table; the JSON inside the page has all
@@ -40,17 +37,13 @@ def write_html(path: str | Path, report: Mapping, media: Media | None = None) ->
         report: a report's contents, of any kind. Versions are added where it has none.
         media: X-t slices, clips and further plots. What would make the page too large is left out, and it says so.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_path(path) as temporary:
-        temporary.write_text(page(report, media), encoding="utf-8")
+    write_page(path, page(report, media))
 
 
 def page(report: Mapping, media: Media | None = None) -> str:
     """The page of a report as HTML."""
     media = media or Media()
     report = {"versions": package_versions(), **report}
-    style, script = ((FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     sections = [
         _warnings(report.get("warnings") or ()),
         _results(report),
@@ -61,14 +54,12 @@ def page(report: Mapping, media: Media | None = None) -> str:
         _per_sequence(report),
         _provenance(report),
     ]
-    return Template((FOLDER / "page_template.html").read_text(encoding="utf-8")).substitute(
-        title=escape(f"{TITLES.get(report.get('kind', ''), 'Evaluation')}: {_data_name(report)}"),
-        summary=escape(_summary(report)),
-        policy=f"{POLICY}; {inline_policy(style, script)}",
-        style=style,
-        script=script,
-        sections="\n".join(section for section in sections if section),
-        json=script_json(report),
+    return html_page(
+        f"{TITLES.get(report.get('kind', ''), 'Evaluation')}: {_data_name(report)}",
+        _summary(report),
+        sections,
+        report,
+        (FOLDER / "page.js").read_text(encoding="utf-8"),
     )
 
 
@@ -104,12 +95,12 @@ def _results(report: Mapping) -> str:
         if group:
             headers = [metric_of(name).label + ARROWS.get(metric_of(name).better or "", "") for name in group]
             rows = [[_result(report, row, metric, notes) for metric in group] for row in table]
-            content.append(_table(caption, headers, list(table), rows))
+            content.append(html_table(caption, headers, list(table), rows))
     listed = "".join(f'<li id="note-{number}">{escape(note)}</li>' for number, note in enumerate(notes, 1))
     counts = "".join(f"<li>{escape(line)}</li>" for line in shared_counts(report))
     content += [f'<ol class="notes">{listed}</ol>'] if notes else []
     content += [f'<ul class="notes">{counts}</ul>'] if counts else []
-    return _section("results", "Results", "\n".join(content))
+    return section("results", "Results", "\n".join(content))
 
 
 def _result(report: Mapping, row: str, metric: str, notes: Sequence[str]) -> str:
@@ -128,7 +119,7 @@ def _ratios(ratios: Mapping[str, Mapping[str, float | None]]) -> str:
     rows = [[cells[row].get(name, "-") for name in metrics] for row in ratios]
     caption = "Each distance divided by that of repeating the photo: what data of another size can be held against."
     headers = [metric_of(name).label for name in metrics]
-    return _section("ratios", "Ratio to repeat", _table(caption, headers, list(ratios), rows))
+    return section("ratios", "Ratio to repeat", html_table(caption, headers, list(ratios), rows))
 
 
 def _per_sequence(report: Mapping) -> str:
@@ -142,7 +133,7 @@ def _per_sequence(report: Mapping) -> str:
         texts = (f'<td class="text">{escape(text)}</td>' for text in (source_of(report, identifier), row))
         numbers = (f"<td>{_number(cells.get(name), name)}</td>" for name in metrics)
         rows.append(f'<tr><th scope="row">{escape(identifier)}</th>{"".join(texts)}{"".join(numbers)}</tr>')
-    heads = '<th scope="col" class="text">video</th><th scope="col" class="text">row</th>' + _heads(
+    heads = '<th scope="col" class="text">video</th><th scope="col" class="text">row</th>' + column_heads(
         metric_of(name).label for name in metrics
     )
     left = f" The first {len(shown)} of {len(values)}; the JSON has all." if len(shown) < len(values) else ""
@@ -152,31 +143,11 @@ def _per_sequence(report: Mapping) -> str:
     )
     summary = f"<summary>{count_of(len({v[0] for v in values}), 'sequence')}, {count_of(len(values), 'row')}</summary>"
     scroll = f'<div class="scroll" tabindex="0">{table}</table></div>'
-    return _section("sequences", "Each sequence", f"<details>{summary}{scroll}</details>")
+    return section("sequences", "Each sequence", f"<details>{summary}{scroll}</details>")
 
 
 def _number(value: float | None, metric: str) -> str:
     return "-" if value is None else format_value(value, metric_of(metric).decimals)
-
-
-def _table(caption: str, headers: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table with row names; captions, headers and names are text, cells are HTML."""
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>\n'
-        for name, cells in zip(names, rows, strict=True)
-    )
-    head = f'<thead><tr><th scope="col">row</th>{_heads(headers)}</tr></thead>'
-    table = f"<table><caption>{escape(caption)}</caption>{head}<tbody>\n{body}</tbody></table>"
-    return f'<div class="scroll" tabindex="0">{table}</div>'
-
-
-def _heads(headers: Iterable[str]) -> str:
-    return "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
-
-
-def _section(name: str, title: str, content: str) -> str:
-    heading = f'<h2 id="{name}-title">{title}</h2>'
-    return f'<section id="{name}" aria-labelledby="{name}-title">\n{heading}\n{content}\n</section>'
 
 
 # Pictures and clips ---------------------------------------------------------------------------------------------------
@@ -195,14 +166,8 @@ def _pictures(name: str, title: str, pictures: Sequence[tuple[str, bytes]]) -> s
     kept, left = _within(pictures, PICTURES_LIMIT)
     if not pictures:
         return ""
-    figures = [_figure(caption, _image(data, caption)) for caption, data in kept]
-    return _section(name, title, "\n".join(figures) + _left_out(left, len(pictures), "picture"))
-
-
-def _image(data: bytes, caption: str) -> str:
-    # As an image a plot's own markup can neither run nor mix with the page's.
-    kind = "png" if data.startswith(b"\x89PNG") else "svg+xml"
-    return f'<img src="{data_url(f"image/{kind}", data)}" alt="{escape(caption)}">'
+    figures = [figure(caption, image(data, caption)) for caption, data in kept]
+    return section(name, title, "\n".join(figures) + _left_out(left, len(pictures), "picture"))
 
 
 def _clips(clips: Sequence[tuple[str, bytes]]) -> str:
@@ -210,7 +175,7 @@ def _clips(clips: Sequence[tuple[str, bytes]]) -> str:
         return ""
     kept, left = _within(clips, CLIPS_LIMIT)
     videos = [
-        _figure(
+        figure(
             caption,
             f'<video controls loop muted playsinline preload="metadata" aria-label="{escape(caption)}" '
             f'src="{data_url("video/mp4", data)}"></video>',
@@ -220,7 +185,7 @@ def _clips(clips: Sequence[tuple[str, bytes]]) -> str:
     buttons = '<button type="button" data-clips="play" hidden>Play all from the start</button>'
     buttons += '<button type="button" data-clips="pause" hidden>Pause all</button>'
     grid = "\n".join(['<div class="clips">', *videos, "</div>"])
-    return _section("clips", "Clips", buttons + grid + _left_out(left, len(clips), "clip"))
+    return section("clips", "Clips", buttons + grid + _left_out(left, len(clips), "clip"))
 
 
 def _within(media: Sequence[tuple[str, bytes]], limit: int) -> tuple[list[tuple[str, bytes]], int]:
@@ -237,10 +202,6 @@ def _left_out(left: int, total: int, noun: str) -> str:
     return f'<p class="notes">{left} of {count_of(total, noun)} left out to keep this page small.</p>' if left else ""
 
 
-def _figure(caption: str, content: str) -> str:
-    return f"<figure>{content}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
 # Where the numbers come from ------------------------------------------------------------------------------------------
 
 
@@ -255,30 +216,17 @@ def _provenance(report: Mapping) -> str:
             **_of(checkpoint, "files"),
             "defaults": checkpoint.get("defaults"),
         },
-        "Metric weights (hash of the tensors)": report.get("weights") or {},
+        "Metric weights (hash of the tensors)": {
+            name: digest or "none: what needs them was not computed"
+            for name, digest in (report.get("weights") or {}).items()
+        },
         "Command": {"script": report.get("script"), **_of(report, "options")},
         "Versions": report["versions"],
         "Timings": report.get("timings") or {},
     }
-    content = "\n".join(_listing(title, values) for title, values in groups.items())
-    return _section("provenance", "What was measured", content)
+    content = "\n".join(listing(title, values) for title, values in groups.items())
+    return section("provenance", "What was measured", content)
 
 
 def _of(values: Mapping, key: str) -> Mapping:
     return values.get(key) or {}
-
-
-def _listing(title: str, values: Mapping) -> str:
-    given = {key: value for key, value in values.items() if value is not None and value != []}
-    if title.startswith("Metric"):
-        given = {key: value or "none: what needs them was not computed" for key, value in values.items()}
-    if not given:
-        return ""
-    items = "".join(f"<dt>{escape(str(key))}</dt><dd>{_plain(value)}</dd>" for key, value in given.items())
-    return f"<h3>{escape(title)}</h3>\n<dl>{items}</dl>"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, str):
-        return f"<code>{escape(value)}</code>"
-    return f"<code>{escape(json.dumps(value))}</code>"

@@ -6,13 +6,11 @@ Colours are those of Okabe and Ito, which people with any colour vision tell apa
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from io import StringIO
 from itertools import cycle
 from zlib import crc32
 
+from data.plot_style import clean_axes, save_svg, svg_figure
 from evaluation.metric_registry import metric_names, metric_of
 
 # The rows that tables usually have; the others take from OTHER_COLORS in their order.
@@ -23,7 +21,6 @@ COLORS = {
 }
 OTHER_COLORS = ("#cc79a7", "#56b4e9", "#000000", "#8c6d31", "#7b3294")
 DASHES = ((1, 0), (5, 2), (2, 2), (6, 2, 2, 2), (1, 1), (8, 3))
-STYLE = {"text.parse_math": False, "svg.hashsalt": "evaluation", "svg.fonttype": "path", "font.size": 9}
 MOST_VECTOR_POINTS = 3000  # in one plot; more of them are drawn as pixels
 COLUMNS = 3
 ONE_COLOR = ("ablation", "sampling")  # tables of more rows than there are colours
@@ -59,7 +56,7 @@ def curve_plot(curves: Mapping[str, Sequence[Sequence[float | None]]], label: st
 
     Methods are told apart by dashes as well as by colour.
     """
-    with _figure(8.0, 3.4) as (figure, buffer):
+    with svg_figure(8.0, 3.4) as (figure, buffer):
         axes = figure.subplots()
         colors = row_colors(curves)
         for (name, points), dashes in zip(curves.items(), cycle(DASHES), strict=False):
@@ -74,9 +71,8 @@ def curve_plot(curves: Mapping[str, Sequence[Sequence[float | None]]], label: st
         axes.set_ylabel(label)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, handlelength=3.5)
-        _clean(axes)
-        figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
-    return buffer.getvalue()
+        clean_axes(axes)
+        return save_svg(figure, buffer)
 
 
 def value_plot(report: Mapping, metrics: Sequence[str]) -> str:
@@ -87,7 +83,7 @@ def value_plot(report: Mapping, metrics: Sequence[str]) -> str:
     rows = [row for row in report["table"] if any(report["table"][row].get(name) is not None for name in metrics)]
     columns = min(COLUMNS, len(metrics))
     lines = -(-len(metrics) // columns)
-    with _figure(2.2 + 2.6 * columns, lines * (0.9 + 0.27 * len(rows))) as (figure, buffer):
+    with svg_figure(2.2 + 2.6 * columns, lines * (0.9 + 0.27 * len(rows))) as (figure, buffer):
         panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
         for panel, name in zip(panels, metrics, strict=False):
             _value_panel(panel, report, rows, name)
@@ -95,8 +91,7 @@ def value_plot(report: Mapping, metrics: Sequence[str]) -> str:
             panel.set_axis_off()
         panels[0].set_yticks(range(len(rows)), [_short(row) for row in rows])
         panels[0].set_ylim(len(rows) - 0.5, -0.5)  # the first row on top
-        figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
-    return buffer.getvalue()
+        return save_svg(figure, buffer)
 
 
 COST = "U-Net calls"  # what quality is drawn against: it is the same on all machines
@@ -117,7 +112,7 @@ def cost_plot(report: Mapping) -> str | None:
     if sum(map(len, lines.values())) < 2 or not metrics:
         return None
     columns = min(COLUMNS, len(metrics))
-    with _figure(1.2 + 2.9 * columns, 2.6 * -(-len(metrics) // columns)) as (figure, buffer):
+    with svg_figure(1.2 + 2.9 * columns, 2.6 * -(-len(metrics) // columns)) as (figure, buffer):
         panels = figure.subplots(-(-len(metrics) // columns), columns, squeeze=False).ravel()
         colors = dict(zip(lines, cycle((*OTHER_COLORS, *COLORS.values())), strict=False))
         for panel, metric in zip(panels, metrics, strict=False):
@@ -136,13 +131,12 @@ def cost_plot(report: Mapping) -> str | None:
             panel.xaxis.set_major_formatter("{x:g}")
             panel.xaxis.set_minor_formatter("")
             panel.set_xlabel(f"{COST} a photo", fontsize=8)
-            _clean(panel)
+            clean_axes(panel)
         for panel in panels[len(metrics) :]:
             panel.set_axis_off()
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
-        figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
-    return buffer.getvalue()
+        return save_svg(figure, buffer)
 
 
 def row_colors(rows: Iterable[str]) -> dict[str, str]:
@@ -179,7 +173,7 @@ def _value_panel(panel, report: Mapping, rows: Sequence[str], name: str) -> None
             panel.plot(interval, [y, y], color=color, linewidth=2.2, solid_capstyle="butt")
         panel.plot([value], [y], "o", color=color, markersize=6, markeredgecolor="white")
     panel.set_title(ARROWS.get(known.better or "", "{}").format(known.label), fontsize=9)
-    _clean(panel)
+    clean_axes(panel)
 
 
 def _groups(report: Mapping) -> Iterator[list[str]]:
@@ -209,21 +203,3 @@ def _jitter(identifier: str) -> float:
 
 def _short(name: str, longest: int = 32) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _clean(axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", alpha=0.25, linewidth=0.6)
-    axes.tick_params(labelsize=8)
-
-
-@contextmanager
-def _figure(width: float, height: float):
-    """A figure in our style, and the text buffer to save it to."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*Glyph .* missing from")  # of names in other scripts
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure, StringIO()
