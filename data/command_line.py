@@ -11,6 +11,8 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from data.temporary_files import temporary_path
+
 # The packages whose versions a report records.
 REPORTED_PACKAGES = (
     *("torch", "torchvision", "diffusers", "safetensors", "numpy", "scipy", "numba", "opencv-python-headless"),
@@ -123,12 +125,8 @@ def package_versions() -> dict[str, str]:
 def write_json(path: Path, values: dict) -> None:
     """Write JSON through a temporary file, so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
+    with temporary_path(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_report(path: Path | None, script: str, arguments: argparse.Namespace, results: dict) -> None:

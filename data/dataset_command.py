@@ -1,36 +1,22 @@
-"""What the commands that make a dataset folder share: options, running jobs, rows of the manifest, statistics."""
+"""What the commands that make a dataset folder share on their command lines: options, their types, and errors."""
 
 from __future__ import annotations
 
 import argparse
-import functools
-import json
+import errno
 import math
-import shutil
+import os
 import sys
-from collections.abc import Callable, Mapping
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from data.command_line import add_common_options, parse_size, run_script
-from data.dataset_folder import clear_dataset, write_sources
-from data.parallel import parallel_map
-from data.sequences import (
-    SequenceJob,
-    SequenceOptions,
-    SequenceResult,
-    drop_reason,
-    finished_sequence,
-    sequence_path,
-    volume_statistics,
-)
-from data.sources import SPLITS, Source
+from data.parallel import WorkerDiedError
+from data.splits import SPLITS
 from data.video import MIN_SIDE
 
-Compute = Callable[..., SequenceResult | str]  # (job, options=, folder=) -> what the file holds, or what went wrong
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+FREE_SPACE = "free some space and run the same command again, what is finished is kept"
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -54,127 +40,50 @@ def add_dataset_options(parser: argparse.ArgumentParser, things: str, full_note:
     add_common_options(parser)
 
 
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Who does the work."""
+    add = parser.add_argument
+    add("--workers", type=count, default=available_cores(), metavar="N", help="processes (default: one a core)")
+    add("--dask", metavar="SCHEDULER", help="work on a Dask cluster: address or scheduler file; all machines share "
+        "the folders, under the same paths")  # fmt: skip
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which on clusters are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def run_dataset_script(script: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
-    """As :func:`data.command_line.run_script`, for scripts with worker processes; returns the exit status."""
+    """As :func:`data.command_line.run_script`, for scripts that fill a dataset folder; returns the exit status.
+
+    Where the machine fails, not the input, the status is 1 and the same command goes on later.
+    """
 
     def checked(arguments: argparse.Namespace) -> None:
-        if "none" in arguments.full and len(arguments.full) > 1:
+        if "none" in getattr(arguments, "full", ()) and len(arguments.full) > 1:
             raise ValueError("--full none can't be combined with splits; name the splits, or none alone")
-        script(arguments)
+        try:
+            script(arguments)
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            raise DiskFullError(f"{_full_folder(error, arguments.output)}: {error.strerror}; {FREE_SPACE}") from error
 
     try:
         return run_script(checked, arguments)
-    except BrokenProcessPool:
-        print("error: a worker process died, perhaps for lack of memory; try fewer --workers", file=sys.stderr)
+    except (DiskFullError, WorkerDiedError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
 
 
-# Work -----------------------------------------------------------------------------------------------------------------
+class DiskFullError(Exception):
+    """One line that names the folder."""
 
 
-def accept_sources(sources: list[Source], folder: Path, existed: bool, things: str) -> None:
-    """Name what can't be used, and write down where the rest is.
-
-    Args:
-        existed: whether the folder was there before; a new one is removed where nothing is usable.
-        things: what the sources are called, "videos".
-
-    Raises:
-        ValueError: none of them is usable.
-    """
-    problems = [f"{source.name}: {source.problem}" for source in sources if source.problem]
-    if len(problems) == len(sources):
-        if not existed:
-            shutil.rmtree(folder)
-        more = f" (and {len(problems) - 1} more {things} that can't be used)" if len(problems) > 1 else ""
-        raise ValueError(problems[0] + more)
-    for problem in problems:
-        print(f"warning: {problem}", file=sys.stderr)
-    write_sources(folder, sources)
-
-
-def run_jobs(
-    jobs: list[SequenceJob], options: SequenceOptions, folder: Path, compute: Compute, workers: int
-) -> tuple[dict[str, SequenceResult | str], int]:
-    """What each file holds, or a line saying what went wrong, by sequence id; and how many had to be computed."""
-    sequences = folder / "sequences"
-    results: dict[str, SequenceResult | str] = {}
-    for job in jobs:
-        finished = finished_sequence(job, options, sequences)
-        if finished is not None:
-            results[job.id] = finished
-    missing = [job for job in jobs if job.id not in results]
-    make = functools.partial(compute, options=options, folder=sequences)
-    try:
-        outcomes = parallel_map(make, missing, workers, "sequences", len(results))
-    finally:
-        clear_dataset(folder, everything=False)
-    results.update({job.id: outcome for job, outcome in zip(missing, outcomes, strict=True)})
-    for job in missing:
-        if isinstance(results[job.id], str):
-            print(f"warning: {job.id}: {results[job.id]}", file=sys.stderr)
-    return results, len(missing)
-
-
-# Results --------------------------------------------------------------------------------------------------------------
-
-
-def manifest_rows(
-    sources: list[Source], splits: Mapping[str, str], jobs: list[SequenceJob],
-    results: Mapping[str, SequenceResult | str], options: SequenceOptions,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """A row a sequence, and one for each video that gave none; the order depends on the inputs alone."""
-    common = {
-        "width": options.size[0],
-        "height": options.size[1],
-        "estimator": options.estimator,
-        "estimator_parameters": json.dumps(options.estimator_parameters, sort_keys=True),
-    }
-    rows: list[dict[str, Any]] = []
-    for source in sources:
-        named = {"source": source.name, "source_sha256": source.sha256}
-        if source.problem:
-            rows.append({**common, **named, "status": "dropped", "reason": source.problem})
-        for job in (job for job in jobs if job.path == source.path):
-            row = {"id": job.id, "start": job.start, "fps": round(job.fps, 6), "num_frames": job.num_frames}
-            row |= {"split": splits[job.source_sha256], **_outcome(results[job.id], options)}
-            rows.append({**common, **named, **row})
-    return rows
-
-
-def _outcome(result: SequenceResult | str, options: SequenceOptions) -> dict[str, Any]:
-    if isinstance(result, str):
-        return {"stored_frames": 0, "status": "dropped", "reason": result}
-    reason = drop_reason(result.statistics, options)
-    status = "dropped" if reason else "kept"
-    return {**result.statistics, "stored_frames": result.stored_frames, "status": status, "reason": reason or ""}
-
-
-def dataset_statistics(
-    folder: Path, kept: list[dict[str, Any]], options: SequenceOptions, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    """Contents of ``stats.json``: per-frequency statistics of the train split, of all sequences if that is empty."""
-    from tqdm import tqdm
-
-    train = [row for row in kept if row["split"] == "train"]
-    if not train:
-        print("warning: the train split is empty, stats.json describes all sequences", file=sys.stderr)
-    used = train or kept
-    paths = [sequence_path(folder, row["id"]) for row in used]
-    with tqdm(total=len(paths), unit=" statistics", dynamic_ncols=True, leave=False) as progress:
-        values = volume_statistics(paths, progress.update)
-    return {
-        "format_version": 1,
-        "split": "train" if train else "all",
-        "num_sequences": len(used),
-        "num_frames": arguments.num_frames,
-        "num_frequencies": options.num_frequencies,
-        "size": list(options.size),
-        "fps": arguments.fps,
-        "estimator": options.estimator,
-        **values,
-        "mean_magnitude": float(np.mean([row["mean_magnitude"] for row in used])),
-    }
+def _full_folder(error: OSError, output: Path) -> Path:
+    """The dataset folder, or where else the file is that could not be written."""
+    parent = Path(os.fsdecode(error.filename)).parent if error.filename else output
+    return output if output.absolute() in (parent.absolute(), *parent.absolute().parents) else parent
 
 
 # Argument types -------------------------------------------------------------------------------------------------------

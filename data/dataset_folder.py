@@ -4,24 +4,78 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from data.command_line import write_json
 from data.sequences import STATISTICS
 from data.sources import Source
-from data.video import temporary_path
+from data.temporary_files import is_temporary, locked, remove_stale_files, temporary_path
 
 SOURCES_VERSION = 1
+LOCK = ".lock"
+OWN_NAMES = (LOCK, "parameters.json", "sequences", "shards")  # what a run that has just begun has made
 COLUMNS = (
     *("id", "source", "source_sha256", "start", "fps", "num_frames", "width", "height", "stored_frames"),
     *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason"),
 )
 
 
+@contextmanager
+def writing(folder: Path, shard: str | None = None) -> Iterator[None]:
+    """Hold a dataset folder, which is made if need be, alone or, for ``shard``, beside other shards.
+
+    Temporary files of killed runs are removed before and after.
+
+    Raises:
+        ValueError: another run writes to the folder, it holds something else, or it is a file.
+    """
+    _expect_dataset_or_nothing(folder)
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder / LOCK, shared=shard is not None), _shard_lock(folder, shard):
+            _remove_stale_files(folder)
+            try:
+                yield
+            finally:
+                _remove_stale_files(folder)
+    except BlockingIOError:
+        raise ValueError(f"{folder}: another run is writing to it, wait until that has ended") from None
+    finally:
+        if new:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+
+
+def _expect_dataset_or_nothing(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file, --output needs a folder")
+    if not folder.is_dir() or (folder / "parameters.json").is_file():
+        return
+    if any(path.name not in OWN_NAMES and not is_temporary(path) for path in folder.iterdir()):
+        raise ValueError(f"{folder}: holds something other than a dataset, choose another --output")
+
+
+@contextmanager
+def _shard_lock(folder: Path, shard: str | None) -> Iterator[None]:
+    if shard is None:
+        yield
+        return
+    (folder / "shards").mkdir(exist_ok=True)
+    with locked(folder / "shards" / f".{shard}.lock"):
+        yield
+
+
+def _remove_stale_files(folder: Path) -> None:
+    for place in (folder, folder / "sequences", folder / "shards"):
+        remove_stale_files(place)
+
+
 def open_dataset(folder: Path, options: Mapping[str, Any], overwrite: bool = False) -> None:
-    """Make the dataset folder, or check that the existing one was made with the same options.
+    """Say in a folder that :func:`writing` holds with which options it is made, or check that they are the same.
 
     Args:
         options: what ``parameters.json`` records, plain values; an unfinished folder is gone on with if they are equal.
@@ -29,37 +83,32 @@ def open_dataset(folder: Path, options: Mapping[str, Any], overwrite: bool = Fal
     """
     file = folder / "parameters.json"
     wanted = json.loads(json.dumps(options))
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: is a file, --output needs a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not file.is_file():
-            raise ValueError(f"{folder}: holds something other than a dataset, choose another --output")
-        differing = _differences(json.loads(file.read_text()), wanted)
+    if file.is_file():
+        differing = differences(json.loads(file.read_text()), wanted)
         if differing and not overwrite:
             raise ValueError(f"{folder}: made with {differing}; choose another --output or pass --overwrite")
-        clear_dataset(folder, everything=bool(differing))
-    (folder / "sequences").mkdir(parents=True, exist_ok=True)
-    write_json(file, wanted)
+        if differing:
+            clear_dataset(folder)
+    write_json(file, wanted)  # before the folder for the sequences: by this file a dataset is recognised
+    (folder / "sequences").mkdir(exist_ok=True)
 
 
-def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Which of the wanted options are others there, as a line; empty where none is."""
     return ", ".join(
         f"{name} {there.get(name)}, not {value}" for name, value in wanted.items() if there.get(name) != value
     )
 
 
-def clear_dataset(folder: Path, everything: bool) -> None:
-    """Remove the remains of a killed run, or all that this program wrote; nothing else."""
-    stale = list((folder / "sequences").glob(".*.tmp.safetensors"))
-    if everything:
-        stale += [folder / name for name in ("manifest.csv", "stats.json", "sources.json")]
-        stale += (folder / "sequences").glob("*.safetensors")
-    for path in stale:
+def clear_dataset(folder: Path) -> None:
+    """Remove all that this program wrote; nothing else."""
+    written = [folder / name for name in ("manifest.csv", "stats.json", "sources.json")]
+    for path in (*written, *(folder / "sequences").glob("*.safetensors"), *(folder / "shards").glob("*-of-*.json")):
         path.unlink(missing_ok=True)
 
 
-def write_manifest(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write ``manifest.csv``."""
+def write_manifest(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``manifest.csv``, a row at a time."""
     with temporary_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()

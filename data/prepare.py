@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,30 +17,41 @@ from typing import Any
 
 import numpy as np
 
-from data.command_line import write_json, write_report
+from data.command_line import write_report
 from data.dataset_command import (
     OneLineParser,
-    accept_sources,
     add_dataset_options,
+    add_worker_options,
     count,
-    dataset_statistics,
     frame_count,
     frame_size,
-    manifest_rows,
     positive,
     run_dataset_script,
-    run_jobs,
 )
-from data.dataset_folder import open_dataset, write_manifest
+from data.dataset_folder import open_dataset, writing
 from data.optical_flow import ESTIMATORS, estimator_parameters
-from data.sequences import (
-    SequenceJob,
-    SequenceOptions,
-    SequenceResult,
-    prepare_sequence,
-    source_indices,
+from data.parallel import Workers
+from data.sequence_runs import (
+    SequencePlan,
+    accept_sources,
+    compute_sequence,
+    report_results,
+    run_jobs,
+    write_results,
 )
-from data.sources import SPLITS, Source, assign_splits, find_sources, scan_sources
+from data.sequences import SequenceJob, SequenceOptions, source_indices
+from data.shards import (
+    Shard,
+    ShardResult,
+    listing_hash,
+    parse_shard,
+    recorded_arguments,
+    remove_shards,
+    write_shard,
+)
+from data.source_files import find_sources, sequence_id
+from data.sources import Source, check_sources, scan_sources
+from data.splits import SPLITS, assign_splits
 from data.video import VIDEO_SUFFIXES
 
 MIN_LOOP = 16  # frames of the shortest clip that --wrap takes for a loop
@@ -50,6 +59,9 @@ EXAMPLES = """examples:
   python -m data.prepare clips/ --output dataset
   python -m data.prepare loops/*.mp4 --wrap --stride 30 --validation 'rose*' --split 1,0,0 --output dataset
   python -m data.prepare clips/ --output dataset --full validation test
+  python -m data.prepare clips/ --output dataset --shard 3/16
+  python -m data.prepare merge dataset
+  python -m data.prepare clips/ --output dataset --dask tcp://scheduler:8786
   python -m data.prepare clip.mp4 --flow dis --num-frames 60 --num-frequencies 8 --output quick_look
 """
 
@@ -74,24 +86,112 @@ def build_parser() -> argparse.ArgumentParser:
     add("--max-sequences-per-video", type=count, metavar="N", help="take at most N, spread over the video")
     add("--min-motion", type=float, default=0.1, metavar="PX", help="drop what moves less in the mean (default: 0.1)")
     add("--keep-all", action="store_true", help="keep sequences without motion or with camera motion")
-    add("--workers", type=count, default=os.cpu_count(), metavar="N", help="processes (default: one a core)")
+    add("--shard", type=parse_shard, metavar="I/N",
+        help="make only part I of N, for array jobs; `merge` joins the parts")  # fmt: skip
+    add_worker_options(parser)
     add_dataset_options(parser, "videos", "; 51 MB a sequence by default instead of 11")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    arguments = build_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["merge"]:
+        from data.dataset_merge import main as merge
+
+        return merge(given[1:])
+    if given[:1] == ["report"]:
+        from data.dataset_report import main as report
+
+        return report(given[1:])
+    arguments = build_parser().parse_args(given)
     return run_dataset_script(prepare, arguments)
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    """Make or complete the dataset folder that the command line describes."""
+    """Make or complete the dataset folder that the command line describes, or a shard of it."""
     started = time.perf_counter()
     names = find_sources(arguments.inputs, VIDEO_SUFFIXES, "video")
+    shard: Shard | None = arguments.shard
+    if shard and arguments.overwrite:
+        raise ValueError("--overwrite can't be combined with --shard: delete the folder before the first shard starts")
+    folder: Path = arguments.output
+    existed = folder.exists()
+    with writing(folder, shard.file_name if shard else None), Workers(arguments.workers, arguments.dask) as workers:
+        open_dataset(folder, recorded_options(arguments, sequence_options(arguments)), arguments.overwrite)
+        sources = scan_sources(shard.part(names) if shard else names, workers)
+        scanned = time.perf_counter()
+        if shard:
+            results = prepare_shard(sources, listing_hash(names), arguments, workers)
+        else:
+            results = complete_dataset(folder, sources, arguments, workers, existed)
+            remove_shards(folder)
+    timings = {"scan": scanned - started, "sequences": time.perf_counter() - scanned}
+    write_report(arguments.report, "data.prepare", arguments, {"timings_seconds": timings, "results": results})
+
+
+def complete_dataset(
+    folder: Path, scanned: list[Source], arguments: argparse.Namespace, workers: Workers, existed: bool = True,
+    failures: Mapping[str, str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Compute what a folder lacks and write its manifest and statistics; returns what a ``--report`` says of it.
+
+    Args:
+        scanned: all videos, from :func:`data.sources.scan_sources`.
+        arguments: the options of this script.
+        existed: see :func:`data.sequence_runs.accept_sources`.
+        failures: see :func:`data.sequence_runs.run_jobs`.
+    """
+    plan = sequence_plan(scanned, arguments)
+    accept_sources(plan.sources, folder, existed, "videos")
+    failures, computed = run_jobs(plan, folder, compute_sequence, workers, failures)
+    counts = write_results(plan, failures, folder, arguments.num_frames, arguments.fps)
+    listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
+    kept = counts.total() - counts["dropped"]
+    print(f"{folder}: {kept} sequences ({listed}), {counts['dropped']} dropped, {computed} computed now")
+    return report_results(counts, computed)
+
+
+def prepare_shard(
+    scanned: list[Source], listing: str, arguments: argparse.Namespace, workers: Workers
+) -> dict[str, Any]:
+    """Compute the sequences of a shard's videos; returns what a ``--report`` says of it."""
+    folder: Path = arguments.output
+    # Splits that stay empty here may have videos elsewhere: merging decides.
+    plan = sequence_plan(scanned, arguments, fill_empty=False)
+    for source in plan.sources:
+        if source.problem:
+            print(f"warning: {source.name}: {source.problem}", file=sys.stderr)
+    failures, computed = run_jobs(plan, folder, compute_sequence, workers)
+    recorded = recorded_arguments(arguments)
+    write_shard(folder, ShardResult(arguments.shard, listing, recorded, scanned, failures))
+    print(f"{folder}: shard {arguments.shard}, {len(scanned)} videos, {computed} sequences computed now")
+    return {"videos": len(scanned), "computed": computed}
+
+
+# Sequences ------------------------------------------------------------------------------------------------------------
+
+
+def sequence_plan(scanned: list[Source], arguments: argparse.Namespace, fill_empty: bool = True) -> SequencePlan:
+    """Which sequences of which videos there are.
+
+    Args:
+        scanned: see :func:`complete_dataset`.
+        fill_empty: see :func:`data.splits.assign_splits`.
+    """
+    # Of a loop 16 frames are enough.
+    sources = check_sources(scanned, arguments.fps, MIN_LOOP if arguments.wrap else arguments.num_frames)
+    pinned = {"validation": arguments.validation, "test": arguments.test}
+    splits = assign_splits(sources, arguments.split, pinned, arguments.seed, fill_empty)
+    jobs_of = functools.partial(sequence_jobs, splits=splits, arguments=arguments)
+    return SequencePlan(sources, splits, jobs_of, sequence_options(arguments))
+
+
+def sequence_options(arguments: argparse.Namespace) -> SequenceOptions:
+    """How sequences are computed."""
     # A whole number of loops may be up to a tenth shorter than --num-frames, see sequence_frames.
     fewest = math.ceil(0.9 * arguments.num_frames) if arguments.wrap else arguments.num_frames
-    options = SequenceOptions(
+    return SequenceOptions(
         size=arguments.size,
         num_frequencies=min(arguments.num_frequencies, fewest // 2 + 1),
         estimator=arguments.flow,
@@ -99,36 +199,6 @@ def prepare(arguments: argparse.Namespace) -> None:
         min_motion=arguments.min_motion,
         keep_all=arguments.keep_all,
     )
-    folder: Path = arguments.output
-    existed = folder.exists()
-    open_dataset(folder, recorded_options(arguments, options), arguments.overwrite)
-    sources = scan_sources(
-        names, arguments.fps, MIN_LOOP if arguments.wrap else arguments.num_frames, arguments.workers
-    )
-    accept_sources(sources, folder, existed, "videos")
-    scanned = time.perf_counter()
-    pinned = {"validation": arguments.validation, "test": arguments.test}
-    splits = assign_splits(sources, arguments.split, pinned, arguments.seed)
-    jobs = [job for source in sources for job in sequence_jobs(source, splits, arguments)]
-    results, computed = run_jobs(jobs, options, folder, _compute, arguments.workers)
-    finished = time.perf_counter()
-    rows = manifest_rows(sources, splits, jobs, results, options)
-    write_manifest(folder / "manifest.csv", rows)
-    kept = [row for row in rows if row["status"] == "kept"]
-    if not kept:
-        raise ValueError(f"no sequence is usable; {folder / 'manifest.csv'} says why for each video")
-    statistics = dataset_statistics(folder, kept, options, arguments)
-    write_json(folder / "stats.json", statistics)
-    counts = {split: sum(row["split"] == split for row in kept) for split in SPLITS}
-    dropped = sum(row["status"] == "dropped" for row in rows)
-    listed = ", ".join(f"{count} {split}" for split, count in counts.items())
-    print(f"{folder}: {len(kept)} sequences ({listed}), {dropped} dropped, {computed} computed now")
-    timings = {"scan": scanned - started, "sequences": finished - scanned, "statistics": time.perf_counter() - finished}
-    results_of_run = {"sequences": counts, "dropped": dropped, "computed": computed}
-    write_report(arguments.report, "data.prepare", arguments, {"timings_seconds": timings, "results": results_of_run})
-
-
-# Sequences ------------------------------------------------------------------------------------------------------------
 
 
 def recorded_options(arguments: argparse.Namespace, options: SequenceOptions) -> dict[str, Any]:
@@ -151,11 +221,9 @@ def sequence_jobs(source: Source, splits: Mapping[str, str], arguments: argparse
     if limit and len(starts) > limit:
         starts = starts[np.linspace(0, len(starts) - 1, limit).round().astype(int)]
     stored_frames = num_frames - 1 if splits[source.sha256] in arguments.full else arguments.stored_frames
-    slug = re.sub(r"[^A-Za-z0-9]+", "_", Path(source.name).stem).strip("_") or "video"
     for start in starts.tolist():
         frames = source_indices(indices, start, num_frames)
-        # Part of the hash keeps apart videos of one name in two folders.
-        name = f"{slug}-{source.sha256[:8]}_{start:05d}"
+        name = sequence_id(source.name, source.sha256, start)
         yield SequenceJob(
             name, source.path, source.name, source.sha256, start, fps, frames, min(stored_frames, num_frames - 1)
         )
@@ -171,16 +239,6 @@ def sequence_frames(clip_frames: int, num_frames: int, wrap: bool) -> int:
         return num_frames
     loops = clip_frames * max(1, round(num_frames / clip_frames))
     return loops if abs(loops - num_frames) <= 0.1 * num_frames else num_frames
-
-
-def _compute(job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult | str:
-    from data.optical_flow import estimate_flow
-
-    estimate = functools.partial(estimate_flow, estimator=options.estimator, num_threads=1)
-    try:
-        return prepare_sequence(job, options, folder, estimate)
-    except ValueError as error:
-        return str(error).removeprefix(f"{job.path}: ")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from data.video import read_frames, temporary_path
+from data.tensor_file import save_tensors
+from data.video import read_frames
 from models.spectral_volume import motion_to_spectral_volume
 
 FORMAT_VERSION = 1
@@ -154,9 +154,7 @@ def prepare_sequence(
     dropped = drop_reason(statistics, options) is not None
     tensors = {} if dropped else _tensors(frames, motion, sequence, options)
     result = SequenceResult(statistics, 0 if dropped else sequence.stored_frames)
-    with temporary_path(folder / f"{sequence.id}.safetensors") as temporary:
-        save_file(tensors, temporary, metadata=sequence_metadata(sequence, options, result))
-        temporary.chmod(0o644)  # safetensors lets only the owner read; datasets are shared
+    save_tensors(folder / f"{sequence.id}.safetensors", tensors, sequence_metadata(sequence, options, result))
     return result
 
 

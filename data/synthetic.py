@@ -8,32 +8,29 @@ exact, which no flow estimator gives. The folder has the format of `data.prepare
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
-from data.command_line import write_json, write_report
+from data.command_line import write_report
 from data.dataset_command import (
     OneLineParser,
-    accept_sources,
     add_dataset_options,
     count,
-    dataset_statistics,
     frame_count,
     frame_size,
-    manifest_rows,
     positive,
     run_dataset_script,
-    run_jobs,
 )
-from data.dataset_folder import open_dataset, write_manifest
+from data.dataset_folder import open_dataset, writing
 from data.optical_flow import ESTIMATORS, estimate_flow
+from data.parallel import Workers
+from data.sequence_runs import SequencePlan, accept_sources, report_results, run_jobs, write_results
 from data.sequences import (
     SequenceJob,
     SequenceOptions,
@@ -43,10 +40,13 @@ from data.sequences import (
     sequence_metadata,
     stratified_indices,
 )
-from data.sources import SPLITS, Source, assign_splits, file_sha256, find_sources
+from data.source_files import find_sources, sequence_id
+from data.sources import Source, file_sha256
+from data.splits import SPLITS, assign_splits
 from data.synthetic_scene import SceneParameters
 from data.synthetic_sequence import SyntheticSequence, synthetic_sequence
-from data.video import IMAGE_SUFFIXES, read_image, temporary_path
+from data.tensor_file import save_tensors
+from data.video import IMAGE_SUFFIXES, read_image
 
 __all__ = ["SceneParameters", "SyntheticSequence", "main", "synthetic_sequence"]
 
@@ -97,24 +97,21 @@ def prepare_synthetic(arguments: argparse.Namespace) -> None:
     options = sequence_options(arguments)
     folder: Path = arguments.output
     existed = folder.exists()
-    open_dataset(folder, recorded_options(arguments, options), arguments.overwrite)
-    sources = scan_photos(names, arguments.size)
-    accept_sources(sources, folder, existed, "photos")
-    pinned = {"validation": arguments.validation, "test": arguments.test}
-    splits = assign_splits(sources, arguments.split, pinned, arguments.seed)
-    jobs = sequence_jobs(sources, splits, arguments)
-    results, computed = run_jobs(jobs, options, folder, make_sequence, arguments.workers)
-    finished = time.perf_counter()
-    rows = manifest_rows(sources, splits, jobs, results, options)
-    write_manifest(folder / "manifest.csv", rows)
-    kept = [row for row in rows if row["status"] == "kept"]
-    write_json(folder / "stats.json", dataset_statistics(folder, kept, options, arguments))
-    counts = {split: sum(row["split"] == split for row in kept) for split in SPLITS}
-    listed = ", ".join(f"{count} {split}" for split, count in counts.items())
-    print(f"{folder}: {len(kept)} sequences ({listed}), {computed} computed now")
+    with writing(folder), Workers(arguments.workers) as workers:
+        open_dataset(folder, recorded_options(arguments, options), arguments.overwrite)
+        sources = scan_photos(names, arguments.size)
+        accept_sources(sources, folder, existed, "photos")
+        pinned = {"validation": arguments.validation, "test": arguments.test}
+        splits = assign_splits(sources, arguments.split, pinned, arguments.seed)
+        plan = SequencePlan(sources, splits, jobs_by_source(sources, splits, arguments), options)
+        failures, computed = run_jobs(plan, folder, make_sequence, workers)
+        finished = time.perf_counter()
+        counts = write_results(plan, failures, folder, arguments.num_frames, arguments.fps)
+    listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
+    print(f"{folder}: {counts.total()} sequences ({listed}), {computed} computed now")
     timings = {"sequences": finished - started, "statistics": time.perf_counter() - finished}
-    results_of_run = {"sequences": counts, "computed": computed}
-    write_report(arguments.report, "data.synthetic", arguments, {"timings_seconds": timings, "results": results_of_run})
+    results = report_results(counts, computed)
+    write_report(arguments.report, "data.synthetic", arguments, {"timings_seconds": timings, "results": results})
 
 
 # Photos ---------------------------------------------------------------------------------------------------------------
@@ -163,25 +160,27 @@ def recorded_options(arguments: argparse.Namespace, options: SequenceOptions) ->
     return recorded | {"flow_parameters": options.estimator_parameters}
 
 
-def sequence_jobs(sources: list[Source], splits: dict[str, str], arguments: argparse.Namespace) -> list[SequenceJob]:
-    """The sequences of each photo; ``start`` is a sequence's number among those of its photo."""
-    usable = [source for source in sources if not source.problem]
-    jobs = []
-    for place, source in enumerate(usable):
+def jobs_by_source(
+    sources: list[Source], splits: dict[str, str], arguments: argparse.Namespace
+) -> Callable[[Source], Iterator[SequenceJob]]:
+    """A function that makes a photo's sequences; ``start`` is a sequence's number among those of its photo."""
+    places = {source.sha256: place for place, source in enumerate(s for s in sources if not s.problem)}
+
+    def jobs_of(source: Source) -> Iterator[SequenceJob]:
+        if source.problem:
+            return
         split = splits[source.sha256]
-        count = len(range(place, arguments.sequences, len(usable)))
+        count = len(range(places[source.sha256], arguments.sequences, len(places)))
         if split != "train" and arguments.held_out:
             count = min(count, arguments.held_out)
         later = arguments.num_frames - 1
         stored = later if split in arguments.full else min(arguments.stored_frames, later)
-        slug = re.sub(r"[^A-Za-z0-9]+", "_", Path(source.name).stem).strip("_") or "photo"
         for number in range(count):
-            name = f"{slug}-{source.sha256[:8]}_{number:05d}"
+            name = sequence_id(source.name, source.sha256, number)
             frames = tuple(range(arguments.num_frames))
-            jobs.append(
-                SequenceJob(name, source.path, source.name, source.sha256, number, arguments.fps, frames, stored)
-            )
-    return jobs
+            yield SequenceJob(name, source.path, source.name, source.sha256, number, arguments.fps, frames, stored)
+
+    return jobs_of
 
 
 def make_sequence(job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult:
@@ -202,9 +201,7 @@ def make_sequence(job: SequenceJob, options: SequenceOptions, folder: Path) -> S
         "frame_indices": torch.from_numpy(indices),
     }
     result = SequenceResult(motion_statistics(motion), len(indices))
-    with temporary_path(folder / f"{job.id}.safetensors") as temporary:
-        save_file(tensors, temporary, metadata=sequence_metadata(job, options, result))
-        temporary.chmod(0o644)  # safetensors lets only the owner read; datasets are shared
+    save_tensors(folder / f"{job.id}.safetensors", tensors, sequence_metadata(job, options, result))
     return result
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.temporary_files import temporary_path
+
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png", ".apng")
 MIN_SIDE = 16  # pixels; below it there is nothing that could move, and the models' strides do not fit
-
-
-@contextmanager
-def temporary_path(path: str | Path) -> Iterator[Path]:
-    """Path beside ``path`` to write to; renamed to it when the block succeeds, removed when it does not.
-
-    The temporary name keeps the suffix, because encoders choose the format by it.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 # Images ---------------------------------------------------------------------------------------------------------------
@@ -154,33 +139,49 @@ def resize_and_crop(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What decoding a video showed; containers are often wrong about it."""
+    """What decoding a video showed; containers are often wrong about it.
+
+    The last four are what :func:`data.footage.scan_footage` finds in the pictures.
+    """
 
     num_frames: int  # frames that decode
     fps: float
     width: int  # upright, after the rotation that phones store
     height: int
     times: tuple[float, ...] | None  # seconds of each frame where the frame rate varies, else None
+    shots: tuple[int, ...] = (0,)  # first frame of each shot
+    interlaced: bool = False  # even and odd lines were taken at different times
+    hashes: tuple[int, ...] = ()  # see data.duplicates.Fingerprint
+    course: str = ""
 
-    def resample(self, fps: float | None) -> tuple[np.ndarray, float]:
+    def resample(self, fps: float | None, shot: int | None = None) -> tuple[np.ndarray, float]:
         """Frame indices (int64) that play the video at a constant rate, nearest frame in time, and that rate.
 
         A constant rate within 10 % of ``fps``, or ``fps=None``, keeps every frame at the video's own rate: dropping or
         doubling single frames would show as a jerk, and would break a clip that loops.
+
+        Args:
+            shot: its number, to take that alone; all frames by default.
         """
         target = fps or self.fps
+        first, end = (0, self.num_frames) if shot is None else (*self.shots, self.num_frames)[shot : shot + 2]
         if self.times is None and abs(self.fps - target) <= 0.1 * target:
-            return np.arange(self.num_frames), self.fps
-        times = np.arange(self.num_frames) / self.fps if self.times is None else np.asarray(self.times)
-        wanted = np.arange(max(1, round((times[-1] + 1 / self.fps) * target))) / target
+            return np.arange(first, end), self.fps
+        times = np.arange(end - first) / self.fps if self.times is None else np.asarray(self.times[first:end])
+        wanted = np.arange(max(1, round((times[-1] - times[0] + 1 / self.fps) * target))) / target + times[0]
         after = np.searchsorted(times, wanted).clip(1, max(1, len(times) - 1))
         after = np.minimum(after, len(times) - 1)
         before = np.maximum(after - 1, 0)
-        return np.where(wanted - times[before] <= times[after] - wanted, before, after), target
+        return first + np.where(wanted - times[before] <= times[after] - wanted, before, after), target
 
 
-def scan_video(path: str | Path, max_frames: int | None = None) -> VideoInfo:
+def scan_video(
+    path: str | Path, max_frames: int | None = None, look: Callable[[np.ndarray, float], None] | None = None
+) -> VideoInfo:
     """Decode a video once to learn how many frames it really has and when they are shown.
+
+    Args:
+        look: called with each frame, uint8 BGR ``[H, W, 3]``, and its time in seconds from the first on.
 
     Raises:
         ValueError: missing or empty file, not a video, or a file that ends well before its own header says.
@@ -194,6 +195,8 @@ def scan_video(path: str | Path, max_frames: int | None = None) -> VideoInfo:
         times: list[float] = []
         while (max_frames is None or len(times) < max_frames) and capture.grab():
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            if look is not None:
+                look(capture.retrieve()[1], times[-1] - times[0])
     if not times:
         raise ValueError(f"{path}: no frame can be decoded, the file is damaged")
     seconds = np.asarray(times) - times[0]
@@ -211,13 +214,17 @@ def scan_video(path: str | Path, max_frames: int | None = None) -> VideoInfo:
 
 
 def read_frames(
-    path: str | Path, indices: Sequence[int] | np.ndarray, size: tuple[int, int] | None = None
+    path: str | Path,
+    indices: Sequence[int] | np.ndarray,
+    size: tuple[int, int] | None = None,
+    edit: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """The frames with these indices, in any order and repeated at will, as uint8 ``[N, H, W, 3]``.
 
     Args:
         indices: frame numbers as :func:`scan_video` counts them.
         size: (width, height) to resize and crop each frame to while reading, so that memory holds only that.
+        edit: applied to each frame, uint8 RGB ``[H, W, 3]``, before that.
     """
     path = Path(path)
     wanted = set(np.asarray(indices).tolist())
@@ -229,6 +236,7 @@ def read_frames(
                 raise ValueError(f"{path}: has {index} frames, frame {max(wanted)} was asked for")
             if index in wanted:
                 frame = np.ascontiguousarray(capture.retrieve()[1][:, :, ::-1])
+                frame = edit(frame) if edit else frame
                 frames[index] = resize_and_crop(frame, size) if size else frame
     return np.stack([frames[index] for index in np.asarray(indices).tolist()])
 

@@ -1,0 +1,206 @@
+"""The work of filling a dataset folder, sequence by sequence: what is missing is computed, then the whole described.
+
+Nothing here grows with the number of sequences: jobs are made when they are needed, results are read from the files.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.command_line import write_json
+from data.dataset_folder import write_manifest, write_sources
+from data.parallel import Workers, expect_visible
+from data.sequences import (
+    SequenceJob,
+    SequenceOptions,
+    SequenceResult,
+    drop_reason,
+    finished_sequence,
+    prepare_sequence,
+    sequence_path,
+    volume_statistics,
+)
+from data.sources import Source
+
+Compute = Callable[..., SequenceResult | str]  # (job, options=, folder=) -> what the file holds, or what went wrong
+
+
+@dataclass(frozen=True)
+class SequencePlan:
+    """All sequences of a dataset folder, in the order of the manifest."""
+
+    sources: list[Source]
+    splits: Mapping[str, str]  # by sha256
+    jobs_of: Callable[[Source], Iterable[SequenceJob]]  # nothing for a source with a problem
+    options: SequenceOptions
+
+    def jobs(self) -> Iterator[SequenceJob]:
+        """Every sequence, made anew at each call."""
+        for source in self.sources:
+            yield from self.jobs_of(source)
+
+
+def accept_sources(sources: list[Source], folder: Path, existed: bool, things: str) -> None:
+    """Name what can't be used, and write down where the rest is.
+
+    Args:
+        existed: whether the folder was there before; a new one is removed where nothing is usable.
+        things: what the sources are called, "videos".
+
+    Raises:
+        ValueError: none of them is usable.
+    """
+    problems = [f"{source.name}: {source.problem}" for source in sources if source.problem]
+    if len(problems) == len(sources):
+        if not existed:
+            shutil.rmtree(folder)
+        more = f" (and {len(problems) - 1} more {things} that can't be used)" if len(problems) > 1 else ""
+        raise ValueError(problems[0] + more)
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    write_sources(folder, sources)
+
+
+# Work -----------------------------------------------------------------------------------------------------------------
+
+
+def run_jobs(
+    plan: SequencePlan, folder: Path, compute: Compute, workers: Workers, failed: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], int]:
+    """Compute what is not there yet; returns what went wrong, by sequence id, and how many had to be computed.
+
+    Args:
+        folder: the dataset's.
+        failed: what is known to go wrong, which is not tried again.
+    """
+    failures = dict(failed or {})
+    # Absolute, because other machines work in other folders.
+    sequences = folder.absolute() / "sequences"
+    finished = bytearray(
+        job.id in failures or finished_sequence(job, plan.options, sequences) is not None for job in plan.jobs()
+    )
+    missing = (job for job, there in zip(plan.jobs(), finished, strict=True) if not there)
+    make = functools.partial(_checked, compute) if workers.remote else compute
+    make = functools.partial(make, options=plan.options, folder=sequences)
+    count = finished.count(0)
+    for job, outcome in workers.map(make, missing, count, "sequences", len(finished) - count):
+        if isinstance(outcome, str):
+            failures[job.id] = outcome
+            print(f"warning: {job.id}: {outcome}", file=sys.stderr)
+    return failures, count
+
+
+def compute_sequence(job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult | str:
+    """Estimate the flow of a sequence and write its file; what is wrong with its video is returned as a line."""
+    from data.optical_flow import estimate_flow
+
+    estimate = functools.partial(estimate_flow, estimator=options.estimator, num_threads=1)
+    try:
+        return prepare_sequence(job, options, folder, estimate)
+    except ValueError as error:
+        return str(error).removeprefix(f"{job.path}: ")
+
+
+def _checked(compute: Compute, job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult | str:
+    """On another machine, where the storage may be missing."""
+    expect_visible(folder, job.path)
+    return compute(job, options=options, folder=folder)
+
+
+# Results --------------------------------------------------------------------------------------------------------------
+
+
+def write_results(
+    plan: SequencePlan, failures: Mapping[str, str], folder: Path, num_frames: int, fps: float
+) -> Counter:
+    """Write ``manifest.csv`` and ``stats.json``; returns how many sequences each split has, and how many are dropped.
+
+    Args:
+        failures: see :func:`run_jobs`.
+        num_frames: of the sequences, as asked for.
+        fps: frame rate, as asked for.
+    """
+    counts: Counter = Counter()
+
+    def counted() -> Iterator[dict[str, Any]]:
+        for row in manifest_rows(plan, failures, folder):
+            counts[row["split"] if row["status"] == "kept" else "dropped"] += 1
+            yield row
+
+    write_manifest(folder / "manifest.csv", counted())
+    if counts.total() == counts["dropped"]:
+        raise ValueError(f"no sequence is usable; {folder / 'manifest.csv'} says why for each video")
+    statistics: dict[str, Any] = {"num_frames": num_frames, "num_frequencies": plan.options.num_frequencies}
+    statistics |= {"size": list(plan.options.size), "fps": fps, "estimator": plan.options.estimator}
+    write_json(folder / "stats.json", {"format_version": 1, **_statistics(folder, counts, statistics)})
+    return counts
+
+
+def manifest_rows(plan: SequencePlan, failures: Mapping[str, str], folder: Path) -> Iterator[dict[str, Any]]:
+    """A row a sequence, and one for each video that gave none; the order depends on the inputs alone."""
+    options = plan.options
+    common = {
+        "width": options.size[0],
+        "height": options.size[1],
+        "estimator": options.estimator,
+        "estimator_parameters": json.dumps(options.estimator_parameters, sort_keys=True),
+    }
+    for source in plan.sources:
+        named = {"source": source.name, "source_sha256": source.sha256}
+        if source.problem:
+            yield {**common, **named, "status": "dropped", "reason": source.problem}
+        for job in plan.jobs_of(source):
+            row = {"id": job.id, "start": job.start, "fps": round(job.fps, 6), "num_frames": job.num_frames}
+            row |= {"split": plan.splits[job.source_sha256], **_outcome(job, failures.get(job.id), options, folder)}
+            yield {**common, **named, **row}
+
+
+def _outcome(job: SequenceJob, failure: str | None, options: SequenceOptions, folder: Path) -> dict[str, Any]:
+    if failure is not None:
+        return {"stored_frames": 0, "status": "dropped", "reason": failure}
+    result = finished_sequence(job, options, folder / "sequences")
+    if result is None:
+        raise ValueError(f"{sequence_path(folder, job.id)}: changed by another program, run the same command again")
+    reason = drop_reason(result.statistics, options)
+    status = "dropped" if reason else "kept"
+    return {**result.statistics, "stored_frames": result.stored_frames, "status": status, "reason": reason or ""}
+
+
+def _statistics(folder: Path, counts: Counter, common: Mapping[str, Any]) -> dict[str, Any]:
+    """Contents of ``stats.json``: per-frequency statistics of the train split, of all sequences if that is empty."""
+    from tqdm import tqdm
+
+    split = "train" if counts["train"] else "all"
+    if split == "all":
+        print("warning: the train split is empty, stats.json describes all sequences", file=sys.stderr)
+    total = counts["train"] or counts.total() - counts["dropped"]
+    paths = (sequence_path(folder, row["id"]) for row in _kept_rows(folder, split))
+    with tqdm(total=total, unit=" statistics", dynamic_ncols=True, leave=False) as progress:
+        values = volume_statistics(paths, progress.update)
+    magnitudes = np.fromiter((row["mean_magnitude"] for row in _kept_rows(folder, split)), np.float64)
+    described = {"split": split, "num_sequences": total, **common, **values}
+    return described | {"mean_magnitude": float(magnitudes.mean())}
+
+
+def _kept_rows(folder: Path, split: str) -> Iterator[dict[str, str]]:
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["status"] == "kept" and split in (row["split"], "all"):
+                yield row
+
+
+def report_results(counts: Counter, computed: int) -> dict[str, Any]:
+    """What a ``--report`` says about a run."""
+    sequences = {name: count for name, count in sorted(counts.items()) if name != "dropped"}
+    return {"sequences": sequences, "dropped": counts["dropped"], "computed": computed}

@@ -1,0 +1,121 @@
+"""Files that are there as a whole or not at all, and locks, for folders that several programs write to."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ABANDONED_SECONDS = 24 * 3600  # a temporary file of another machine that nobody wrote to for so long is given up
+LOCK_SECONDS = 0.5  # how long to try: a process that ends has the lock to itself for a moment
+TEMPORARY_NAME = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]*)\.(?P<process>\d+)\.tmp(\.\w+)?")
+
+
+@contextmanager
+def temporary_path(path: str | Path) -> Iterator[Path]:
+    """Path beside ``path`` to write to; renamed to it when the block succeeds, removed when it does not.
+
+    The temporary name keeps the suffix, because encoders choose the format by it, and holds machine and process, so
+    that those who write to one folder do not meet. Errors of the file system without a file name get ``path``'s.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{_host_name()}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has a name that :func:`temporary_path` gives."""
+    return TEMPORARY_NAME.fullmatch(path.name) is not None
+
+
+def remove_stale_files(folder: Path) -> None:
+    """Remove temporary files of processes that are gone: of this machine, or of another one and a day old."""
+    for path in folder.glob(".*.tmp*"):
+        match = TEMPORARY_NAME.fullmatch(path.name)
+        if match and _is_stale(path, match["host"], int(match["process"])):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _is_stale(path: Path, host: str, process: int) -> bool:
+    if host == _host_name():
+        return not _is_alive(process)
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+    return False
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":
+        return process == os.getpid()
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def _host_name() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
+
+
+@contextmanager
+def locked(path: Path, shared: bool = False) -> Iterator[None]:
+    """Hold a lock by a file that exists meanwhile; the system frees it when this process ends, however that happens.
+
+    Where the file system or the system knows no locks, nothing is locked.
+
+    Args:
+        shared: others may hold the lock too, as long as all of them share it.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+            continue
+        except OSError:  # not supported here
+            pass
+        if _is_same_file(descriptor, path):
+            break
+        os.close(descriptor)  # the last holder removed it between the two calls
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # the last one removes the file: it is alone with it if it can have it for itself
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
