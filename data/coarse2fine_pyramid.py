@@ -1,4 +1,4 @@
-"""Compiled kernels of the coarse-to-fine flow for everything but the solver: blur, resize, features.
+"""Compiled kernels of the coarse-to-fine flow for everything but the solver: blur, resize, features, layouts.
 
 Pictures are planar ``[channel, row, column]``, features interleaved ``[row, column, 5]``, so that a warp loads whole
 pixels. Imported late, because it imports numba; parameters are checked in `data.coarse2fine`.
@@ -10,12 +10,13 @@ pixels. Imported late, because it imports numba; parameters are checked in `data
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from data.coarse2fine_cache import compiled
 from data.coarse2fine_simd import load16, splat16, store
 
 LANES = 16
 PIXEL = 5  # floats from one pixel of a feature picture to the next
+TERMS = 4 * PIXEL  # of a source
 PADDING = 2  # columns beside a feature picture: a load of 8 floats must not leave the array
 FLOW = 2 * LANES  # floats from one pixel of a group's flow to the next: u, then v
 SMOOTH_OUTER, SMOOTH_INNER, SMOOTH_CENTRE = np.float32(0.02), np.float32(0.11), np.float32(0.74)
@@ -23,37 +24,41 @@ SOURCE_SHARE = np.float32(0.4)  # of the source in the picture whose derivatives
 TWELFTH = np.float32(1.0 / 12.0)
 
 
-@njit(cache=True, nogil=True)
-def blur(picture, kernel):
-    """Separable blur ``[C, H, W]``, horizontal then vertical, edges clamped; ``kernel`` holds taps 0 .. radius."""
+@compiled
+def blur(picture, taps):
+    """Separable blur ``[C, H, W]``, horizontal then vertical, edges clamped; ``taps`` holds those of 0 .. radius.
+
+    Rows are copied in loops: an assignment of slices brings numba's texts for shapes that differ, slow to compile.
+    """
     channels, height, width = picture.shape
-    radius = len(kernel) - 1
-    across = np.empty_like(picture)
+    radius = len(taps) - 1
+    across = np.empty((channels, height, width), np.float32)
+    out = np.empty((channels, height, width), np.float32)
     padded = np.empty(width + 2 * radius, np.float32)
     for c in range(channels):
         for y in range(height):
-            padded[radius : radius + width] = picture[c, y]
-            padded[:radius] = picture[c, y, 0]
-            padded[radius + width :] = picture[c, y, width - 1]
-            row = across[c, y]
-            row[:] = kernel[0] * picture[c, y]
+            line, row = picture[c, y], across[c, y]
+            for x in range(radius):
+                padded[x], padded[radius + width + x] = line[0], line[width - 1]
+            for x in range(width):
+                padded[radius + x] = line[x]
+                row[x] = taps[0] * line[x]
             for r in range(1, radius + 1):
-                tap, left, right = kernel[r], padded[radius - r :], padded[radius + r :]
+                tap, left, right = taps[r], padded[radius - r :], padded[radius + r :]
                 for x in range(width):
                     row[x] += tap * (left[x] + right[x])
-    out = np.empty_like(picture)
-    for c in range(channels):
         for y in range(height):
-            row = out[c, y]
-            row[:] = kernel[0] * across[c, y]
+            line, row = across[c, y], out[c, y]
+            for x in range(width):
+                row[x] = taps[0] * line[x]
             for r in range(1, radius + 1):
-                tap, above, below = kernel[r], across[c, max(y - r, 0)], across[c, min(y + r, height - 1)]
+                tap, above, below = taps[r], across[c, max(y - r, 0)], across[c, min(y + r, height - 1)]
                 for x in range(width):
                     row[x] += tap * (above[x] + below[x])
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def resample_positions(size, source_size, rate):
     """Bilinear taps of an axis: position ``(j + 1) / rate - 1``, truncated, its fraction and both indices clamped."""
     first, second, fraction = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.float32)
@@ -66,7 +71,7 @@ def resample_positions(size, source_size, rate):
     return first, second, fraction
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def resize(picture, rate, height, width):
     """Bilinear resize of ``[C, H, W]`` at the nominal rate."""
     left, right, across = resample_positions(width, picture.shape[2], rate)
@@ -83,7 +88,7 @@ def resize(picture, rate, height, width):
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def features(picture, out):
     """Y, its two derivatives and, for RGB, G - R and G - B of ``[C, H, W]``, into ``[H + 1, W + 2, 5]``.
 
@@ -119,11 +124,11 @@ def features(picture, out):
             pixel[4] = picture[1, y, x] - picture[2, y, x] if channels == 3 else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True)
-def source_terms(picture_features, height, width):
-    """What the solver needs of a source, ``[H, W, 4, 5]``: features, smoothed, and their share of both derivatives."""
-    smooth_rows = np.zeros((height, width, PIXEL), np.float32)
-    out = np.zeros((height, width, 4, PIXEL), np.float32)
+@compiled
+def source_terms(picture_features, out):
+    """What the solver needs of a source, into ``[H, W, 4, 5]``: features, smoothed, their share of both derivatives."""
+    height, width = out.shape[0], out.shape[1]
+    smooth_rows = np.empty((height, width, PIXEL), np.float32)
     for y in range(height):
         for x in range(width):
             a, b = picture_features[y, max(x - 2, 0)], picture_features[y, max(x - 1, 0)]
@@ -156,15 +161,25 @@ def source_terms(picture_features, height, width):
                 out[y, x, 3, i] = share * (
                     out[y_2, x, 1, i] - out[y2, x, 1, i] + eight * (out[y1, x, 1, i] - out[y_1, x, 1, i])
                 )
-    return out
 
 
-@njit(cache=True, nogil=True)
-def upsample_flow(flow, height, width, scale):
+@compiled
+def interleave_terms(terms, out):
+    """Terms of N sources ``[N, H, W, 4, 5]`` into the first N lanes of ``[H, W, 4, 5, 16]``."""
+    size = out.shape[0] * out.shape[1] * TERMS
+    flat = terms.reshape(terms.shape[0], size)
+    lanes = out.reshape(size, LANES)
+    for i in range(size):
+        for lane in range(flat.shape[0]):
+            lanes[i, lane] = flat[lane, i]
+
+
+@compiled
+def upsample_flow(flow, out, scale):
     """Bilinear resize of a group's flow ``[h, w, 2, 16]`` to a finer level, vectors multiplied by ``scale``."""
+    height, width = out.shape[0], out.shape[1]
     left, right, across = resample_positions(width, flow.shape[1], width / flow.shape[1])
     top, bottom, down = resample_positions(height, flow.shape[0], height / flow.shape[0])
-    out = np.empty((height, width, 2, LANES), np.float32)
     gain, stride = splat16(np.float32(scale)), flow.shape[1] * FLOW
     for y in range(height):
         above, below, share = top[y] * stride, bottom[y] * stride, splat16(down[y])
@@ -176,4 +191,3 @@ def upsample_flow(flow, height, width, scale):
                 corner = load16(flow, above + j + field)
                 second = corner + share * (load16(flow, below + j + field) - corner)
                 store(out, (y * width + x) * FLOW + field, gain * (first + fraction * (second - first)))
-    return out

@@ -2,8 +2,7 @@
 
 `float32xN` lives in a register inside compiled code only. Offsets count floats from the start of a C-contiguous array;
 nothing is bounds-checked. LLVM splits a vector into what the machine has (one AVX-512 register, two of AVX2, four of
-NEON). This module imports numba: import it only from kernels that are themselves imported late. numba's cache does not
-see edits of this file: delete ``data/__pycache__`` after one.
+NEON). This module imports numba: import it only from kernels that are themselves imported late.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
@@ -136,60 +136,90 @@ def reciprocal_sqrt(typingctx: Any, vector: Any) -> Any:
 
 
 @intrinsic
-def clamp(typingctx: Any, vector: Any, upper: Any) -> Any:
-    """Limit to [0, upper]; not a number becomes 0."""
+def load_term(typingctx: Any, terms: Any, offset: Any) -> Any:
+    """16 lanes of a source's term: ``terms.ravel()[offset]`` for all of them if ``terms`` is ``[H, W, 4, 5]``, the
+    source of every lane; ``terms.ravel()[16 * offset:]`` if it is ``[H, W, 4, 5, 16]``, a source for each lane.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        zero, top = _constant(vector.lanes, 0.0), _splat(builder, args[1], vector.lanes)
-        positive = builder.select(builder.fcmp_ordered(">", args[0], zero), args[0], zero)
-        return builder.select(builder.fcmp_ordered("<", positive, top), positive, top)
+        vector = context.get_value_type(FLOAT32X16)
+        if sig.args[0].ndim == 4:
+            data = context.make_array(sig.args[0])(context, builder, args[0]).data
+            return _splat(builder, builder.load(builder.gep(data, [args[1]])), 16)
+        place = builder.mul(args[1], ir.Constant(ir.IntType(64), 16))
+        return builder.load(_address(context, builder, sig.args[0], args[0], place, vector), align=4)
 
-    return vector(vector, types.float32), codegen
+    return FLOAT32X16(terms, types.int64), codegen
 
 
 @intrinsic
-def within(typingctx: Any, vector: Any, upper: Any) -> Any:
-    """1.0 in the lanes whose value lies in [0, upper], otherwise 0.0."""
+def prefetch(typingctx: Any, array: Any, offset: Any) -> Any:
+    """Start to fetch ``array.ravel()[offset]`` into the cache; an offset outside the array does nothing."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        zero, top = _constant(vector.lanes, 0.0), _splat(builder, args[1], vector.lanes)
-        inside = builder.and_(builder.fcmp_ordered(">=", args[0], zero), builder.fcmp_ordered("<=", args[0], top))
-        return builder.select(inside, _constant(vector.lanes, 1.0), zero)
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        address = _address(context, builder, sig.args[0], args[0], args[1], ir.IntType(8))
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [address, number(0), number(3), number(1)])  # to read, into all caches, data
+        return context.get_dummy_value()
 
-    return vector(vector, types.float32), codegen
-
-
-def _to_integers(builder: Any, vector: Any) -> Any:
-    return builder.fptosi(vector, ir.VectorType(ir.IntType(32), vector.type.count))
+    return types.void(array, types.int64), codegen
 
 
 @intrinsic
-def truncate(typingctx: Any, vector: Any) -> Any:
-    """Round towards zero; values must fit a 32-bit integer."""
+def clamp(typingctx: Any, vector: Any, lower: Any, upper: Any) -> Any:
+    """Limit to [lower, upper]; not a number becomes ``lower``."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.sitofp(_to_integers(builder, args[0]), args[0].type)
+        bottom, top = (_splat(builder, limit, vector.lanes) for limit in args[1:])
+        above = builder.select(builder.fcmp_ordered(">", args[0], bottom), args[0], bottom)
+        return builder.select(builder.fcmp_ordered("<", above, top), above, top)
+
+    return vector(vector, types.float32, types.float32), codegen
+
+
+@intrinsic
+def within(typingctx: Any, vector: Any, lower: Any, upper: Any) -> Any:
+    """1.0 in the lanes whose value lies in [lower, upper], otherwise 0.0."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bottom, top = (_splat(builder, limit, vector.lanes) for limit in args[1:])
+        inside = builder.and_(builder.fcmp_ordered(">=", args[0], bottom), builder.fcmp_ordered("<=", args[0], top))
+        return builder.select(inside, _constant(vector.lanes, 1.0), _constant(vector.lanes, 0.0))
+
+    return vector(vector, types.float32, types.float32), codegen
+
+
+@intrinsic
+def floor(typingctx: Any, vector: Any) -> Any:
+    """The largest whole numbers that are not above the values."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.FunctionType(args[0].type, [args[0].type])
+        return builder.call(builder.module.declare_intrinsic(f"llvm.floor.v{vector.lanes}f32", fnty=kind), args)
 
     return vector(vector), codegen
 
 
 @intrinsic
-def store_positions(typingctx: Any, array: Any, offset: Any, rows: Any, columns: Any, width: Any) -> Any:
-    """Write ``row * width + column`` of every lane as int32 at ``array.ravel()[offset:]``."""
+def store_positions(typingctx: Any, array: Any, offset: Any, start: Any, rows: Any, columns: Any, width: Any) -> Any:
+    """Write ``start + row * width + column`` of every lane as int32 at ``array.ravel()[offset:]``; whole numbers."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        row_numbers, column_numbers = _to_integers(builder, args[2]), _to_integers(builder, args[3])
-        stride = _splat(builder, args[4], rows.lanes)
-        positions = builder.add(builder.mul(row_numbers, stride), column_numbers)
+        vector = ir.VectorType(ir.IntType(32), rows.lanes)
+        row_numbers, column_numbers = builder.fptosi(args[3], vector), builder.fptosi(args[4], vector)
+        moved = builder.add(builder.mul(row_numbers, _splat(builder, args[5], rows.lanes)), column_numbers)
+        positions = builder.add(_splat(builder, args[2], rows.lanes), moved)
         builder.store(positions, _address(context, builder, sig.args[0], args[0], args[1], positions.type), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.int64, rows, columns, types.int32), codegen
+    return types.void(array, types.int64, types.int32, rows, columns, types.int32), codegen
 
 
 @intrinsic
-def transpose_pixels(typingctx: Any, array: Any, offset: Any) -> Any:
-    """Turn 16 pixels of 8 floats, in place, into 5 vectors of 16 lanes; floats 5 to 7 of a pixel are padding."""
+def transpose_pixels(typingctx: Any, pixels: Any, offset: Any, out: Any, place: Any) -> Any:
+    """Turn 16 pixels of 8 floats into 5 vectors of 16 lanes in ``out``; floats 5 to 7 of a pixel are padding."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         block_type = ir.VectorType(ir.FloatType(), 128)
@@ -197,8 +227,8 @@ def transpose_pixels(typingctx: Any, array: Any, offset: Any) -> Any:
         for channel in range(5):
             lanes = ir.Constant(ir.VectorType(ir.IntType(32), 16), [8 * lane + channel for lane in range(16)])
             vector = builder.shuffle_vector(block, ir.Constant(block_type, ir.Undefined), lanes)
-            place = builder.add(args[1], ir.Constant(ir.IntType(64), 16 * channel))
-            builder.store(vector, _address(context, builder, sig.args[0], args[0], place, vector.type), align=4)
+            target = builder.add(args[3], ir.Constant(ir.IntType(64), 16 * channel))
+            builder.store(vector, _address(context, builder, sig.args[2], args[2], target, vector.type), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.int64), codegen
+    return types.void(pixels, types.int64, out, types.int64), codegen

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from reference_coarse2fine import pyramid, reference_flow, relax
 
-from data.coarse2fine import coarse2fine_flow, coarse2fine_flow_batch, pyramid_sizes
+from data.coarse2fine import coarse2fine_flow, coarse2fine_flow_batch, coarse2fine_flow_pairs, pyramid_sizes
 
 
 def texture(x, y, seed=0):
@@ -113,6 +115,30 @@ def test_a_batch_is_its_pairs_whatever_the_grouping_and_threads():
     assert coarse2fine_flow_batch(source, targets[:0], **quick).shape == (0, 31, 45, 2)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"num_outer": 1, "num_sor": 11},
+        {"num_outer": 2, "num_inner": 2, "num_sor": 3},
+        {"color_type": 1, "num_outer": 1},
+    ],
+)
+def test_pairs_that_share_nothing_are_their_pairs_to_the_last_bit(parameters):
+    made = [pair(45, 31, shift=(0.2 * i, -0.1 * i), sway=0.3, seed=i) for i in range(19)]
+    sources, targets = (np.stack(images) for images in zip(*made, strict=True))
+    done = []
+    flows = coarse2fine_flow_pairs(sources, targets, **parameters, progress=done.append)
+    assert done == [16, 3]
+    assert flows.dtype == np.float32
+    np.testing.assert_array_equal(coarse2fine_flow_pairs(sources, targets, **parameters, num_threads=2), flows)
+    for index in (0, 7, 18):
+        single = coarse2fine_flow(sources[index], targets[index], **parameters)
+        np.testing.assert_array_equal(flows[index], single)
+        assert np.abs(single).max() > 0.05
+    np.testing.assert_array_equal(coarse2fine_flow_pairs(sources[3:4], targets[3:4], **parameters)[0], flows[3])
+    assert coarse2fine_flow_pairs(sources[:0], targets[:0], **parameters).shape == (0, 31, 45, 2)
+
+
 def test_pyramid_sizes():
     finest_first = [(256, 160), (192, 120), (144, 90), (108, 67), (81, 50), (60, 37), (45, 28), (34, 21)]
     assert pyramid_sizes(256, 160) == finest_first
@@ -141,6 +167,7 @@ def test_gray_pictures():
         ({"ratio": 1.0}, "ratio"),
         ({"alpha": 0.0}, "alpha"),
         ({"num_sor": 0}, "num_sor"),
+        ({"num_outer": 2.5}, "num_outer must be a whole number"),
         ({"color_type": 2}, "color_type"),
     ],
 )
@@ -153,3 +180,33 @@ def test_bad_input_is_named(change, message):
 def test_a_batch_of_another_size_is_named():
     with pytest.raises(ValueError, match=r"targets must be \[N"):
         coarse2fine_flow_batch(np.zeros((12, 16, 3)), np.zeros((2, 16, 12, 3)))
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "message"),
+    [
+        (np.zeros((2, 12, 16, 3)), np.zeros((3, 12, 16, 3)), r"both be \[N, H, W, 3\]"),
+        (np.zeros((12, 16)), np.zeros((12, 16)), r"both be \[N, H, W, 3\]"),
+        (np.zeros((2, 12, 16, 4)), np.zeros((2, 12, 16, 4)), "channels"),
+        (np.full((2, 12, 16, 3), np.nan), np.zeros((2, 12, 16, 3)), "not finite"),
+        (np.zeros((2, 12, 16, 3)), np.full((2, 12, 16, 3), np.inf), "not finite"),
+    ],
+)
+def test_bad_pairs_are_named(sources, targets, message):
+    with pytest.raises(ValueError, match=message):
+        coarse2fine_flow_pairs(sources, targets)
+
+
+def test_agrees_with_the_reference_on_a_photo():
+    """Two crops of a sample photo, one shifted and brighter: real texture, noise and edges."""
+    import cv2
+
+    photo = cv2.imread(str(Path(__file__).parents[1] / "data" / "samples" / "dandelion.jpg"))[..., ::-1] / 255.0
+    small = cv2.resize(photo, (200, 140), interpolation=cv2.INTER_AREA)
+    shifted = cv2.warpAffine(small, np.array([[1.01, 0.01, -2.4], [0.0, 0.99, 1.3]]), (200, 140), flags=cv2.INTER_CUBIC)
+    source, target = small[40:88, 60:132], np.clip(1.03 * shifted[40:88, 60:132], 0, 1)
+    expected = reference_flow(source, target, num_outer=3)
+    assert np.hypot(*np.moveaxis(expected, -1, 0)).mean() > 0.5
+    difference = endpoint_difference(coarse2fine_flow(source, target, num_outer=3), expected)
+    assert difference.mean() < 2e-5
+    assert difference.max() < 1e-3
