@@ -192,7 +192,10 @@ class MotionModel(nn.Module):
 
     @torch.no_grad()
     def loop_gradient(self, latents: Tensor, image: Tensor) -> Tensor:
-        """Gradient of :func:`models.sampling.loop_loss` by latents ``[B, K, C, h, w]``, each photograph's own.
+        """Gradient of h w :func:`models.sampling.loop_loss` by latents ``[B, K, C, h, w]``, each photograph's own.
+
+        The loss is a mean over the picture. Its sum over the h w positions of the latents does not get weaker at each
+        of them when the picture grows, so a strength means the same at every size.
 
         It passes the decoder, in memory that does not grow with frequencies and photographs but for the volume itself
         (see :meth:`SliceAutoencoder.decode_for_gradient`).
@@ -200,7 +203,8 @@ class MotionModel(nn.Module):
         with torch.enable_grad():
             leaf = latents.detach().requires_grad_()
             volume = self._in_pixels(self.autoencoder.decode_for_gradient(leaf, image))
-            (gradient,) = torch.autograd.grad(loop_loss(volume, self.config.num_frames).sum(), leaf)
+            loss = latents.shape[-2] * latents.shape[-1] * loop_loss(volume, self.config.num_frames)
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return gradient
 
     def _in_pixels(self, normalized: Tensor) -> Tensor:

@@ -180,7 +180,7 @@ def test_loop_guidance_lowers_the_seam_of_a_model_of_motion_that_does_not_loop(s
     _, repeated_alone, _ = run(recurrence=2)
     assert repeated_alone == pytest.approx(plain_loss, rel=0.1)  # repeating as such changes nothing
     for recurrence in (0, 2):
-        guided, guided_loss, guided_amplitude = run(loop_guidance=2e4, recurrence=recurrence)
+        guided, guided_loss, guided_amplitude = run(loop_guidance=600.0, recurrence=recurrence)
         assert (guided < plain).all()
         assert guided_loss < 0.6 * plain_loss
         assert 0.3 * amplitude < guided_amplitude < amplitude  # slower, but neither still nor blown up
@@ -192,10 +192,10 @@ def test_loop_gradient_is_that_of_the_whole_volume_and_each_photographs_own() ->
     latents = torch.randn(3, 4, 2, 4, 8, generator=torch.Generator().manual_seed(2)).requires_grad_()
     loss = loop_loss(model.decode_latents(latents, images), model.config.num_frames)
     assert loss.shape == (3,)
-    (expected,) = torch.autograd.grad(loss.sum(), latents)
+    (expected,) = torch.autograd.grad(4 * 8 * loss.sum(), latents)
     found = model.loop_gradient(latents.detach(), images)
     torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-4)
-    assert expected.abs().amax(dim=(1, 2, 3, 4)).min() > 5e-5
+    assert expected.abs().amax(dim=(1, 2, 3, 4)).min() > 1e-3
     torch.testing.assert_close(
         model.loop_gradient(latents[1:2].detach(), images[1:2]), expected[1:2], atol=1e-7, rtol=1e-4
     )
