@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -18,34 +19,61 @@ __all__ = [
     "SpectralVolumeDataset",
     "as_float",
     "importance_motion",
+    "iterate_manifest",
     "load_manifest",
     "load_statistics",
     "read_metadata",
     "read_sequence",
 ]
 
-# Columns of manifest.csv that are numbers.
-INTEGERS = ("start", "num_frames", "width", "height", "stored_frames")
-NUMBERS = ("fps", "mean_magnitude", "median_magnitude", "p95_magnitude", "rms_amplitude", "moving_fraction")
+# Columns of manifest.csv that are numbers. Folders whose sequences were made in other ways lack some of the statistics.
+INTEGERS = ("start", "num_frames", "width", "height", "stored_frames", "shot")
+NUMBERS = (
+    *("fps", "mean_magnitude", "median_magnitude", "p95_magnitude", "rms_amplitude", "moving_fraction"),
+    "consistency",
+)
+NEEDED = ("id", "source", "source_sha256", "start", "fps", "num_frames", "split", "status")
 
 
-def load_manifest(folder: str | Path, split: str | None = None) -> list[dict]:
-    """Rows of ``manifest.csv`` with numbers as numbers: all of them, or the kept sequences of one split.
+def iterate_manifest(folder: str | Path) -> Iterator[dict]:
+    """Rows of ``manifest.csv`` one by one, with numbers as numbers; None for what a dropped video does not have.
 
-    Rows of dropped videos have None for what they do not have.
+    Raises:
+        ValueError: no such file, a column is missing, or something in a line is not what its column holds.
     """
     path = _dataset_file(folder, "manifest.csv")
     with path.open(newline="", encoding="utf-8") as file:
-        rows: list[dict] = list(csv.DictReader(file))
-    for row in rows:
-        for names, kind in ((INTEGERS, int), (NUMBERS, float)):
-            row.update({name: kind(row[name]) if row[name] else None for name in names})
+        reader = csv.DictReader(file)
+        try:
+            columns = reader.fieldnames or ()
+            missing = [name for name in NEEDED if name not in columns]
+            if missing:
+                raise ValueError(f"no column {missing[0]!r}")
+            kinds = dict.fromkeys(INTEGERS, int) | dict.fromkeys(NUMBERS, float)
+            present = [(name, kind) for name, kind in kinds.items() if name in columns]
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ValueError("another number of values than columns")
+                row.update({name: kind(row[name]) if row[name] else None for name, kind in present})
+                yield row
+        except (ValueError, csv.Error) as error:
+            where = f"{path}: line {max(1, reader.line_num)}"
+            raise ValueError(f"{where}: {error}; run data.prepare again with the same output folder") from error
+
+
+def load_manifest(folder: str | Path, split: str | None = None) -> list[dict]:
+    """Rows of ``manifest.csv`` as of :func:`iterate_manifest`: all of them, or the kept sequences of one split."""
     if split is None:
-        return rows
-    kept = [row for row in rows if row["status"] == "kept"]
-    chosen = [row for row in kept if row["split"] == split]
+        return list(iterate_manifest(folder))
+    splits: set[str] = set()
+    chosen = []
+    for row in iterate_manifest(folder):
+        if row["status"] == "kept":
+            splits.add(row["split"])
+            if row["split"] == split:
+                chosen.append(row)
     if not chosen:
-        there = ", ".join(sorted({row["split"] for row in kept})) or "nothing"
+        path, there = Path(folder) / "manifest.csv", ", ".join(sorted(splits)) or "nothing"
         raise ValueError(f"{path}: no sequences in the split {split!r}, the dataset has {there}")
     return chosen
 
@@ -53,7 +81,10 @@ def load_manifest(folder: str | Path, split: str | None = None) -> list[dict]:
 def load_statistics(folder: str | Path) -> dict:
     """``stats.json``: lists ``p95`` and ``rms`` in pixels, one value a frequency; size [W, H], num_frames, fps, ..."""
     path = _dataset_file(folder, "stats.json")
-    statistics = json.loads(path.read_text())
+    try:
+        statistics = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not statistics; run data.prepare again with the same output folder") from error
     if statistics.get("format_version") != 1:
         raise ValueError(f"{path}: format version {statistics.get('format_version')}, this program reads 1")
     return statistics

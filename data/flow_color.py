@@ -70,6 +70,25 @@ def flow_to_color(flow: np.ndarray, max_magnitude: float | None = None) -> np.nd
     return np.clip(color, 0, 255).astype(np.uint8)
 
 
+def clipped_flow_color(flow: np.ndarray) -> tuple[np.ndarray, float]:
+    """:func:`flow_to_color` up to the magnitude that 99.5 % of the pixels stay under: a wild pixel pales no others.
+
+    Returns:
+        uint8 RGB [H, W, 3], and the magnitude in pixels that is shown in full saturation, as all larger ones.
+    """
+    magnitude = np.hypot(flow[..., 0], flow[..., 1])[..., None]
+    largest = max(float(np.percentile(magnitude, 99.5)), 1e-6)
+    return flow_to_color(flow * np.minimum(1, largest / np.maximum(magnitude, 1e-9)), largest), largest
+
+
+def wheel_picture(side: int) -> np.ndarray:
+    """What the colours mean: a disc of displacements up to some length, uint8 RGBA [side, side, 4], clear around."""
+    steps = np.linspace(-1, 1, side)
+    disc = np.stack(np.meshgrid(steps, steps), axis=-1)
+    inside = 255 * (np.hypot(disc[..., 0], disc[..., 1]) <= 1)
+    return np.dstack([flow_to_color(disc, 1.0), inside]).astype(np.uint8)
+
+
 def magnitude_map(magnitude: np.ndarray, max_magnitude: float | None = None) -> np.ndarray:
     """Heat map of a non-negative field [H, W], dark is zero: uint8 RGB [H, W, 3]. Default maximum: the field's own."""
     magnitude = np.asarray(magnitude, np.float64)
@@ -200,18 +219,12 @@ def _show_amplitude(figure, axes, image: np.ndarray, amplitude: np.ndarray, unit
 
 
 def _mode_color(mode: Tensor) -> np.ndarray:
-    displacement = mode_displacement(mode)
-    magnitude = np.hypot(displacement[..., 0], displacement[..., 1])[..., None]
-    largest = max(float(np.percentile(magnitude, 99.5)), 1e-6)
-    return flow_to_color(displacement * np.minimum(1, largest / np.maximum(magnitude, 1e-9)), largest)
+    return clipped_flow_color(mode_displacement(mode))[0]
 
 
 def _show_wheel(axes) -> None:
     inset = axes.inset_axes((0.8, 0.02, 0.18, 0.18), anchor="SE")
-    steps = np.linspace(-1, 1, 65)
-    disc = np.stack(np.meshgrid(steps, steps), axis=-1)
-    picture = np.dstack([flow_to_color(disc, 1.0), 255 * (np.hypot(disc[..., 0], disc[..., 1]) <= 1)])
-    inset.imshow(picture.astype(np.uint8))
+    inset.imshow(wheel_picture(65))
     inset.set_axis_off()
 
 

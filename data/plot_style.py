@@ -28,6 +28,12 @@ def save_svg(figure: Any, buffer: StringIO) -> str:
     return buffer.getvalue()
 
 
+def plain_log_scale(axis: Any) -> None:
+    """Figures such as 0.01 at the ticks of a logarithmic axis; matplotlib's powers of ten need what STYLE turns off."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
+
+
 def clean_axes(axes: Any, grid: str = "x") -> None:
     """No box around, faint lines across ``grid``, small figures."""
     axes.spines[["top", "right"]].set_visible(False)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
 from zlib import crc32
 
-from data.plot_style import clean_axes, save_svg, svg_figure
+from data.plot_style import clean_axes, plain_log_scale, save_svg, svg_figure
 from evaluation.metric_registry import metric_names, metric_of
 
 # The rows that tables usually have; the others take from OTHER_COLORS in their order.
@@ -128,8 +128,7 @@ def cost_plot(report: Mapping) -> str | None:
             panel.set_title(ARROWS.get(known_metric.better or "", "{}").format(known_metric.label), fontsize=9)
             panel.set_xscale("log")
             panel.set_xticks(sorted({table[row]["network_calls"] for rows in lines.values() for row in rows}))
-            panel.xaxis.set_major_formatter("{x:g}")
-            panel.xaxis.set_minor_formatter("")
+            plain_log_scale(panel.xaxis)
             panel.set_xlabel(f"{COST} a photo", fontsize=8)
             clean_axes(panel)
         for panel in panels[len(metrics) :]:
