@@ -10,8 +10,17 @@ import cv2
 import numpy as np
 import pytest
 
+import data
+from data import flow_estimators
 from data.coarse2fine import coarse2fine_flow
-from data.optical_flow import COARSE2FINE_PARAMETERS, ESTIMATORS, estimate_flow, estimator_parameters
+from data.optical_flow import (
+    COARSE2FINE_PARAMETERS,
+    ESTIMATORS,
+    estimate_flow,
+    estimate_flow_pairs,
+    estimator_parameters,
+    main,
+)
 
 MOTION = np.array([1.0, -2.0])
 
@@ -26,23 +35,26 @@ def shifted():
 
 
 def is_available(name):
-    if name == "deepflow":
-        return hasattr(getattr(cv2, "optflow", None), "createOptFlow_DeepFlow")
-    if name == "pyflow":
-        try:
-            import pyflow
-        except ImportError:
-            return False
-        return hasattr(pyflow, "coarse2fine_flow")
-    return True
+    try:
+        return bool(estimator_parameters(name))
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def no_raft_weights(monkeypatch, tmp_path):
+    """Nothing is downloaded here; tests/test_flow_raft.py has RAFT."""
+    monkeypatch.setenv("RAFT_WEIGHTS", str(tmp_path / "raft.pth"))
 
 
 @pytest.mark.parametrize("name", list(ESTIMATORS))
 def test_estimators_find_the_same_motion(name, shifted):
     source, targets = shifted
     if not is_available(name):
-        with pytest.raises(ValueError, match=name):
-            estimate_flow(source, targets, name)
+        for missing in (lambda: estimate_flow(source, targets, name), lambda: estimator_parameters(name)):
+            with pytest.raises(ValueError, match=name) as caught:
+                missing()
+            assert "\n" not in str(caught.value)
         return
     done = []
     flows = estimate_flow(source, targets, name, progress=done.append)
@@ -54,6 +66,20 @@ def test_estimators_find_the_same_motion(name, shifted):
     np.testing.assert_array_equal(estimate_flow(source, targets, name, num_threads=3), flows)
 
 
+@pytest.mark.parametrize("name", ["coarse2fine", "dis"])
+def test_pairs_that_share_nothing(name, shifted):
+    source, targets = shifted
+    done = []
+    flows = estimate_flow_pairs(targets, np.stack([source, *targets[:2]]), name, progress=done.append)
+    assert sum(done) == 3
+    for flow, target, other in zip(flows, targets, [source, *targets[:2]], strict=True):
+        np.testing.assert_allclose(flow, estimate_flow(target, other[None], name)[0], atol=1e-5)
+        assert np.abs(flow[12:-12, 12:-12] + MOTION).mean() < 0.3
+    np.testing.assert_array_equal(
+        estimate_flow_pairs(targets, np.stack([source, *targets[:2]]), name, num_threads=2), flows
+    )
+
+
 def test_coarse2fine_uses_the_recorded_parameters(shifted):
     source, targets = shifted
     expected = coarse2fine_flow(source / np.float32(255), targets[0] / np.float32(255), **COARSE2FINE_PARAMETERS)
@@ -63,6 +89,7 @@ def test_coarse2fine_uses_the_recorded_parameters(shifted):
 def test_no_targets(shifted):
     source, targets = shifted
     assert estimate_flow(source, targets[:0], "dis").shape == (0, 56, 72, 2)
+    assert estimate_flow_pairs(targets[:0], targets[:0]).shape == (0, 56, 72, 2)
 
 
 def test_pyflow_by_pathak22_is_called_as_it_expects(shifted, monkeypatch):
@@ -80,6 +107,9 @@ def test_pyflow_by_pathak22_is_called_as_it_expects(shifted, monkeypatch):
     assert calls == [(np.float64, True, (0.012, 0.75, 20, 7, 1, 30, 0))] * 3
     np.testing.assert_allclose(flows[2, ..., 0], targets[2, ..., 0] / 255, rtol=1e-6)
     np.testing.assert_array_equal(flows[..., 1], -flows[..., 0])
+    np.testing.assert_array_equal(estimate_flow_pairs(targets[::-1], targets, "pyflow"), flows)
+    monkeypatch.setattr(flow_estimators, "version", lambda name: {"pyflow": "1.0"}[name])
+    assert estimator_parameters("pyflow") == {**COARSE2FINE_PARAMETERS, "pyflow": "1.0"}
 
 
 def test_an_unrelated_pyflow_is_recognised(shifted, monkeypatch):
@@ -91,16 +121,55 @@ def test_an_unrelated_pyflow_is_recognised(shifted, monkeypatch):
         estimate_flow(*shifted, "pyflow")
 
 
+def test_coarse2fine_on_a_gpu_is_called_as_it_expects(shifted, monkeypatch):
+    source, targets = shifted
+    calls = []
+
+    def estimate(first, second, *, progress, **parameters):
+        calls.append((first.shape, first.dtype, first.max() <= 1.0, parameters))
+        return np.ones((*second.shape[:3], 2), np.float32)
+
+    module = ModuleType("data.coarse2fine_cuda")
+    module.coarse2fine_flow_batch_cuda = module.coarse2fine_flow_pairs_cuda = estimate
+    monkeypatch.setitem(sys.modules, "data.coarse2fine_cuda", module)
+    monkeypatch.setattr(data, "coarse2fine_cuda", module, raising=False)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(__version__="13.0"))
+    assert estimate_flow(source, targets, "coarse2fine-cuda").shape == (3, 56, 72, 2)
+    assert estimate_flow_pairs(targets, targets, "coarse2fine-cuda").shape == (3, 56, 72, 2)
+    shapes = [(56, 72, 3), (3, 56, 72, 3)]
+    assert calls == [(shape, np.float32, True, COARSE2FINE_PARAMETERS) for shape in shapes]
+    parameters = estimator_parameters("coarse2fine-cuda")
+    assert parameters == {**COARSE2FINE_PARAMETERS, "order": "red-black", "cupy": "13.0"}
+
+
+def test_deepflow_of_contrib_is_called_as_it_expects(shifted, monkeypatch):
+    source, targets = shifted
+    calls = []
+
+    def calc(first, second, initial):
+        calls.append((first.shape, first.dtype, second[0, 0], initial))
+        return np.full((*first.shape, 2), len(calls), np.float32)
+
+    create = SimpleNamespace(createOptFlow_DeepFlow=lambda: SimpleNamespace(calc=calc))
+    monkeypatch.setattr(cv2, "optflow", create, raising=False)
+    flows = estimate_flow(source, targets, "deepflow")
+    assert flows[:, 0, 0, 0].tolist() == [1, 2, 3]
+    gray = [cv2.cvtColor(target, cv2.COLOR_RGB2GRAY)[0, 0] for target in targets]
+    assert calls == [((56, 72), np.uint8, value, None) for value in gray]
+    assert estimator_parameters("deepflow") == {"opencv": cv2.__version__}
+
+
 def test_deepflow_without_contrib_says_which_package(shifted, monkeypatch):
     monkeypatch.setattr(cv2, "optflow", SimpleNamespace(), raising=False)
-    with pytest.raises(ValueError, match="opencv-contrib-python-headless"):
+    with pytest.raises(ValueError, match="pip install 'opencv-contrib-python-headless=="):
         estimate_flow(*shifted, "deepflow")
 
 
 @pytest.mark.parametrize("name", list(ESTIMATORS))
 def test_parameters_can_be_written_to_a_manifest(name):
+    if not is_available(name):
+        pytest.skip(f"{name} is not installed")
     parameters = estimator_parameters(name)
-    assert parameters
     assert json.loads(json.dumps(parameters)) == parameters
     parameters.clear()
     assert estimator_parameters(name)
@@ -108,10 +177,10 @@ def test_parameters_can_be_written_to_a_manifest(name):
 
 def test_bad_input_is_named(shifted):
     source, targets = shifted
-    with pytest.raises(ValueError, match="coarse2fine, dis, deepflow, pyflow"):
-        estimate_flow(source, targets, "raft")
+    with pytest.raises(ValueError, match="coarse2fine, coarse2fine-cuda, pyflow, dis, deepflow, raft"):
+        estimate_flow(source, targets, "farneback")
     with pytest.raises(ValueError, match="unknown"):
-        estimator_parameters("raft")
+        estimator_parameters("farneback")
     with pytest.raises(ValueError, match="targets"):
         estimate_flow(source, targets[0])
     with pytest.raises(ValueError, match="uint8"):
@@ -120,3 +189,24 @@ def test_bad_input_is_named(shifted):
         estimate_flow(source, targets, num_threads=0)
     with pytest.raises(ValueError, match="16 x 16"):
         estimate_flow(source[:8], targets[:, :8], "dis")
+    with pytest.raises(ValueError, match="without pixels"):
+        estimate_flow(source[:0], targets[:, :0])
+    with pytest.raises(ValueError, match="sources and targets"):
+        estimate_flow_pairs(targets[:2], targets)
+    with pytest.raises(ValueError, match="sources and targets"):
+        estimate_flow_pairs(source, source)
+
+
+def test_commands_are_passed_on(monkeypatch, capsys):
+    calls = []
+    for name in ("data.flow_comparison", "data.middlebury"):
+        module = ModuleType(name)
+        module.main = lambda argv, name=name: calls.append((name, argv)) or 3
+        monkeypatch.setitem(sys.modules, name, module)
+    assert main(["compare", "clip.mp4", "--pairs", "2"]) == 3
+    assert main(["middlebury", "--help"]) == 3
+    assert calls == [("data.flow_comparison", ["clip.mp4", "--pairs", "2"]), ("data.middlebury", ["--help"])]
+    for words in ([], ["measure"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(words)
+        assert "compare" in capsys.readouterr().err or not words
