@@ -150,8 +150,9 @@ class FramePairDataset(Dataset):
 
     Items: ``source`` and ``target`` float32 ``[3, H, W]`` in [-1, 1], ``flow`` float32 ``[2, H, W]`` in pixels from
     source to target, ``importance_motion`` float32 ``[1, H, W]``, ``id``, ``frame_index`` (t of the target). The stored
-    frames of a sequence follow each other; a shuffling sampler draws a random one. Where only some sequences of the
-    split hold all their frames, of those no more than the sample is used: each sequence counts the same.
+    frames of a sequence follow each other, ``pairs`` lists (row, frame among those used) by item; a shuffling sampler
+    draws a random one. Where only some sequences of the split hold all their frames, of those no more than the sample
+    is used: each sequence counts the same.
 
     Args:
         folder: dataset folder.
@@ -163,15 +164,15 @@ class FramePairDataset(Dataset):
         self.rows = load_manifest(folder, split)
         self.folder = Path(folder)
         self._positions = _frame_positions(self.rows)
-        self._pairs = [(row, number) for row, taken in enumerate(self._positions) for number in range(len(taken))]
+        self.pairs = [(row, number) for row, taken in enumerate(self._positions) for number in range(len(taken))]
         self._importance: dict[int, Tensor] = {}
         self._cache: dict[int, dict[str, Tensor]] | None = {} if cache else None
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self.pairs)
 
     def __getitem__(self, index: int) -> dict:
-        sequence, number = self._pairs[index]
+        sequence, number = self.pairs[index]
         tensors = self._read(sequence, number)
         return {
             "source": as_float(tensors["first_frame"]),
