@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from softsplat_host import build, stand_in_for_cupy
+from cuda_on_host import build
+from softsplat_host import stand_in_for_cupy
 
-from models import softsplat_compiled, softsplat_sorted
+from models import softsplat_compiled, softsplat_cuda, softsplat_sorted
 from models.softsplat import MODES, plan_splat, softsplat, splat_with_weight
 from models.softsplat_reference import softsplat_reference
 
@@ -22,7 +23,7 @@ def form(request, monkeypatch, tmp_path_factory):
     if request.param == "plain":
         monkeypatch.setattr(softsplat_sorted, "_has_embedding_bag", lambda rows: False)
     elif request.param == "kernels":
-        stand_in_for_cupy(build(tmp_path_factory.getbasetemp()), monkeypatch)
+        stand_in_for_cupy(build(tmp_path_factory.getbasetemp(), softsplat_cuda.SOURCE), monkeypatch)
     return request.param
 
 

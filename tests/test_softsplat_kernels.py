@@ -1,16 +1,13 @@
 """The CUDA kernels of softmax splatting: on the processor behind a shim, through NVIDIA's compilers, and on a GPU."""
 
-import ctypes
 import functools
-import shutil
-import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
-from softsplat_host import build, stand_in_for_cupy
+from cuda_on_host import build, compile_with_nvcc, compile_with_nvrtc
+from softsplat_host import stand_in_for_cupy
 
 from models import softsplat_cuda, softsplat_operators, softsplat_sorted
 from models.softsplat import MODES, plan_splat, softsplat
@@ -23,7 +20,7 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU
 @pytest.fixture
 def host(monkeypatch, tmp_path_factory):
     """Splatting on the CPU runs the kernels, compiled for the processor."""
-    kernels = build(tmp_path_factory.getbasetemp())
+    kernels = build(tmp_path_factory.getbasetemp(), softsplat_cuda.SOURCE)
     stand_in_for_cupy(kernels, monkeypatch)
     return kernels
 
@@ -182,46 +179,11 @@ def test_one_warning_where_cupy_cannot_compile(host, monkeypatch):
 
 
 def test_nvcc_compiles_the_kernels(tmp_path):
-    nvcc = shutil.which("nvcc")
-    if nvcc is None:
-        pytest.skip("no nvcc here")
-    options = ["-ptx", "--std=c++14", "-Werror", "all-warnings"]
-    command = [nvcc, *options, str(softsplat_cuda.SOURCE), "-o", str(tmp_path / "kernels.ptx")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    _has_all_kernels((tmp_path / "kernels.ptx").read_text())
+    _has_all_kernels(compile_with_nvcc(softsplat_cuda.SOURCE, tmp_path))
 
 
 def test_nvrtc_compiles_the_kernels():
-    """NVRTC is what CuPy uses; it comes with PyTorch's CUDA packages and needs no GPU."""
-    nvrtc = _find_nvrtc()
-    program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    source = softsplat_cuda.SOURCE.read_bytes()
-    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, b"softsplat.cu", 0, None, None) == 0
-    options = (ctypes.c_char_p * 2)(b"--std=c++14", b"--gpu-architecture=compute_80")
-    status = nvrtc.nvrtcCompileProgram(program, 2, options)
-    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetProgramLog(program, log)
-    assert status == 0, log.value.decode()
-    assert nvrtc.nvrtcGetPTXSize(program, ctypes.byref(size)) == 0
-    ptx = ctypes.create_string_buffer(size.value)
-    assert nvrtc.nvrtcGetPTX(program, ptx) == 0
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    _has_all_kernels(ptx.value.decode())
-
-
-def _find_nvrtc():
-    packages = Path(torch.__file__).parents[1] / "nvidia"
-    for pattern in ("*/lib/libnvrtc.so.*", "*/lib64/libnvrtc.so.*"):
-        for path in sorted([*packages.glob(pattern), *Path("/usr/local").glob(pattern)]):
-            if "builtins" in path.name:
-                continue
-            try:
-                return ctypes.CDLL(str(path))
-            except OSError:
-                continue
-    pytest.skip("no NVRTC here")
+    _has_all_kernels(compile_with_nvrtc(softsplat_cuda.SOURCE))
 
 
 def _has_all_kernels(ptx):
