@@ -1,4 +1,4 @@
-"""Training reads prepared files alone; a benchmark compares it with the way it replaces, which gives the same volumes."""
+"""Training reads prepared files alone; a benchmark compares that with what it replaces, which gives equal volumes."""
 
 import json
 from pathlib import Path
