@@ -29,7 +29,7 @@ from data.sequences import (
     sequence_path,
     stratified_indices,
 )
-from data.shards import ShardResult, read_shards, remove_shards
+from data.shards import ShardResult, as_tuple, read_shards, remove_shards
 from data.temporary_files import temporary_path
 from data.tensor_file import save_tensors
 
@@ -73,7 +73,7 @@ def merge(arguments: argparse.Namespace) -> None:
             raise ValueError(f"{folder}: no such folder")
     with writing(output), Workers(arguments.workers, arguments.dask) as workers:
         shards = complete_shards(arguments.folders)
-        options = argparse.Namespace(**_with_tuples(shards[0].arguments))
+        options = argparse.Namespace(**{name: as_tuple(value) for name, value in shards[0].arguments.items()})
         recorded = recorded_options(options, sequence_options(options))
         _expect_same_parameters(arguments.folders, recorded)
         open_dataset(output, recorded)
@@ -119,12 +119,6 @@ def complete_shards(folders: list[Path]) -> list[ShardResult]:
             f"run them again, --shard {missing[0]}/{first.shard.count}"
         )
     return [by_index[index] for index in sorted(by_index)]
-
-
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as the command line gives them, of which JSON has made lists."""
-    fixed = ("size", "split", "crop")
-    return {name: tuple(value) if name in fixed and value is not None else value for name, value in values.items()}
 
 
 def _expect_same_parameters(folders: list[Path], recorded: Mapping[str, Any]) -> None:

@@ -113,12 +113,17 @@ def remove_shards(folder: Path) -> None:
 
 def _source(values: Mapping[str, Any]) -> Source:
     info = values["info"]
-    return Source(**{**values, "info": None if info is None else _from_plain(VideoInfo, info)})
+    return _from_plain(Source, {**values, "info": None if info is None else _from_plain(VideoInfo, info)})
 
 
 def _from_plain(kind: type, values: Mapping[str, Any]) -> Any:
-    """A dataclass of numbers and tuples of them from what JSON made of it."""
-    unknown = set(values) ^ {field.name for field in fields(kind)}
-    if unknown:
-        raise ValueError(f"{kind.__name__} has other fields: {', '.join(sorted(unknown))}")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    """A dataclass of plain values and tuples from what JSON made of it."""
+    other = set(values) ^ {field.name for field in fields(kind)}
+    if other:
+        raise ValueError(f"{kind.__name__} has other fields: {', '.join(sorted(other))}")
+    return kind(**{name: as_tuple(value) for name, value in values.items()})
+
+
+def as_tuple(value: Any) -> Any:
+    """JSON has lists for tuples: a value with tuples in their place, at all depths."""
+    return tuple(as_tuple(item) for item in value) if isinstance(value, list) else value
