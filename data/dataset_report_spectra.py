@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Spectra:
 
 
 def measure_spectra(
-    folder: str | Path, rows: Iterable[dict], num_frequencies: int, progress: Callable[[], object] | None = None
+    folder: str | Path, rows: Sequence[dict], num_frequencies: int, progress: Callable[[], object] | None = None
 ) -> Spectra:
     """Read the spectral volumes of some sequences, one at a time.
 
@@ -40,9 +40,12 @@ def measure_spectra(
     Raises:
         ValueError: no sequences, a file is missing or damaged, or holds another number of frequencies.
     """
+    if not rows:
+        raise ValueError(f"{folder}: there are no sequences to take spectra of")
     counts = np.zeros((num_frequencies, PATTERNS), np.int64)
-    amplitude, steps = [], []
-    for row in rows:
+    # Filled in place: small arrays kept between large ones that come and go would leave holes in the memory.
+    amplitude, steps = np.zeros((len(rows), num_frequencies, 2), np.float32), np.zeros(len(rows))
+    for index, row in enumerate(rows):
         path = sequence_path(folder, row["id"])
         volume = read_sequence(path, ["spectral_volume"])["spectral_volume"]
         if volume.dtype != torch.float16 or volume.shape[:2] != (num_frequencies, 4):
@@ -51,17 +54,15 @@ def measure_spectra(
                 "frequencies; run data.prepare again with the same output folder"
             )
         values = volume.float()
-        amplitude.append(torch.hypot(values[:, :2], values[:, 2:]).mean((2, 3)).numpy())
-        steps.append(row["fps"] / row["num_frames"])
+        amplitude[index] = torch.hypot(values[:, :2], values[:, 2:]).mean((2, 3)).numpy()
+        steps[index] = row["fps"] / row["num_frames"]
         for total, patterns in zip(counts, volume.numpy().view(np.uint16), strict=True):
             total += np.bincount(patterns.ravel(), minlength=PATTERNS)
         if progress:
             progress()
-    if not amplitude:
-        raise ValueError(f"{folder}: there are no sequences to take spectra of")
-    step = float(np.mean(steps))
-    spread = float(np.abs(np.array(steps) / step - 1).max())
-    return Spectra(np.arange(num_frequencies) * step, spread, np.stack(amplitude), counts)
+    step = float(steps.mean())
+    spread = float(np.abs(steps / step - 1).max())
+    return Spectra(np.arange(num_frequencies) * step, spread, amplitude, counts)
 
 
 def normalized_values(normalizer: SpectralNormalizer, values: np.ndarray, frequency: int) -> np.ndarray:
