@@ -40,7 +40,7 @@ def solve_raft(sources: Images, targets: Images, num_threads: int, progress: Pro
     holds at most `CUDA_BATCH` pairs, fewer where their correlation volumes, ``(H W / 64)^2`` values each, are large.
 
     Raises:
-        ValueError: no weights, or unusable ones.
+        ValueError: no weights, unusable ones, or too little memory on the GPU.
     """
     import torch
 
@@ -57,8 +57,14 @@ def solve_raft(sources: Images, targets: Images, num_threads: int, progress: Pro
             thread.model = _model(weights)
         batch = pairs[begin : begin + size]
         first, second = (_network_input(images, device) for images in zip(*batch, strict=True))
-        with torch.inference_mode():
-            flow = thread.model(first, second, num_flow_updates=UPDATES)[-1]
+        try:
+            with torch.inference_mode():
+                flow = thread.model(first, second, num_flow_updates=UPDATES)[-1]
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                f"raft: the GPU's memory does not hold {len(batch)} pair(s) of {width} x {height}; choose a smaller "
+                "size, fewer processes, or another estimator"
+            ) from error
         flows[begin : begin + size] = flow[..., :height, :width].permute(0, 2, 3, 1).cpu().numpy()
         return len(batch)
 

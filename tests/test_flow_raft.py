@@ -100,6 +100,15 @@ def test_batch_size_falls_with_the_square_of_the_area():
     assert flow_raft.batch_size(160, 256, "cpu") == 1
 
 
+def test_too_little_memory_is_one_line(weights, images, monkeypatch):
+    def fail(first, second, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 70 GiB")
+
+    monkeypatch.setattr(flow_raft, "_model", lambda weights: fail)
+    with pytest.raises(ValueError, match="does not hold 1 pair.* of 70 x 45; choose a smaller size"):
+        estimate_flow(images[0], images[1:], "raft")
+
+
 @pytest.mark.gpu
 def test_gpu_agrees_with_cpu(weights_file, images, monkeypatch):
     if not torch.cuda.is_available():

@@ -27,10 +27,13 @@ MOTION = np.array([1.0, -2.0])
 
 @pytest.fixture(scope="module")
 def shifted():
-    """A random blurred picture and three shifts of it by multiples of `MOTION`, cropped from one larger picture."""
-    noise = np.random.default_rng(0).random((80, 100, 3)).astype(np.float32)
+    """A random blurred picture and three shifts of it by multiples of `MOTION`, cropped from one larger picture.
+
+    In smaller ones DeepFlow does not find the largest shift.
+    """
+    noise = np.random.default_rng(0).random((136, 172, 3)).astype(np.float32)
     canvas = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.0), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
-    crops = [canvas[10 + 2 * i : 66 + 2 * i, 20 - i : 92 - i] for i in range(4)]
+    crops = [canvas[10 + 2 * i : 122 + 2 * i, 20 - i : 164 - i] for i in range(4)]
     return crops[0], np.stack(crops[1:])
 
 
@@ -58,7 +61,7 @@ def test_estimators_find_the_same_motion(name, shifted):
         return
     done = []
     flows = estimate_flow(source, targets, name, progress=done.append)
-    assert flows.shape == (3, 56, 72, 2)
+    assert flows.shape == (3, 112, 144, 2)
     assert flows.dtype == np.float32
     assert sum(done) == 3
     for index, flow in enumerate(flows):
@@ -88,8 +91,8 @@ def test_coarse2fine_uses_the_recorded_parameters(shifted):
 
 def test_no_targets(shifted):
     source, targets = shifted
-    assert estimate_flow(source, targets[:0], "dis").shape == (0, 56, 72, 2)
-    assert estimate_flow_pairs(targets[:0], targets[:0]).shape == (0, 56, 72, 2)
+    assert estimate_flow(source, targets[:0], "dis").shape == (0, 112, 144, 2)
+    assert estimate_flow_pairs(targets[:0], targets[:0]).shape == (0, 112, 144, 2)
 
 
 def test_pyflow_by_pathak22_is_called_as_it_expects(shifted, monkeypatch):
@@ -134,9 +137,9 @@ def test_coarse2fine_on_a_gpu_is_called_as_it_expects(shifted, monkeypatch):
     monkeypatch.setitem(sys.modules, "data.coarse2fine_cuda", module)
     monkeypatch.setattr(data, "coarse2fine_cuda", module, raising=False)
     monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(__version__="13.0"))
-    assert estimate_flow(source, targets, "coarse2fine-cuda").shape == (3, 56, 72, 2)
-    assert estimate_flow_pairs(targets, targets, "coarse2fine-cuda").shape == (3, 56, 72, 2)
-    shapes = [(56, 72, 3), (3, 56, 72, 3)]
+    assert estimate_flow(source, targets, "coarse2fine-cuda").shape == (3, 112, 144, 2)
+    assert estimate_flow_pairs(targets, targets, "coarse2fine-cuda").shape == (3, 112, 144, 2)
+    shapes = [(112, 144, 3), (3, 112, 144, 3)]
     assert calls == [(shape, np.float32, True, COARSE2FINE_PARAMETERS) for shape in shapes]
     parameters = estimator_parameters("coarse2fine-cuda")
     assert parameters == {**COARSE2FINE_PARAMETERS, "order": "red-black", "cupy": "13.0"}
@@ -155,7 +158,7 @@ def test_deepflow_of_contrib_is_called_as_it_expects(shifted, monkeypatch):
     flows = estimate_flow(source, targets, "deepflow")
     assert flows[:, 0, 0, 0].tolist() == [1, 2, 3]
     gray = [cv2.cvtColor(target, cv2.COLOR_RGB2GRAY)[0, 0] for target in targets]
-    assert calls == [((56, 72), np.uint8, value, None) for value in gray]
+    assert calls == [((112, 144), np.uint8, value, None) for value in gray]
     assert estimator_parameters("deepflow") == {"opencv": cv2.__version__}
 
 
