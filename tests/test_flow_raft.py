@@ -105,7 +105,7 @@ def test_too_little_memory_is_one_line(weights, images, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 70 GiB")
 
     monkeypatch.setattr(flow_raft, "_model", lambda weights: fail)
-    with pytest.raises(ValueError, match="does not hold 1 pair.* of 70 x 45; choose a smaller size"):
+    with pytest.raises(ValueError, match=r"does not hold 1 pair.* of 70 x 45; choose a smaller size"):
         estimate_flow(images[0], images[1:], "raft")
 
 
