@@ -142,7 +142,7 @@ def test_a_video_is_in_one_split_only(tmp_path: Path) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
     for seed in range(8):
-        make_clip(folder / f"clip_{seed}.mp4", num_frames=30, seed=seed)
+        make_clip(folder / f"clip_{seed}.mp4", num_frames=20, seed=seed)
     splits = []
     for name, seed in (("a", "0"), ("b", "0"), ("c", "5")):
         dataset = tmp_path / name

@@ -19,10 +19,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "data", "evaluation", "server")
 # Heavy packages are imported by the functions that use them: rendering needs only torch, numpy and safetensors.
 HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "scipy", "diffusers", "huggingface_hub")
-HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard")
+HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distributed", "cupy")
 # Modules of these names need numba's decorators and are imported late themselves.
 COMPILED_KERNELS = ("data.coarse2fine_", "models.softsplat_loops")
-OPTIONAL = ("cupy", "pyflow")  # used where somebody has them, with a ValueError or a slower path where not
+OPTIONAL = ("cupy", "distributed", "pyflow")  # used where somebody has them, a ValueError or a slower path where not
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
@@ -71,6 +71,7 @@ def _scripts() -> dict[str, list[str]]:
 # Scripts whose options are those of their subcommands.
 SUBCOMMANDS = {
     "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "compare"),
+    "python -m data.prepare": ("merge",),
     "python -m models.metrics": ("fetch", "convert"),
 }
 WITHOUT_COMMON_OPTIONS = ("python -m models.metrics",)  # it computes nothing
