@@ -109,7 +109,7 @@ class Workers:
 
     def _start(self, count: int) -> Executor:
         if self._client is not None:
-            return self._client.get_executor()
+            return self._client.get_executor(pure=False)  # what was computed once may have been deleted since
         # Spawned, because a forked copy of a process that has used torch's or OpenCV's threads may hang.
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(count, context, initializer=_start_worker)
