@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_clips import make_clip
 
 from data.prepare import main as prepare
 from data.video import write_video
@@ -46,6 +47,18 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pinned = ["--validation", "second*", "--split", "1,0,0", "--num-frequencies", "4", "--workers", "1", "--keep-all"]
     assert prepare([str(folder / "first.mp4"), str(folder / "second.mp4"), *options.split(), *pinned]) == 0
     return folder / "dataset"
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """Folder of three clips, one of them in a folder below."""
+    folder = tmp_path / "videos"
+    (folder / "below").mkdir(parents=True)
+    make_clip(folder / "fern.mp4", seed=1)
+    make_clip(folder / "rose one.mp4", seed=2)
+    make_clip(folder / "below" / "fern.mp4", seed=3)
+    (folder / "notes.txt").write_text("not a video")
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
-"""Many workers: memory, kills, full disks, two runs at once, and Dask."""
+"""Many workers: memory, kills, full disks, and two runs at once."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import os
 import re
 import signal
@@ -17,10 +15,9 @@ from pathlib import Path
 import pytest
 from small_clips import QUICK, contents, make_clip
 
-from data import sequences
 from data.parallel import WorkerDiedError, Workers
 from data.prepare import main
-from data.temporary_files import locked, remove_stale_files, temporary_path
+from data.temporary_files import locked, temporary_path
 
 ROOT = Path(__file__).parents[1]
 WINDOW_LIMIT = 2  # items a worker that are taken ahead
@@ -250,80 +247,3 @@ def test_a_folder_has_one_writer_or_several_shards(videos: Path, tmp_path: Path,
     with locked(dataset / "shards" / ".1-of-3.json.lock"):  # the same shard
         assert main([*command, "--shard", "1/3"]) == 2
         assert main([*command, "--shard", "3/3"]) == 0
-
-
-def test_temporary_files_of_others_stay(tmp_path: Path) -> None:
-    with temporary_path(tmp_path / "fern_1.safetensors") as own:
-        own.write_bytes(b"")
-        names = {
-            "living": own.name,
-            "gone": own.name.replace(f".{os.getpid()}.", f".{ended_process()}."),
-            "elsewhere": re.sub(r"\.[^.]+\.\d+\.tmp", ".otherhost.1.tmp", own.name),
-            "abandoned": re.sub(r"\.[^.]+\.\d+\.tmp", ".otherhost.2.tmp", own.name),
-            "foreign": ".notes.tmp",
-        }
-        for name in names.values():
-            (tmp_path / name).touch()
-        os.utime(tmp_path / names["abandoned"], (0, 0))
-        remove_stale_files(tmp_path)
-        left = {path.name for path in tmp_path.iterdir()}
-        assert left == {names[name] for name in ("living", "elsewhere", "foreign")}
-
-
-def ended_process() -> int:
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
-
-
-# Dask -----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """Address of a Dask cluster of two processes."""
-    distributed = pytest.importorskip("distributed")
-    environment = {"PYTHONPATH": str(ROOT)}
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50, protocol="tcp://"
-        ) as local,
-    ):
-        patch.setenv("PYTHONPATH", environment["PYTHONPATH"])
-        yield local.scheduler_address
-
-
-def test_dask_gives_the_same_bytes(
-    cluster: str, videos: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "scheduler.json").write_text(json.dumps({"address": cluster}))
-    monkeypatch.setattr(sequences, "compute_motion", None)  # not in this process
-    monkeypatch.chdir(tmp_path)
-    for number, scheduler in enumerate((cluster, "scheduler.json")):
-        options = [str(videos), "--output", f"dataset_{number}", *QUICK, "--dask", scheduler]
-        if number:
-            options += ["--shard", "1/1"]
-        assert main(options) == 0
-    assert main(["merge", "dataset_1", "--dask", cluster]) == 0
-    assert contents(tmp_path / "dataset_0") == contents(tmp_path / "dataset_1") == whole
-
-
-def test_dask_problems_are_one_line(
-    cluster: str, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    def error(*options: str) -> str:
-        capsys.readouterr()
-        assert main([str(videos), "--output", str(tmp_path / "dataset"), *QUICK, *options]) == 2
-        return capsys.readouterr().err.splitlines()[-1]
-
-    assert "no such scheduler file" in error("--dask", str(tmp_path / "missing.json"))
-    monkeypatch.setattr("data.parallel.CONNECT_SECONDS", 0.2)
-    assert "no scheduler answers there" in error("--dask", "tcp://127.0.0.1:9")
-    monkeypatch.undo()
-    with contextlib.suppress(ValueError), Workers(dask=cluster) as workers:
-        list(workers.map(int, ["1", "two"], 2, "numbers"))
-        pytest.fail("an exception on a worker got lost")
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    assert "pip install distributed" in error("--dask", cluster)
-    assert not (tmp_path / "dataset").exists()

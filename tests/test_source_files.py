@@ -64,7 +64,7 @@ def test_what_is_no_file_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     os.mkfifo(tmp_path / "pipe.mp4")  # reading it would wait for ever
     assert names_in(tmp_path) == ["a.mp4"]
-    with pytest.raises(ValueError, match="pipe.mp4: neither a video nor a folder"):
+    with pytest.raises(ValueError, match=r"pipe.mp4: neither a video nor a folder"):
         names_in(tmp_path / "pipe.mp4")
     with pytest.raises(ValueError, match=r"missing.mp4: no such video or folder"):
         names_in(tmp_path / "missing.mp4")
@@ -97,7 +97,7 @@ def test_an_unreadable_folder_is_in_the_manifest(tmp_path: Path, monkeypatch: py
 def test_strange_names(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     videos, dataset = tmp_path / "videos", tmp_path / "dataset"
     videos.mkdir()
-    strange = ["木の葉.mp4", "波.mp4", "Blüte 3.mp4", "two\nlines.mp4", "x" * 240 + ".mp4", "=1+2,\"quoted\".mp4"]
+    strange = ["木の葉.mp4", "波.mp4", "Blüte 3.mp4", "two\nlines.mp4", "x" * 240 + ".mp4", '=1+2,"quoted".mp4']
     for seed, name in enumerate(strange):
         make_clip(tmp_path / "clip.mp4", num_frames=20, seed=seed).rename(videos / name)
     make_clip(tmp_path / "clip.mp4", num_frames=20, seed=9).rename(os.fsdecode(os.fsencode(videos) + b"/byte\xff.mp4"))
@@ -136,7 +136,9 @@ def test_splits_come_from_each_video_alone() -> None:
     many = [source(number) for number in range(4000)]
     splits = assign_splits(many, shares, {}, 3)
     counts = Counter(splits.values())
-    assert all(abs(counts[name] - 4000 * share) < 4 * (4000 * share) ** 0.5 for name, share in zip(SPLITS, shares))
+    assert all(
+        abs(counts[name] - 4000 * share) < 4 * (4000 * share) ** 0.5 for name, share in zip(SPLITS, shares, strict=True)
+    )
     for number in (0, 17, 3999):
         u = split_position(many[number].sha256, 3)
         assert splits[many[number].sha256] == ("train" if u < 0.8 else "validation" if u < 0.9 else "test")

@@ -1,0 +1,80 @@
+"""Preparation on a Dask cluster of two processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_clips import QUICK, contents, make_clip
+
+from data import sequences
+from data.parallel import Workers
+from data.prepare import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips: 4 sequences."""
+    folder = tmp_path_factory.mktemp("videos")
+    for seed in range(2):
+        make_clip(folder / f"clip_{seed}.mp4", num_frames=30, seed=seed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one process makes."""
+    dataset = tmp_path_factory.mktemp("whole") / "dataset"
+    assert main([str(videos), "--output", str(dataset), *QUICK]) == 0
+    return contents(dataset)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Address of a Dask cluster of two processes."""
+    distributed = pytest.importorskip("distributed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as local:
+            yield local.scheduler_address
+
+
+def test_dask_gives_the_same_bytes(
+    cluster: str, videos: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scheduler.json").write_text(json.dumps({"address": cluster}))
+    monkeypatch.setattr(sequences, "compute_motion", None)  # not in this process
+    monkeypatch.chdir(tmp_path)
+    for number, scheduler in enumerate((cluster, "scheduler.json")):
+        options = [str(videos), "--output", f"dataset_{number}", *QUICK, "--dask", scheduler]
+        if number:
+            options += ["--shard", "1/1"]
+        assert main(options) == 0
+    assert main(["merge", "dataset_1", "--dask", cluster]) == 0
+    assert contents(tmp_path / "dataset_0") == contents(tmp_path / "dataset_1") == whole
+
+
+def test_dask_problems_are_one_line(
+    cluster: str, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def error(*options: str) -> str:
+        capsys.readouterr()
+        assert main([str(videos), "--output", str(tmp_path / "dataset"), *QUICK, *options]) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert "no such scheduler file" in error("--dask", str(tmp_path / "missing.json"))
+    monkeypatch.setattr("data.parallel.CONNECT_SECONDS", 0.2)
+    assert "no scheduler answers there" in error("--dask", "tcp://127.0.0.1:9")
+    monkeypatch.undo()
+    with contextlib.suppress(ValueError), Workers(dask=cluster) as workers:
+        list(workers.map(int, ["1", "two"], 2, "numbers"))
+        pytest.fail("an exception on a worker got lost")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert "pip install distributed" in error("--dask", cluster)
+    assert not (tmp_path / "dataset").exists()
