@@ -68,6 +68,8 @@ def _scan(item: tuple[Path, str], shared: bool = False) -> Source:
     try:
         if path.is_dir():
             raise ValueError("this folder can't be read, change its permissions")
+        if any("\udc80" <= character <= "\udcff" for character in str(path)):  # how Python keeps stray bytes
+            raise ValueError("its path is not valid UTF-8, rename it")
         sha256 = file_sha256(path)
         return Source(str(path), name, sha256, scan_video(path), None)
     except (ValueError, OSError) as error:
