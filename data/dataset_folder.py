@@ -18,7 +18,7 @@ SOURCES_VERSION = 1
 LOCK = ".lock"
 OWN_NAMES = (LOCK, "parameters.json", "sequences", "shards")  # what a run that has just begun has made
 COLUMNS = (
-    *("id", "source", "source_sha256", "start", "fps", "num_frames", "width", "height", "stored_frames"),
+    *("id", "source", "source_sha256", "shot", "start", "fps", "num_frames", "width", "height", "stored_frames"),
     *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason"),
 )
 

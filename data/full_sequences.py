@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from data.dataset_folder import read_sources
+from data.sequence_frames import View, read_sequence_frames
 from data.sequences import (
     SequenceJob,
     channels_first,
@@ -23,10 +24,8 @@ from data.sequences import (
     read_metadata,
     read_sequence,
     sequence_path,
-    source_indices,
 )
 from data.sources import file_sha256
-from data.video import VideoInfo, read_frames, scan_video
 
 
 @dataclass(frozen=True)
@@ -73,19 +72,20 @@ def _decode_again(folder: str | Path, metadata: Mapping[str, str], flows: bool) 
 
     job = _job_again(folder, metadata)
     size = int(metadata["width"]), int(metadata["height"])
+    view = View(size, tuple(json.loads(metadata["crop"])), json.loads(metadata["stabilize"]))
     if not flows:
-        return FullSequence(channels_first(read_frames(job.path, job.source_indices, size)), None)
+        return FullSequence(channels_first(read_sequence_frames(job, view)), None)
     _expect_same_estimator(metadata)
     threads = torch.get_num_threads()  # the flow does not depend on it
     estimate = functools.partial(estimate_flow, estimator=metadata["estimator"], num_threads=threads)
-    frames, motion = compute_motion(job, size, estimate)
+    frames, motion = compute_motion(job, view, estimate)
     return FullSequence(channels_first(frames), channels_first(motion[1:]).half().float())
 
 
 def _job_again(folder: str | Path, metadata: Mapping[str, str]) -> SequenceJob:
     """What `data.prepare` computed, with the video where it is now."""
-    if "source_sha256" not in metadata:
-        raise ValueError("the file does not say from which source")
+    if "source_indices" not in metadata:
+        raise ValueError("the file does not say from which frames of which source")
     digest = metadata["source_sha256"]
     video = read_sources(folder).get(digest)
     if video is None:
@@ -93,22 +93,21 @@ def _job_again(folder: str | Path, metadata: Mapping[str, str]) -> SequenceJob:
     try:
         state = Path(video).stat()
         # Size and time of change are part of the key, so that a video replaced meanwhile is looked at again.
-        info = _verified(video, digest, state.st_size, state.st_mtime_ns)
+        _verify(video, digest, state.st_size, state.st_mtime_ns)
     except OSError as error:
         raise ValueError(f"its source {video} is missing") from error
-    # Asked for the rate that resampling led to, resampling leads to the same frames.
-    indices, fps = info.resample(float(metadata["fps"]))
-    num_frames, start = int(metadata["num_frames"]), int(metadata["start"])
-    frames = source_indices(indices, start, num_frames)
-    return SequenceJob(metadata["id"], video, metadata["source"], digest, start, fps, frames, num_frames - 1)
+    frames = tuple(json.loads(metadata["source_indices"]))
+    return SequenceJob(
+        metadata["id"], video, metadata["source"], digest, int(metadata["start"]), float(metadata["fps"]), frames,
+        len(frames) - 1, int(metadata["shot"]), json.loads(metadata["interlaced"]),
+    )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1024)
-def _verified(path: str, sha256: str, size: int, changed: int) -> VideoInfo:
-    """What decoding a video shows, if its content is the one with this hash."""
+def _verify(path: str, sha256: str, size: int, changed: int) -> None:
+    """Raise ValueError unless a video's content is the one with this hash."""
     if file_sha256(path) != sha256:
         raise ValueError(f"its source {path} has changed")
-    return scan_video(path)
 
 
 def _expect_same_estimator(metadata: Mapping[str, str]) -> None:

@@ -29,6 +29,7 @@ from data.dataset_command import (
     run_dataset_script,
 )
 from data.dataset_folder import open_dataset, writing
+from data.footage_options import add_footage_options, footage_options, recorded_footage_options
 from data.optical_flow import ESTIMATORS, estimator_parameters
 from data.parallel import Workers
 from data.sequence_runs import (
@@ -50,7 +51,7 @@ from data.shards import (
     write_shard,
 )
 from data.source_files import find_sources, sequence_id
-from data.sources import Source, check_sources, scan_sources
+from data.sources import Requirements, Source, check_sources, scan_sources
 from data.splits import SPLITS, assign_splits
 from data.video import VIDEO_SUFFIXES
 
@@ -88,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--keep-all", action="store_true", help="keep sequences without motion or with camera motion")
     add("--shard", type=parse_shard, metavar="I/N",
         help="make only part I of N, for array jobs; `merge` joins the parts")  # fmt: skip
+    add_footage_options(parser)
     add_worker_options(parser)
     add_dataset_options(parser, "videos", "; 51 MB a sequence by default instead of 11")
     return parser
@@ -179,12 +181,24 @@ def sequence_plan(scanned: list[Source], arguments: argparse.Namespace, fill_emp
         scanned: see :func:`complete_dataset`.
         fill_empty: see :func:`data.splits.assign_splits`.
     """
-    # Of a loop 16 frames are enough.
-    sources = check_sources(scanned, arguments.fps, MIN_LOOP if arguments.wrap else arguments.num_frames)
+    sources = check_sources(scanned, source_requirements(arguments))
     pinned = {"validation": arguments.validation, "test": arguments.test}
     splits = assign_splits(sources, arguments.split, pinned, arguments.seed, fill_empty)
     jobs_of = functools.partial(sequence_jobs, splits=splits, arguments=arguments)
     return SequencePlan(sources, splits, jobs_of, sequence_options(arguments))
+
+
+def source_requirements(arguments: argparse.Namespace) -> Requirements:
+    """What videos need to have."""
+    _, top, _, bottom = arguments.crop
+    return Requirements(
+        fps=arguments.fps,
+        # Of a loop 16 frames are enough.
+        fewest_frames=MIN_LOOP if arguments.wrap else arguments.num_frames,
+        fewest_lines=math.ceil(arguments.size[1] / (1 - top - bottom)),
+        one_shot=arguments.one_shot or arguments.wrap,
+        keep_duplicates=arguments.keep_duplicates,
+    )
 
 
 def sequence_options(arguments: argparse.Namespace) -> SequenceOptions:
@@ -198,6 +212,7 @@ def sequence_options(arguments: argparse.Namespace) -> SequenceOptions:
         estimator_parameters=estimator_parameters(arguments.flow),
         min_motion=arguments.min_motion,
         keep_all=arguments.keep_all,
+        **footage_options(arguments),
     )
 
 
@@ -206,27 +221,40 @@ def recorded_options(arguments: argparse.Namespace, options: SequenceOptions) ->
     recorded = {name: getattr(arguments, name) for name in ("size", "fps", "num_frames", "stride", "stored_frames")}
     recorded |= {"wrap": arguments.wrap, "num_frequencies": options.num_frequencies, "flow": options.estimator}
     recorded["max_sequences_per_video"] = arguments.max_sequences_per_video
-    return recorded | {"flow_parameters": options.estimator_parameters}
+    return recorded | recorded_footage_options(arguments) | {"flow_parameters": options.estimator_parameters}
 
 
 def sequence_jobs(source: Source, splits: Mapping[str, str], arguments: argparse.Namespace) -> Iterator[SequenceJob]:
-    """The sequences of a video, none if it has a problem."""
+    """The sequences of a video, each within one shot; none if the video has a problem.
+
+    Starts are counted over the frames of all shots at the frame rate of the sequences.
+    """
     if source.problem or source.info is None:
         return
-    indices, fps = source.info.resample(arguments.fps)
-    num_frames = sequence_frames(len(indices), arguments.num_frames, arguments.wrap)
-    last = len(indices) if arguments.wrap else len(indices) - num_frames + 1
-    starts = np.arange(0, last, arguments.stride)
+    info = source.info
+    shots = [info.resample(arguments.fps, shot) for shot in range(len(info.shots))]
+    before = np.cumsum([0, *(len(indices) for indices, _ in shots)])
+    starts = [
+        (shot, start) for shot, (indices, _) in enumerate(shots) for start in _starts_in_shot(len(indices), arguments)
+    ]
     limit = arguments.max_sequences_per_video
     if limit and len(starts) > limit:
-        starts = starts[np.linspace(0, len(starts) - 1, limit).round().astype(int)]
-    stored_frames = num_frames - 1 if splits[source.sha256] in arguments.full else arguments.stored_frames
-    for start in starts.tolist():
-        frames = source_indices(indices, start, num_frames)
-        name = sequence_id(source.name, source.sha256, start)
+        starts = [starts[place] for place in np.linspace(0, len(starts) - 1, limit).round().astype(int)]
+    for shot, start in starts:
+        indices, fps = shots[shot]
+        num_frames = sequence_frames(len(indices), arguments.num_frames, arguments.wrap)
+        stored_frames = num_frames - 1 if splits[source.sha256] in arguments.full else arguments.stored_frames
+        counted = int(before[shot]) + start
         yield SequenceJob(
-            name, source.path, source.name, source.sha256, start, fps, frames, min(stored_frames, num_frames - 1)
-        )
+            sequence_id(source.name, source.sha256, counted), source.path, source.name, source.sha256, counted, fps,
+            source_indices(indices, start, num_frames), min(stored_frames, num_frames - 1), shot, info.interlaced,
+        )  # fmt: skip
+
+
+def _starts_in_shot(length: int, arguments: argparse.Namespace) -> range:
+    """First frames of the sequences of a shot with so many frames, counted in it; none where it is too short."""
+    num_frames = sequence_frames(length, arguments.num_frames, arguments.wrap)
+    return range(0, length if arguments.wrap else length - num_frames + 1, arguments.stride)
 
 
 def sequence_frames(clip_frames: int, num_frames: int, wrap: bool) -> int:

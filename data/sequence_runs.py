@@ -103,11 +103,12 @@ def run_jobs(
 
 def compute_sequence(job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult | str:
     """Estimate the flow of a sequence and write its file; what is wrong with its video is returned as a line."""
-    from data.optical_flow import estimate_flow
+    from data.optical_flow import estimate_flow, estimate_flow_pairs
 
     estimate = functools.partial(estimate_flow, estimator=options.estimator, num_threads=1)
+    estimate_pairs = functools.partial(estimate_flow_pairs, estimator=options.estimator, num_threads=1)
     try:
-        return prepare_sequence(job, options, folder, estimate)
+        return prepare_sequence(job, options, folder, estimate, estimate_pairs)
     except ValueError as error:
         return str(error).removeprefix(f"{job.path}: ")
 
@@ -148,7 +149,7 @@ def write_results(
 
 
 def manifest_rows(plan: SequencePlan, failures: Mapping[str, str], folder: Path) -> Iterator[dict[str, Any]]:
-    """A row a sequence, and one for each video that gave none; the order depends on the inputs alone."""
+    """A row a sequence, and one for each video or shot that gave none; the order depends on the inputs alone."""
     options = plan.options
     common = {
         "width": options.size[0],
@@ -160,8 +161,11 @@ def manifest_rows(plan: SequencePlan, failures: Mapping[str, str], folder: Path)
         named = {"source": source.name, "source_sha256": source.sha256}
         if source.problem:
             yield {**common, **named, "status": "dropped", "reason": source.problem}
+        for shot, reason in source.short_shots:
+            yield {**common, **named, "shot": shot, "status": "dropped", "reason": reason}
         for job in plan.jobs_of(source):
-            row = {"id": job.id, "start": job.start, "fps": round(job.fps, 6), "num_frames": job.num_frames}
+            row = {"id": job.id, "shot": job.shot, "start": job.start, "fps": round(job.fps, 6)}
+            row |= {"num_frames": job.num_frames}
             row |= {"split": plan.splits[job.source_sha256], **_outcome(job, failures.get(job.id), options, folder)}
             yield {**common, **named, **row}
 

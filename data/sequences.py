@@ -18,14 +18,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from data.consistency import consistent_share, measured_frames
+from data.sequence_frames import WHOLE, Crop, View, read_sequence_frames
 from data.tensor_file import save_tensors
-from data.video import read_frames
 from models.spectral_volume import motion_to_spectral_volume
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MOVING = 1.0  # pixels; a pixel whose mean displacement is larger counts as moving (paper section 7)
 CAMERA_MOTION = 0.95  # share of moving pixels above which it is the camera that moves
-STATISTICS = ("mean_magnitude", "median_magnitude", "p95_magnitude", "rms_amplitude", "moving_fraction")
+STATISTICS = (
+    *("mean_magnitude", "median_magnitude", "p95_magnitude", "rms_amplitude", "moving_fraction", "consistency"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class SequenceJob:
     fps: float
     source_indices: tuple[int, ...]  # see source_indices()
     stored_frames: int  # later frames to keep with their flow; T - 1 are all
+    shot: int = 0  # of the video, from 0 on
+    interlaced: bool = False  # of its frames one field is used
 
     @property
     def num_frames(self) -> int:
@@ -56,6 +61,16 @@ class SequenceOptions:
     estimator_parameters: Mapping[str, object]
     min_motion: float = 0.1  # pixels of mean magnitude
     keep_all: bool = False  # no filters
+    crop: Crop = WHOLE  # see data.sequence_frames.View
+    stabilize: bool = False
+    consistency_frames: int = 0  # for which the flow back is estimated too, to measure the consistency
+    min_consistency: float = 0.0  # share of pixels; 0 for no filter, as below
+    min_median_motion: float = 0.0  # pixels of median magnitude
+    max_median_motion: float = 0.0
+
+    @property
+    def view(self) -> View:
+        return View(self.size, self.crop, self.stabilize)
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,7 @@ class SequenceResult:
 
 
 Estimate = Callable[[np.ndarray, np.ndarray], np.ndarray]  # source [H, W, 3], targets [N, H, W, 3] -> [N, H, W, 2]
+EstimatePairs = Callable[[np.ndarray, np.ndarray], np.ndarray]  # the same with sources [N, H, W, 3]
 
 
 def sequence_path(folder: str | Path, sequence_id: str) -> Path:
@@ -84,15 +100,13 @@ def source_indices(resampled: np.ndarray, start: int, num_frames: int) -> tuple[
     return tuple(resampled[(start + np.arange(num_frames)) % len(resampled)].tolist())
 
 
-def compute_motion(sequence: SequenceJob, size: tuple[int, int], estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
-    """Frames uint8 ``[T, H, W, 3]`` and motion texture float32 ``[T, H, W, 2]`` (x, y in pixels; zero at t = 0).
-
-    Args:
-        size: (width, height) of the frames.
-    """
-    frames = read_frames(sequence.path, sequence.source_indices, size)
+def compute_motion(sequence: SequenceJob, view: View, estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
+    """Frames uint8 ``[T, H, W, 3]`` and motion texture float32 ``[T, H, W, 2]`` (x, y in pixels; zero at t = 0)."""
+    frames = read_sequence_frames(sequence, view)
     # A loop shorter than the sequence shows frames twice, and so does a raised frame rate: each is estimated once.
-    _, first, occurrence = np.unique(sequence.source_indices, return_index=True, return_inverse=True)
+    # Of stabilised frames no two are the same, since each has a place on the camera's path.
+    shown = np.arange(len(frames)) if view.stabilize else sequence.source_indices
+    _, first, occurrence = np.unique(shown, return_index=True, return_inverse=True)
     still = occurrence[0]
     others = np.delete(np.arange(len(first)), still)
     if len(others) == 0:
@@ -122,14 +136,40 @@ def motion_statistics(motion: np.ndarray) -> dict[str, float]:
     return {name: round(float(value), 5) for name, value in values.items()}
 
 
+def motion_consistency(
+    frames: np.ndarray, motion: np.ndarray, count: int, estimate_pairs: EstimatePairs
+) -> dict[str, float]:
+    """``consistency`` of a motion texture: share of pixels whose flow agrees with the flow back, in ``count`` frames.
+
+    Nothing where none are to be measured.
+    """
+    measured = measured_frames(len(frames), count)
+    if not len(measured):
+        return {}
+    first = np.broadcast_to(frames[0], frames[measured].shape)
+    backward = estimate_pairs(frames[measured], np.ascontiguousarray(first))
+    return {"consistency": round(consistent_share(motion[measured], backward), 5)}
+
+
 def drop_reason(statistics: Mapping[str, float], options: SequenceOptions) -> str | None:
-    """Why a sequence is not worth training on (the filters of paper section 7), or None."""
+    """Why a sequence is not worth training on, or None.
+
+    The filters are those of paper section 7, the reference implementation's by the median, and one by consistency.
+    """
     if options.keep_all:
         return None
+    mean, median = statistics["mean_magnitude"], statistics["median_magnitude"]
+    consistency = statistics.get("consistency", 1.0)
     if statistics["moving_fraction"] > CAMERA_MOTION:
         return f"camera motion: {statistics['moving_fraction']:.1%} of the pixels move by more than {MOVING:g} px"
-    if statistics["mean_magnitude"] < options.min_motion:
-        return f"no motion: {statistics['mean_magnitude']:.3f} px in the mean, under {options.min_motion:g} px"
+    if mean < options.min_motion:
+        return f"no motion: {mean:.3f} px in the mean, under {options.min_motion:g} px"
+    if median < options.min_median_motion:
+        return f"little motion: {median:.3f} px in the median, under {options.min_median_motion:g} px"
+    if 0 < options.max_median_motion < median:
+        return f"much motion: {median:.3f} px in the median, over {options.max_median_motion:g} px"
+    if consistency < options.min_consistency:
+        return f"inconsistent flow: it agrees in {consistency:.1%} of the pixels, under {options.min_consistency:.1%}"
     return None
 
 
@@ -142,15 +182,16 @@ def stratified_indices(num_frames: int, count: int, sequence_id: str) -> np.ndar
 
 
 def prepare_sequence(
-    sequence: SequenceJob, options: SequenceOptions, folder: Path, estimate: Estimate
+    sequence: SequenceJob, options: SequenceOptions, folder: Path, estimate: Estimate, estimate_pairs: EstimatePairs
 ) -> SequenceResult:
     """Compute a sequence and write ``folder/<id>.safetensors``.
 
     The file's metadata says how it was made; :func:`read_metadata` reads it back. For a sequence that the filters drop
     it holds nothing else, so that a second run need not find that out again.
     """
-    frames, motion = compute_motion(sequence, options.size, estimate)
+    frames, motion = compute_motion(sequence, options.view, estimate)
     statistics = motion_statistics(motion)
+    statistics |= motion_consistency(frames, motion, options.consistency_frames, estimate_pairs)
     dropped = drop_reason(statistics, options) is not None
     tensors = {} if dropped else _tensors(frames, motion, sequence, options)
     result = SequenceResult(statistics, 0 if dropped else sequence.stored_frames)
@@ -185,10 +226,16 @@ def sequence_metadata(sequence: SequenceJob, options: SequenceOptions, result: S
         "fps": repr(float(sequence.fps)),
         "width": str(options.size[0]),
         "height": str(options.size[1]),
+        "crop": json.dumps(options.crop),
+        "stabilize": json.dumps(options.stabilize),
+        "shot": str(sequence.shot),
+        "interlaced": json.dumps(sequence.interlaced),
+        "source_indices": json.dumps(sequence.source_indices, separators=(",", ":")),
         "num_frequencies": str(options.num_frequencies),
         "stored_frames": str(result.stored_frames),
         "estimator": options.estimator,
         "estimator_parameters": json.dumps(options.estimator_parameters, sort_keys=True),
+        "consistency_frames": str(options.consistency_frames),
         "statistics": json.dumps(result.statistics, sort_keys=True),
     }
 

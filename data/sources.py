@@ -7,8 +7,10 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data.duplicates import HASH_BITS, Fingerprint, near_duplicates
+from data.footage import scan_footage
 from data.parallel import Workers, expect_visible
-from data.video import VideoInfo, scan_video
+from data.video import VideoInfo
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Source:
     sha256: str
     info: VideoInfo | None
     problem: str | None
+    short_shots: tuple[tuple[int, str], ...] = ()  # those that give no sequence: number, and why
 
 
 def scan_sources(names: list[tuple[Path, str]], workers: Workers) -> list[Source]:
@@ -33,21 +36,36 @@ def scan_sources(names: list[tuple[Path, str]], workers: Workers) -> list[Source
     return [scanned[item] for item in names]
 
 
-def check_sources(sources: list[Source], fps: float, fewest_frames: int) -> list[Source]:
-    """The sources again, with a problem where one is too short or repeats an earlier one.
+@dataclass(frozen=True)
+class Requirements:
+    """What a video has to have."""
+
+    fps: float  # at which frames are counted
+    fewest_frames: int  # of a shot
+    fewest_lines: int = 0  # of a field, where a video is interlaced
+    one_shot: bool = False  # cuts are not believed
+    keep_duplicates: bool = False
+
+
+def check_sources(sources: list[Source], requirements: Requirements) -> list[Source]:
+    """The sources again, with a problem where one is unfit, and the shots that are.
 
     Args:
-        sources: all that were scanned, in the order of their names.
-        fps: frame rate at which ``fewest_frames`` frames are needed.
+        sources: all that were scanned, in the order of their names: of several copies the first one stays.
     """
     first_of: dict[str, str] = {}
     checked = []
     for source in sources:
-        problem = source.problem or _shortness(source, fps, fewest_frames)
-        if problem is None and source.sha256 in first_of:
-            problem = f"the same file as {first_of[source.sha256]}"
+        if source.problem is None:
+            source = _fitness(source, requirements)
+        if source.problem is None and source.sha256 in first_of:
+            source = replace(source, problem=f"the same file as {first_of[source.sha256]}")
         first_of.setdefault(source.sha256, source.name)
-        checked.append(replace(source, problem=problem))
+        checked.append(source)
+    if not requirements.keep_duplicates:
+        for number, (other, distance) in near_duplicates(map(_fingerprint, checked)).items():
+            problem = f"near-duplicate of {checked[other].name} (distance {distance} of {HASH_BITS} bits)"
+            checked[number] = replace(checked[number], problem=problem)
     return checked
 
 
@@ -71,14 +89,34 @@ def _scan(item: tuple[Path, str], shared: bool = False) -> Source:
         if any("\udc80" <= character <= "\udcff" for character in str(path)):  # how Python keeps stray bytes
             raise ValueError("its path is not valid UTF-8, rename it")
         sha256 = file_sha256(path)
-        return Source(str(path), name, sha256, scan_video(path), None)
+        return Source(str(path), name, sha256, scan_footage(path), None)
     except (ValueError, OSError) as error:
         # The manifest names the video already, and no absolute path belongs into it.
         reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
         return Source(str(path), name, sha256, None, reason)
 
 
-def _shortness(source: Source, fps: float, fewest_frames: int) -> str | None:
+def _fitness(source: Source, requirements: Requirements) -> Source:
+    """A source that could be read, with a problem if it is unfit."""
     assert source.info is not None
-    frames = len(source.info.resample(fps)[0])
-    return f"too short: {frames} frames, {fewest_frames} are needed" if frames < fewest_frames else None
+    info = replace(source.info, shots=(0,)) if requirements.one_shot else source.info
+    wanted = f"{requirements.fewest_frames} are needed"
+    lengths = [len(info.resample(requirements.fps, shot)[0]) for shot in range(len(info.shots))]
+    short = [(shot, length) for shot, length in enumerate(lengths) if length < requirements.fewest_frames]
+    problem = None
+    if len(short) == len(lengths):
+        shots = f"the longest of {len(lengths)} shots has {max(lengths)} frames" if len(lengths) > 1 else None
+        problem = f"too short: {shots or f'{lengths[0]} frames'}, {wanted}"
+    elif info.interlaced and info.height // 2 < requirements.fewest_lines:
+        problem = (
+            f"interlaced: a field has {info.height // 2} lines, {requirements.fewest_lines} are needed; "
+            "deinterlace it (ffmpeg -i IN -vf bwdif OUT) or choose a smaller --size"
+        )
+    reasons = tuple((shot, f"too short a shot: {length} frames, {wanted}") for shot, length in short)
+    return replace(source, info=info, problem=problem, short_shots=() if problem else reasons)
+
+
+def _fingerprint(source: Source) -> Fingerprint | None:
+    if source.problem or source.info is None:
+        return None
+    return Fingerprint(source.info.hashes, source.info.course)

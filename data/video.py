@@ -210,7 +210,7 @@ def scan_video(
     if missing:
         raise ValueError(f"{path}: damaged, only {len(times)} of {declared:.0f} frames can be decoded")
     drift = np.abs(seconds - np.arange(len(times)) / fps).max()
-    return VideoInfo(len(times), fps, width, height, tuple(seconds) if increasing and drift > 1.5 / fps else None)
+    return VideoInfo(len(times), fps, width, height, tuple(seconds) if increasing and drift > 0.75 / fps else None)
 
 
 def read_frames(

@@ -14,7 +14,7 @@ from data.datasets import load_manifest
 from data.full_sequences import load_full_sequence
 from data.prepare import main
 from data.sequences import read_sequence, sequence_path
-from data.video import VideoInfo, read_frames, write_video
+from data.video import read_frames, write_video
 
 
 @pytest.fixture
@@ -88,19 +88,6 @@ def test_resampled_clips_are_resampled_the_same_way(tmp_path: Path, rate: int) -
         assert torch.equal(again.flows, stored.flows)
 
 
-@pytest.mark.parametrize("rate", [24.0, 25.0, 29.97, 30000 / 1001, 32.9, 50.0, 59.94])
-@pytest.mark.parametrize("varying", [False, True])
-def test_resampling_to_the_rate_of_a_resampled_clip_changes_nothing(rate: float, varying: bool) -> None:
-    """What lets a sequence be found again from the rate in its metadata, without the --fps that led to it."""
-    shown = np.arange(100) / rate + 0.4 / rate * np.random.default_rng(0).random(100)
-    info = VideoInfo(100, rate, 64, 48, tuple(shown - shown[0]) if varying else None)
-    for wanted in (12.5, 30.0, 60.0):
-        indices, fps = info.resample(wanted)
-        again, same = info.resample(float(repr(fps)))
-        assert same == fps
-        assert (again == indices).all()
-
-
 def test_frames_alone_need_no_flow(small_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = load_manifest(small_dataset, "train")[0]
     frames = load_full_sequence(small_dataset, row).frames
@@ -146,9 +133,9 @@ def test_what_would_not_be_the_same_is_refused(dataset: Path, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(optical_flow, "estimator_parameters", lambda name: {"preset": "fast"})
         assert "its flow was estimated by dis with {" in fails(dataset, row)
-    read: Callable = full_sequences.read_frames
+    read: Callable = full_sequences.read_sequence_frames
     with monkeypatch.context() as patch:
-        patch.setattr(full_sequences, "read_frames", lambda *arguments: read(*arguments) // 2 * 2)
+        patch.setattr(full_sequences, "read_sequence_frames", lambda *arguments: read(*arguments) // 2 * 2)
         with pytest.raises(ValueError, match="decodes to other pixels here than when it was prepared; run"):
             load_full_sequence(dataset, row, flows=False)
     (dataset / "sources.json").write_text('{"format_version": 99}')

@@ -1,0 +1,171 @@
+"""Copies of a video among others: re-encoded, rescaled or slightly trimmed ones, by what their pictures look like.
+
+A video's fingerprint holds 64-bit perceptual hashes of a few of its frames and the course of the light in a coarse
+grid over its first seconds. Hashes tell scenes apart. Another take of the same scene by the same camera looks alike,
+frame by frame; its motion takes another course, which a copy's does not. Functions here know nothing of files.
+"""
+
+from __future__ import annotations
+
+import base64
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+HASH_BITS = 64
+MAX_DISTANCE = 10  # bits; copies differ by 0 to 6, pictures of different scenes by 20 to 40
+MAX_HASHES = 16  # of a video
+GRID = 8  # cells a side
+COURSE_RATE = 10.0  # samples a second
+COURSE_SAMPLES = 80
+LEVELS = 16  # steps of the stored light a gray level
+MIN_OVERLAP = 10  # samples, to compare two courses at all
+SLACK = 1  # samples by which the shorter of two courses may stick out of the longer one
+LIVELY = 4  # cells in which most happens are compared
+CODEC_NOISE = 0.75  # gray levels squared: what strong compression adds to their course
+SAME_COURSE = 0.92  # correlation of two courses far above that noise
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What copies of a video have in common, as plain values that fit into JSON."""
+
+    hashes: tuple[int, ...]  # of frames spread over the video, see perceptual_hash()
+    course: str  # base64 of little-endian int16 [samples, GRID * GRID]: mean light of each cell in 1/16 gray levels
+
+
+class FingerprintCollector:
+    """Takes the frames of a video one by one; memory holds a few numbers, whatever its length."""
+
+    def __init__(self) -> None:
+        self._hashes: list[int] = []
+        self._course: list[np.ndarray] = []
+        self._last: tuple[float, np.ndarray] | None = None  # time and light of the frame before
+        self._next_hash = 0.0
+        self._hash_interval = 0.5  # seconds; doubles whenever there are too many
+
+    def add(self, frame: np.ndarray, seconds: float) -> None:
+        """Take the next frame.
+
+        Args:
+            frame: uint8 ``[H, W, 3]``, BGR as OpenCV decodes it.
+            seconds: its time, 0 for the first.
+        """
+        import cv2
+
+        if len(self._course) == COURSE_SAMPLES and seconds < self._next_hash:
+            return
+        whole = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32)
+        gray = np.asarray(cv2.resize(whole, (32, 32), interpolation=cv2.INTER_AREA))
+        self._sample(gray.reshape(GRID, 32 // GRID, GRID, 32 // GRID).mean(axis=(1, 3)).ravel(), seconds)
+        if seconds >= self._next_hash:
+            self._hashes.append(perceptual_hash(gray))
+            self._next_hash = seconds + self._hash_interval
+            if len(self._hashes) > MAX_HASHES:
+                self._hashes = self._hashes[::2]
+                self._hash_interval *= 2
+
+    def _sample(self, light: np.ndarray, seconds: float) -> None:
+        """Continue the course up to this frame, interpolated between frames, so that frame rates do not matter."""
+        before, earlier = self._last or (seconds, light)
+        while len(self._course) < COURSE_SAMPLES and len(self._course) / COURSE_RATE <= seconds + 1e-6:
+            share = (len(self._course) / COURSE_RATE - before) / (seconds - before) if seconds > before else 1.0
+            self._course.append(np.rint((earlier + share * (light - earlier)) * LEVELS).astype("<i2"))
+        self._last = seconds, light
+
+    def fingerprint(self) -> Fingerprint:
+        """What was collected."""
+        course = np.stack(self._course) if self._course else np.empty((0, GRID * GRID), "<i2")
+        return Fingerprint(tuple(self._hashes), base64.b64encode(course.tobytes()).decode("ascii"))
+
+
+def perceptual_hash(gray: np.ndarray) -> int:
+    """64 bits of a gray picture ``[32, 32]``: which of its 8x8 lowest DCT coefficients lie above their median.
+
+    The constant, which is the brightness, is set to the median itself and so never counts.
+    """
+    import cv2
+
+    lowest = np.asarray(cv2.dct(gray.astype(np.float32)), np.float32)[:8, :8].ravel()
+    bits = lowest > np.median(lowest[1:])
+    bits[0] = False
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def hash_distance(first: Sequence[int], second: Sequence[int]) -> int:
+    """Differing bits of two videos: the median, over the frames of the one with fewer, to the nearest of the other.
+
+    A part of a long video is thus as near to it as a copy. `HASH_BITS` where a video has no hashes.
+    """
+    if not first or not second:
+        return HASH_BITS
+    few, many = sorted((list(first), list(second)), key=len)
+    bits = np.bitwise_count(np.array(few, np.uint64)[:, None] ^ np.array(many, np.uint64)[None])
+    return int(statistics.median(bits.min(axis=1).tolist()))
+
+
+def same_course(first: str, second: str) -> bool:
+    """Whether the light of two videos takes one course, the shorter being a part of the longer; see `Fingerprint`.
+
+    At each offset in time the cells in which most happens are freed of mean and trend and correlated as one. What a
+    copy reaches falls with the strength of the motion, since compression adds noise: of two videos in which next to
+    nothing moves, this can't tell. It is True if they are too short to compare.
+    """
+    longer, shorter = sorted((_course(first), _course(second)), key=len, reverse=True)
+    if len(shorter) < MIN_OVERLAP:
+        return True
+    # A course that is as long as courses get says nothing about what comes after it.
+    beyond = len(shorter) // 2 if len(longer) == COURSE_SAMPLES else SLACK
+    for offset in range(-SLACK, len(longer) - len(shorter) + beyond + 1):
+        start, skipped = max(offset, 0), max(-offset, 0)
+        length = min(len(longer) - start, len(shorter) - skipped)
+        one, other = (_detrended(part) for part in (longer[start:][:length], shorter[skipped:][:length]))
+        powers = (one**2).mean(axis=0), (other**2).mean(axis=0)
+        lively = np.argsort(-np.minimum(*powers), kind="stable")[:LIVELY]
+        weaker, stronger = sorted(float(power[lively].mean()) for power in powers)
+        wanted = min(SAME_COURSE, np.sqrt(weaker / (weaker + CODEC_NOISE)))
+        if float((one * other)[:, lively].mean()) >= wanted * np.sqrt(weaker * stronger):
+            return True
+    return False
+
+
+def _course(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<i2").reshape(-1, GRID * GRID).astype(np.float64) / LEVELS
+
+
+def _detrended(values: np.ndarray) -> np.ndarray:
+    """Values ``[samples, cells]`` less each cell's best straight line."""
+    times = np.arange(len(values)) - (len(values) - 1) / 2
+    centred = values - values.mean(axis=0)
+    return centred - np.outer(times, times @ centred / (times @ times))
+
+
+def near_duplicates(fingerprints: Iterable[Fingerprint | None]) -> dict[int, tuple[int, int]]:
+    """Which videos are copies: number -> (number of the one that is kept, differing bits).
+
+    The first of several copies is kept. Of those kept the nearest is named; a video without fingerprint is neither.
+    """
+    kept: list[tuple[int, Fingerprint]] = []
+    owners: np.ndarray = np.empty(0, np.int64)  # of each hash of those kept, its place in `kept`
+    hashes: np.ndarray = np.empty(0, np.uint64)
+    copies: dict[int, tuple[int, int]] = {}
+    for number, fingerprint in enumerate(fingerprints):
+        if fingerprint is None or not fingerprint.hashes:
+            continue
+        mine = np.array(fingerprint.hashes, np.uint64)
+        # The median over frames lies within the limit only if some frame does.
+        close = (np.bitwise_count(mine[:, None] ^ hashes[None]) <= MAX_DISTANCE).any(axis=0)
+        candidates = [
+            (hash_distance(fingerprint.hashes, kept[place][1].hashes), place) for place in np.unique(owners[close])
+        ]
+        for distance, place in sorted(candidates):
+            if distance <= MAX_DISTANCE and same_course(fingerprint.course, kept[place][1].course):
+                copies[number] = kept[place][0], distance
+                break
+        else:
+            owners = np.append(owners, np.full(len(mine), len(kept)))
+            hashes = np.append(hashes, mine)
+            kept.append((number, fingerprint))
+    return copies

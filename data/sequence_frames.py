@@ -1,0 +1,62 @@
+"""The frames of a sequence as the models see them: from the source video, cropped, of one size, perhaps steadied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from data.interlacing import keep_one_field
+from data.video import read_frames
+
+Crop = tuple[float, float, float, float]
+WHOLE: Crop = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class View:
+    """What is made of each source picture: the same for all sequences of a dataset folder."""
+
+    size: tuple[int, int]  # width, height
+    crop: Crop = WHOLE  # shares of the source picture cut off on the left, at the top, on the right, at the bottom
+    stabilize: bool = False  # see data.stabilization
+
+
+class FrameSource(Protocol):
+    """Of a :class:`data.sequences.SequenceJob`, what the frames depend on."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def source_indices(self) -> tuple[int, ...]: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def interlaced(self) -> bool: ...
+
+
+def read_sequence_frames(sequence: FrameSource, view: View) -> np.ndarray:
+    """Frames uint8 ``[T, H, W, 3]`` of a sequence, always the same for the same video.
+
+    Raises:
+        ValueError: frames are missing, or the camera moves too much to be steadied.
+    """
+
+    def edit(frame: np.ndarray) -> np.ndarray:
+        return crop_picture(keep_one_field(frame) if sequence.interlaced else frame, view.crop)
+
+    if not view.stabilize:
+        return read_frames(sequence.path, sequence.source_indices, view.size, edit)
+    from data.stabilization import WORKING_SCALE, stabilize
+
+    working = view.size[0] * WORKING_SCALE, view.size[1] * WORKING_SCALE
+    return stabilize(read_frames(sequence.path, sequence.source_indices, working, edit), sequence.fps, view.size)
+
+
+def crop_picture(frame: np.ndarray, crop: Crop) -> np.ndarray:
+    """The part of a picture ``[H, W, 3]`` that is left when these shares of its sides are cut off."""
+    height, width = frame.shape[:2]
+    left, top = round(crop[0] * width), round(crop[1] * height)
+    right, bottom = round(crop[2] * width), round(crop[3] * height)
+    return frame[top : height - bottom, left : width - right]
