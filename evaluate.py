@@ -42,7 +42,7 @@ EXAMPLES = """examples:
   python evaluate.py motion --data dataset --methods repeat,true-motion --videos theirs=their_videos/
   python evaluate.py motion --data dataset --methods model,gradient-16 --metrics localisation,amplitude_ratio
   python evaluate.py sampling --data dataset --max-sequences 1 --report sampling.json --html sampling.html
-  python evaluate.py sampling --data dataset --samplers dpmsolver++:20 --loop-guidance 0,50,200 --recurrence 0,2
+  python evaluate.py sampling --data dataset --samplers dpmsolver++:20 --loop-guidance 0,5,15 --recurrence 0,2
   python evaluate.py ablation --data dataset --output runs/ablation --preset tiny --max-steps 200
   python evaluate.py compare before.json after.json
 """

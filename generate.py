@@ -49,7 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=20, metavar="N", help="sampling steps (default: 20)")
     add("--sampler", choices=SAMPLERS, default=SAMPLERS[0])
     add("--guidance", type=float, metavar="W", help="classifier-free guidance (default: the model's, mostly 1)")
-    add("--loop-guidance", type=float, default=0.0, metavar="U", help="guidance to a smooth wrap-around (default: 0)")
+    add("--loop-guidance", type=float, default=0.0, metavar="U", help="guidance to a smooth wrap-around, for models of "
+        "clips that do not loop: 5 to 15 (default: 0)")  # fmt: skip
     add("--recurrence", type=int, default=0, metavar="N", help="times that each step is noised again and repeated, so "
         "that loop guidance acts more often; the paper's is 2 (default: 0)")  # fmt: skip
     add("--num-frames", type=int, metavar="N", help=f"frames of the loop (default: {NUM_FRAMES}; with --poke, until "

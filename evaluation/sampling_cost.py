@@ -48,7 +48,7 @@ def make_rows(
         ValueError: repetitions, but no row with loop guidance.
     """
     if any(recurrence) and not any(loop_guidance):
-        raise ValueError("--recurrence repeats steps under loop guidance; give --loop-guidance too, such as 0,200")
+        raise ValueError("--recurrence repeats steps under loop guidance; give --loop-guidance too, such as 0,15")
     rows = [
         Row(sampler, steps, u, r if u else 0) for (sampler, steps), u, r in product(samplers, loop_guidance, recurrence)
     ]
