@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from data.interlacing import keep_one_field
-from data.video import read_frames
+from data.video import FrameReader
 
 Crop = tuple[float, float, float, float]
 WHOLE: Crop = (0.0, 0.0, 0.0, 0.0)
@@ -43,15 +45,37 @@ def read_sequence_frames(sequence: FrameSource, view: View) -> np.ndarray:
         ValueError: frames are missing, or the camera moves too much to be steadied.
     """
 
-    def edit(frame: np.ndarray) -> np.ndarray:
-        return crop_picture(keep_one_field(frame) if sequence.interlaced else frame, view.crop)
-
     if not view.stabilize:
-        return read_frames(sequence.path, sequence.source_indices, view.size, edit)
+        return _reader(sequence, view, view.size).read(sequence.source_indices)
     from data.stabilization import WORKING_SCALE, stabilize
 
     working = view.size[0] * WORKING_SCALE, view.size[1] * WORKING_SCALE
-    return stabilize(read_frames(sequence.path, sequence.source_indices, working, edit), sequence.fps, view.size)
+    return stabilize(_reader(sequence, view, working).read(sequence.source_indices), sequence.fps, view.size)
+
+
+_last = threading.local()  # .reader: (what it suits, the reader) of the video that this thread read last
+
+
+def _reader(sequence: FrameSource, view: View, size: tuple[int, int]) -> FrameReader:
+    """A reader of the sequence's video, the last one if it suits: a video's sequences come one after the other."""
+    try:
+        status = Path(sequence.path).stat()
+        version = status.st_mtime_ns, status.st_size
+    except OSError:
+        version = 0, 0  # reading says what is wrong
+    key = sequence.path, version, size, view.crop, sequence.interlaced
+    there, reader = getattr(_last, "reader", (None, None))
+    if there == key:
+        return reader
+    if reader is not None:
+        reader.close()
+
+    def edit(frame: np.ndarray) -> np.ndarray:
+        return crop_picture(keep_one_field(frame) if sequence.interlaced else frame, view.crop)
+
+    reader = FrameReader(sequence.path, size, edit)
+    _last.reader = key, reader
+    return reader
 
 
 def crop_picture(frame: np.ndarray, crop: Crop) -> np.ndarray:

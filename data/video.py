@@ -10,7 +10,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,32 +213,79 @@ def scan_video(
     return VideoInfo(len(times), fps, width, height, tuple(seconds) if increasing and drift > 0.75 / fps else None)
 
 
+class FrameReader:
+    """Frames of one video, for calls that mostly want later frames than the call before.
+
+    Decoding goes on where it stopped, and frames that the last call gave are kept for the next: sequences that overlap
+    decode each frame once instead of the whole beginning of the video each. Every frame is decoded in order, because
+    seeking in compressed video lands on wrong frames with some codecs, so what comes out does not depend on the calls.
+
+    Args:
+        path: the video.
+        size: (width, height) to resize and crop each frame to while reading, so that memory holds only that.
+        edit: applied to each frame, uint8 RGB ``[H, W, 3]``, before that.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int] | None = None,
+        edit: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._size, self._edit = size, edit
+        self._stack = ExitStack()
+        self._capture: Any = None
+        self._next = 0  # frame that is decoded next
+        self._frames: dict[int, np.ndarray] = {}  # those of the last call
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The frames with these indices, in any order and repeated at will, as uint8 ``[N, H, W, 3]``.
+
+        Args:
+            indices: frame numbers as :func:`scan_video` counts them.
+
+        Raises:
+            ValueError: not a video, or it has fewer frames.
+        """
+        order = np.asarray(indices).tolist()
+        wanted = set(order)
+        if self._capture is None or any(i < self._next and i not in self._frames for i in wanted):
+            self.close()
+            self._capture = self._stack.enter_context(_open_video(self.path))
+        self._frames = {i: self._frames[i] for i in wanted if i in self._frames}
+        try:
+            while self._next <= max(wanted):
+                self._advance(wanted)
+        except BaseException:
+            self.close()
+            raise
+        return np.stack([self._frames[i] for i in order])
+
+    def _advance(self, wanted: set[int]) -> None:
+        index, self._next = self._next, self._next + 1
+        if not self._capture.grab():
+            raise ValueError(f"{self.path}: has {index} frames, frame {max(wanted)} was asked for")
+        if index in wanted:
+            frame = np.ascontiguousarray(self._capture.retrieve()[1][:, :, ::-1])
+            frame = self._edit(frame) if self._edit else frame
+            self._frames[index] = resize_and_crop(frame, self._size) if self._size else frame
+
+    def close(self) -> None:
+        """Close the file and forget the frames; the next call begins anew."""
+        self._stack.close()
+        self._capture, self._next, self._frames = None, 0, {}
+
+
 def read_frames(
     path: str | Path,
     indices: Sequence[int] | np.ndarray,
     size: tuple[int, int] | None = None,
     edit: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """The frames with these indices, in any order and repeated at will, as uint8 ``[N, H, W, 3]``.
-
-    Args:
-        indices: frame numbers as :func:`scan_video` counts them.
-        size: (width, height) to resize and crop each frame to while reading, so that memory holds only that.
-        edit: applied to each frame, uint8 RGB ``[H, W, 3]``, before that.
-    """
-    path = Path(path)
-    wanted = set(np.asarray(indices).tolist())
-    frames: dict[int, np.ndarray] = {}
-    with _open_video(path) as capture:
-        for index in range(max(wanted) + 1):
-            # Every frame is decoded in order: seeking in compressed video lands on wrong frames with some codecs.
-            if not capture.grab():
-                raise ValueError(f"{path}: has {index} frames, frame {max(wanted)} was asked for")
-            if index in wanted:
-                frame = np.ascontiguousarray(capture.retrieve()[1][:, :, ::-1])
-                frame = edit(frame) if edit else frame
-                frames[index] = resize_and_crop(frame, size) if size else frame
-    return np.stack([frames[index] for index in np.asarray(indices).tolist()])
+    """The frames of a video with these indices, see :class:`FrameReader`."""
+    with closing(FrameReader(path, size, edit)) as reader:
+        return reader.read(indices)
 
 
 def read_video(

@@ -10,6 +10,7 @@ from PIL import Image
 
 from data.video import (
     OUTPUT_SUFFIXES,
+    FrameReader,
     VideoInfo,
     image_to_tensor,
     read_frames,
@@ -307,6 +308,31 @@ def test_frames_in_any_order_and_size(tmp_path: Path, clip: np.ndarray) -> None:
     with pytest.raises(ValueError, match="has 40 frames"):
         read_frames(tmp_path / "a.mp4", [40])
     assert len(read_video(tmp_path / "a.mp4", max_frames=7)[0]) == 7
+
+
+def test_a_reader_decodes_overlapping_stretches_once(
+    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "a.mp4", clip, 30)
+    stretches = ([0, 2, 9], [9, 4], [30])
+    expected = {tuple(wanted): read_frames(tmp_path / "a.mp4", wanted, (32, 16)) for wanted in stretches}
+    decoded, advance = [], FrameReader._advance
+
+    def counted(self: FrameReader, wanted: set[int]) -> None:
+        decoded.append(self._next)
+        advance(self, wanted)
+
+    monkeypatch.setattr(FrameReader, "_advance", counted)
+    reader = FrameReader(tmp_path / "a.mp4", (32, 16))
+    for wanted in ([0, 2, 9], [2, 9], [9, 12, 9], [30], [9, 4]):  # the last goes back
+        found = reader.read(wanted)
+        if tuple(wanted) in expected:
+            np.testing.assert_array_equal(found, expected[tuple(wanted)])
+    assert decoded == [*range(31), *range(10)]
+    with pytest.raises(ValueError, match="has 40 frames, frame 40"):
+        reader.read([40])
+    np.testing.assert_array_equal(reader.read([30]), expected[(30,)])  # an error leaves nothing behind
+    reader.close()
 
 
 def test_resampling_takes_the_nearest_frame(tmp_path: Path, clip: np.ndarray) -> None:
