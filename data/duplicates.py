@@ -43,6 +43,7 @@ class FingerprintCollector:
         self._hashes: list[int] = []
         self._course: list[np.ndarray] = []
         self._last: tuple[float, np.ndarray] | None = None  # time and light of the frame before
+        self._sum: np.ndarray = np.zeros(GRID * GRID)  # of light times seconds, since the last sample
         self._next_hash = 0.0
         self._hash_interval = 0.5  # seconds; doubles whenever there are too many
 
@@ -68,11 +69,15 @@ class FingerprintCollector:
                 self._hash_interval *= 2
 
     def _sample(self, light: np.ndarray, seconds: float) -> None:
-        """Continue the course up to this frame, interpolated between frames, so that frame rates do not matter."""
-        before, earlier = self._last or (seconds, light)
-        while len(self._course) < COURSE_SAMPLES and len(self._course) / COURSE_RATE <= seconds + 1e-6:
-            share = (len(self._course) / COURSE_RATE - before) / (seconds - before) if seconds > before else 1.0
-            self._course.append(np.rint((earlier + share * (light - earlier)) * LEVELS).astype("<i2"))
+        """Continue the course up to this frame: means over equal spans of time, so that frame rates do not matter."""
+        position, earlier = self._last or (seconds, light)
+        while position < seconds and len(self._course) < COURSE_SAMPLES:
+            end = (len(self._course) + 1) / COURSE_RATE
+            self._sum = self._sum + earlier * (min(end, seconds) - position)
+            position = min(end, seconds)
+            if position == end:
+                self._course.append(np.rint(self._sum * (COURSE_RATE * LEVELS)).astype("<i2"))
+                self._sum = np.zeros(GRID * GRID)
         self._last = seconds, light
 
     def fingerprint(self) -> Fingerprint:
@@ -116,19 +121,25 @@ def same_course(first: str, second: str) -> bool:
     longer, shorter = sorted((_course(first), _course(second)), key=len, reverse=True)
     if len(shorter) < MIN_OVERLAP:
         return True
-    # A course that is as long as courses get says nothing about what comes after it.
-    beyond = len(shorter) // 2 if len(longer) == COURSE_SAMPLES else SLACK
-    for offset in range(-SLACK, len(longer) - len(shorter) + beyond + 1):
-        start, skipped = max(offset, 0), max(-offset, 0)
-        length = min(len(longer) - start, len(shorter) - skipped)
-        one, other = (_detrended(part) for part in (longer[start:][:length], shorter[skipped:][:length]))
-        powers = (one**2).mean(axis=0), (other**2).mean(axis=0)
-        lively = np.argsort(-np.minimum(*powers), kind="stable")[:LIVELY]
-        weaker, stronger = sorted(float(power[lively].mean()) for power in powers)
-        wanted = min(SAME_COURSE, np.sqrt(weaker / (weaker + CODEC_NOISE)))
-        if float((one * other)[:, lively].mean()) >= wanted * np.sqrt(weaker * stronger):
-            return True
-    return False
+    # Of a course that is as long as courses get the rest is not known: the other may begin or end later.
+    beyond, ahead = (len(shorter) // 2 if len(course) == COURSE_SAMPLES else SLACK for course in (longer, shorter))
+    # A copy may begin between two samples.
+    return any(
+        _go_together(later[max(offset, 0) :], shorter[max(-offset, 0) :])
+        for offset in range(-ahead, len(longer) - len(shorter) + beyond + 1)
+        for later in (longer, (longer[1:] + longer[:-1]) / 2)
+    )
+
+
+def _go_together(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two courses ``[samples, cells]`` are those of copies, compared as far as both go."""
+    length = min(len(first), len(second))
+    one, other = _detrended(first[:length]), _detrended(second[:length])
+    powers = (one**2).mean(axis=0), (other**2).mean(axis=0)
+    lively = np.argsort(-np.minimum(*powers), kind="stable")[:LIVELY]
+    weaker, stronger = sorted(float(power[lively].mean()) for power in powers)
+    wanted = min(SAME_COURSE, np.sqrt(weaker / (weaker + CODEC_NOISE)))
+    return float((one * other)[:, lively].mean()) >= wanted * np.sqrt(weaker * stronger)
 
 
 def _course(text: str) -> np.ndarray:

@@ -16,7 +16,7 @@ MAX_POINTS = 400
 FEWEST_POINTS = 12
 TOLERANCE = 1.0  # working pixels between a point that stands still and the similarity
 STILL = 0.7  # of the frames in which such a point must follow it
-CALM = 1.5  # times the fast motion of the calmest quarter of points is what a candidate may have,
+CALM = 1.5  # times the fast motion of the calmest tenth of points is what a candidate may have,
 CALM_PIXELS = 0.3  # and this in any case, in working pixels
 SMALLEST_VIEW = 0.6  # of the picture's sides that may be left
 
@@ -170,7 +170,7 @@ def _calm(tracks: np.ndarray, fps: float) -> np.ndarray:
     slow = np.tensordot(smoothing_matrix(len(tracks), fps), filled, axes=1)
     fast = np.sqrt(((filled - slow) ** 2).sum(axis=-1).mean(axis=0))
     if len(fast):
-        calm[calm] = fast <= max(CALM_PIXELS, CALM * float(np.percentile(fast, 25)))
+        calm[calm] = fast <= max(CALM_PIXELS, CALM * float(np.percentile(fast, 10)))
     return calm
 
 

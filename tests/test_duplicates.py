@@ -77,6 +77,12 @@ def test_copies_are_found() -> None:
     assert max(distance for _, distance in found.values()) <= 4
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_long_copies_are_found_although_courses_end(order: int) -> None:
+    original = take(2, 5, 360)
+    assert near_duplicates([fingerprint(frames) for frames in (original, original[40:])[::order]]) == {1: (0, 0)}
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_other_scenes_and_other_takes_are_none(seed: int) -> None:
     prints = [fingerprint(take(scene, motion)) for scene in (seed, seed + 50) for motion in range(3)]
