@@ -53,7 +53,7 @@ def read_sequence_frames(sequence: FrameSource, view: View) -> np.ndarray:
     return stabilize(_reader(sequence, view, working).read(sequence.source_indices), sequence.fps, view.size)
 
 
-_last = threading.local()  # .reader: (what it suits, the reader) of the video that this thread read last
+_last = threading.local()  # .reader of the video that this thread read last, and .key: what it suits
 
 
 def _reader(sequence: FrameSource, view: View, size: tuple[int, int]) -> FrameReader:
@@ -64,18 +64,17 @@ def _reader(sequence: FrameSource, view: View, size: tuple[int, int]) -> FrameRe
     except OSError:
         version = 0, 0  # reading says what is wrong
     key = sequence.path, version, size, view.crop, sequence.interlaced
-    there, reader = getattr(_last, "reader", (None, None))
+    there: tuple | None = getattr(_last, "key", None)
     if there == key:
-        return reader
-    if reader is not None:
-        reader.close()
+        return _last.reader
+    if there is not None:
+        _last.reader.close()
 
     def edit(frame: np.ndarray) -> np.ndarray:
         return crop_picture(keep_one_field(frame) if sequence.interlaced else frame, view.crop)
 
-    reader = FrameReader(sequence.path, size, edit)
-    _last.reader = key, reader
-    return reader
+    _last.key, _last.reader = key, FrameReader(sequence.path, size, edit)
+    return _last.reader
 
 
 def crop_picture(frame: np.ndarray, crop: Crop) -> np.ndarray:
