@@ -214,7 +214,8 @@ def sample_motion(
     """Motion for a photo, written to ``--save-motion`` at once, before the long rendering."""
     from tqdm import tqdm
 
-    from models.motion_file import MotionFile, file_sha256
+    from models.hashing import file_sha256
+    from models.motion_file import MotionFile
 
     with tqdm(total=arguments.steps, desc="motion", unit="step", disable=None) as bar:
         volume = pipeline.predict_motion(

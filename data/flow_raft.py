@@ -89,7 +89,7 @@ def raft_parameters(download: bool = True) -> dict[str, Any]:
     weights = _weights(download)
     import torchvision
 
-    from models.metric_weights import content_hash
+    from models.hashing import content_hash
 
     return {
         "weights_sha256": content_hash(weights),

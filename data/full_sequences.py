@@ -25,7 +25,7 @@ from data.sequences import (
     read_sequence,
     sequence_path,
 )
-from data.sources import file_sha256
+from models.hashing import file_sha256
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,10 @@ COMMANDS = {"compare": "data.flow_comparison", "middlebury": "data.middlebury"}
 HELP = """commands (each has its own --help):
   compare CLIP...       time per pair, error of the warped picture and differences of the estimators, on your clips
   middlebury FOLDER     endpoint errors on the Middlebury pairs, whose flow is known
+
+examples:
+  python -m data.optical_flow compare clips/*.mp4
+  python -m data.optical_flow middlebury FOLDER
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from data.duplicates import HASH_BITS, Fingerprint, near_duplicates
 from data.footage import scan_footage
 from data.parallel import Workers, expect_visible
 from data.video import VideoInfo
+from models.hashing import file_sha256
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,6 @@ def check_sources(sources: list[Source], requirements: Requirements) -> list[Sou
             problem = f"near-duplicate of {checked[other].name} (distance {distance} of {HASH_BITS} bits)"
             checked[number] = replace(checked[number], problem=problem)
     return checked
-
-
-def file_sha256(path: str | Path) -> str:
-    """Hash of a file's content, by which a video is recognised wherever it is."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _scan(item: tuple[Path, str], shared: bool = False) -> Source:

@@ -41,12 +41,13 @@ from data.sequences import (
     stratified_indices,
 )
 from data.source_files import find_sources, sequence_id
-from data.sources import Source, file_sha256
+from data.sources import Source
 from data.splits import SPLITS, assign_splits
 from data.synthetic_scene import SceneParameters
 from data.synthetic_sequence import SyntheticSequence, synthetic_sequence
 from data.tensor_file import save_tensors
 from data.video import IMAGE_SUFFIXES, read_image
+from models.hashing import file_sha256
 
 __all__ = ["SceneParameters", "SyntheticSequence", "main", "synthetic_sequence"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from data.command_line import write_json
 from evaluation.ablation_training import REPORT_FILE, ROWS, Ablation, exclusive, motion_checkpoint
 from evaluation.metric_registry import METRICS, chosen, format_value, in_order, metric_names, metric_of
-from models.motion_file import file_sha256
+from models.hashing import file_sha256
 
 FORMAT_VERSION = 1
 SCORE_FILE = "score.json"  # in a row's folder: its motion report and what that depends on

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from data.command_line import write_json
-from models.motion_file import file_sha256
+from models.hashing import file_sha256
 
 ROOT = Path(__file__).resolve().parents[1]  # where the scripts are
 COMMAND_FILE = "command.json"  # in a row's folder: what its training rests on, written before it starts

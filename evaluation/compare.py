@@ -16,7 +16,7 @@ from data.command_line import write_report
 from evaluation.metric_registry import format_value, in_order, metric_of
 from evaluation.report import FORMAT_VERSION, read_report, source_of
 from evaluation.tables import count_of, headline
-from models.motion_file import file_sha256
+from models.hashing import file_sha256
 
 WITHIN = "within the interval"
 NO_INTERVAL = "no interval"

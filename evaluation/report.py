@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from data.video import temporary_path
 from evaluation.metric_registry import in_order
-from models.motion_file import file_sha256
+from models.hashing import file_sha256
 
 if TYPE_CHECKING:
     from evaluation.sequences import EvaluationSequence
@@ -102,7 +102,7 @@ def checkpoint_provenance(path: str | Path, parts: Sequence[str] = ("motion", "f
 
 
 def weights_provenance(names: Iterable[str], folder: Path | None = None) -> dict[str, str | None]:
-    """Content hash of each of these networks' weights (:func:`models.metric_weights.content_hash`); None without them.
+    """Content hash of each of these networks' weights (:func:`models.hashing.content_hash`); None without them.
 
     Args:
         names: of :data:`models.metric_weights.WEIGHTS`.

@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from models.hashing import content_hash
 from models.metric_weight_conversion import ALEXNET_CONVOLUTIONS, LPIPS_HEADS, VGG16_CONVOLUTIONS, convert_dti3d
 from models.metric_weights import (
     WEIGHTS,
@@ -27,7 +28,6 @@ from models.metric_weights import (
     Package,
     cache_folder,
     check_content,
-    content_hash,
     load_metric_weights,
     registered,
 )

@@ -7,18 +7,17 @@ right tensors will do.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from models import metric_weight_conversion as conversion
+from models.hashing import content_hash
 
 
 @dataclass(frozen=True)
@@ -151,16 +150,6 @@ def check_content(name: str, tensors: Mapping[str, Tensor], source: str) -> str:
             f"{source}: not the published {label} weights, content hash {found} instead of {expected}; {_remedy(name)}"
         )
     return found
-
-
-def content_hash(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the tensors in order of name: name, dtype, shape and values; a file's metadata take no part."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _remedy(name: str) -> str:

@@ -6,7 +6,6 @@ A safetensors file with ``spectral_volume``, float16 ``[K, 4, H, W]``, and the m
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from models.hashing import file_sha256
 from models.training import write_safetensors
 
 FORMAT_VERSION = 1
@@ -95,15 +95,6 @@ class MotionFile:
         if abs(math.log(ratio)) > tolerance:
             made, given = ("{}x{}".format(*s) for s in (self.photo_size, size))
             raise ValueError(f"the photo is {given}, the motion was made for one of {made} with another aspect ratio")
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes in hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def as_stored(volume: Tensor) -> Tensor:

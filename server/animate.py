@@ -82,7 +82,8 @@ def check_photo(path: Path) -> None:
 
 def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
     """Make the results of one job; ``job.options`` are :class:`LoopOptions`."""
-    from models.motion_file import MotionFile, file_sha256
+    from models.hashing import file_sha256
+    from models.motion_file import MotionFile
     from models.photo_motion import photo_motion
 
     options: LoopOptions = job.options

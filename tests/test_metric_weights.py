@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from models import metric_weight_download as download
 from models.array_pickle import read_array_pickle, read_torchscript_arrays
+from models.hashing import content_hash
 from models.i3d import InceptionI3D
 from models.metric_weight_conversion import (
     ALEXNET_CONVOLUTIONS,
@@ -31,7 +32,6 @@ from models.metric_weights import (
     MissingWeightsError,
     Package,
     cache_folder,
-    content_hash,
     find_weights,
     load_metric_weights,
 )

@@ -9,7 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from models.motion_file import MotionFile, as_stored, file_sha256
+from models.hashing import file_sha256
+from models.motion_file import MotionFile, as_stored
 
 
 @pytest.fixture

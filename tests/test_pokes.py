@@ -11,8 +11,9 @@ from PIL import Image
 
 import generate
 from data.video import read_video
+from models.hashing import file_sha256
 from models.modal_basis import ModalBasis
-from models.motion_file import MotionFile, file_sha256
+from models.motion_file import MotionFile
 from models.pokes import SETTLED, Poke, nearest, poked_motion, settling_frames
 
 PHOTO_SIZE = (64, 48)

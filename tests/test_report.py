@@ -11,7 +11,7 @@ from data.command_line import write_json
 from evaluation.report import checkpoint_provenance, data_provenance, read_report, weights_provenance, write_csv
 from evaluation.sequences import EvaluationSequence
 from evaluation.tables import format_table
-from models.metric_weights import content_hash
+from models.hashing import content_hash
 from models.pipeline import PRETRAINED
 from models.training import write_safetensors
 

@@ -71,10 +71,12 @@ def _scripts() -> dict[str, list[str]]:
 # Scripts whose options are those of their subcommands.
 SUBCOMMANDS = {
     "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "compare"),
-    "python -m data.prepare": ("merge",),
+    "python -m data.optical_flow": ("compare", "middlebury"),
+    "python -m data.prepare": ("merge", "report"),
     "python -m models.metrics": ("fetch", "convert"),
 }
-WITHOUT_COMMON_OPTIONS = ("python -m models.metrics",)  # it computes nothing
+# The first computes nothing, the second nothing random, and its estimators know their devices.
+WITHOUT_COMMON_OPTIONS = ("python -m models.metrics", "python -m data.optical_flow")
 
 
 def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
@@ -129,8 +131,8 @@ def test_models_never_import_data_and_packages_never_import_scripts() -> None:
             if path.parent.name == "models":
                 assert top != "data", f"{path.name} imports {name}"
             elif top == "models":
-                # Representation and pages need neither networks nor weights.
-                assert rest[0] in ("spectral_volume", "single_page"), f"data may not use {name}: {path.name}"
+                # Representation, pages and hashes need neither networks nor weights.
+                assert rest[0] in ("spectral_volume", "single_page", "hashing"), f"data may not use {name}: {path.name}"
 
 
 def test_only_the_pipeline_knows_both_models() -> None:

@@ -10,8 +10,9 @@ import pytest
 from small_clips import QUICK, contents, make_clip, rows_of
 
 from data.prepare import main
-from data.sources import Source, file_sha256
+from data.sources import Source
 from data.splits import assign_splits
+from models.hashing import file_sha256
 
 SHARES = (0.4, 0.2, 0.4)
 OPTIONS = [*QUICK, "--split", ",".join(str(share) for share in SHARES)]
@@ -95,9 +96,7 @@ def test_a_finished_folder_keeps_no_shards(videos: Path, whole: dict[int, Path],
     assert not any(name.startswith("shards") for name in left)
 
 
-def test_merging_what_does_not_fit_is_one_line(
-    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_merging_what_does_not_fit_is_one_line(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     few = tmp_path / "few"
     few.mkdir()
     for name in ("a", "c"):
