@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import multiprocessing
 import os
 import pickle
@@ -13,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from typing import Any
 AHEAD = 2  # items a worker: one that it works on, one that waits for it
 DASK_AHEAD = 100  # besides: without waiting work, a cluster that grows by demand would not grow
 CONNECT_SECONDS = 30
+WINDOWS_PROCESSES = 61  # for more of them Windows can't wait at once
 
 
 class WorkerDiedError(Exception):
@@ -95,7 +98,7 @@ class Workers:
             yield from ((item, function(item)) for item in items)
             return
         if self._executor is None:
-            self._executor = self._start(min(self.count, total))
+            self._executor = self._start()
         try:
             yield from self._from_window(self._executor, function, items)
         except BrokenProcessPool as error:
@@ -107,11 +110,13 @@ class Workers:
                 raise
             raise WorkerDiedError("Dask workers died, perhaps for lack of memory; give each more of it") from error
 
-    def _start(self, count: int) -> Executor:
+    def _start(self) -> Executor:
         if self._client is not None:
             return self._client.get_executor(pure=False)  # what was computed once may have been deleted since
         # Spawned, because a forked copy of a process that has used torch's or OpenCV's threads may hang.
         context = multiprocessing.get_context("spawn")
+        # The executor starts a process when an item finds none idle: few videos to scan start few, many sequences all.
+        count = min(self.count, WINDOWS_PROCESSES) if sys.platform == "win32" else self.count
         return ProcessPoolExecutor(count, context, initializer=_start_worker)
 
     def _from_window(self, executor: Executor, function: Callable, items: Iterable) -> Iterator[tuple]:
@@ -191,16 +196,43 @@ def _dask_client(scheduler: str):  # -> distributed.Client, which is optional
     if "://" not in scheduler and scheduler.endswith(".json"):
         if not Path(scheduler).is_file():
             raise ValueError(f"--dask {scheduler}: no such scheduler file; dask scheduler --scheduler-file writes it")
+        _expect_scheduler_file(Path(scheduler))
         options: dict[str, Any] = {"scheduler_file": scheduler}
     else:
         options = {"address": scheduler}
+    options |= {"timeout": CONNECT_SECONDS, "set_as_default": False}
     try:
-        client = Client(**options, timeout=CONNECT_SECONDS, set_as_default=False)
+        asyncio.run(_expect_answer(options))
+        client = Client(**options)
     except (OSError, ValueError) as error:
-        raise ValueError(f"--dask {scheduler}: no scheduler answers there; start one with dask scheduler") from error
+        raise ValueError(
+            f"--dask {scheduler}: no scheduler answers there ({' '.join(str(error).split())}); start one with dask "
+            "scheduler"
+        ) from error
     if not client.nthreads():
         print("note: the Dask cluster has no workers yet, waiting for them", file=sys.stderr)
     return client
+
+
+def _expect_scheduler_file(path: Path) -> None:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        values = None
+    if not isinstance(values, dict) or not isinstance(values.get("address"), str):
+        raise ValueError(f"--dask {path}: not a scheduler file; dask scheduler --scheduler-file writes it")
+
+
+async def _expect_answer(options: Mapping[str, Any]) -> None:
+    """Connect once and leave again. A client that works in a thread of its own can't be closed if it fails to connect,
+    and the interpreter then waits a minute for it when it ends."""
+    from distributed import Client
+
+    client = Client(**options, asynchronous=True)
+    try:
+        await client
+    finally:
+        await client.close()
 
 
 _worker_ready = threading.Event()

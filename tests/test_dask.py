@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import sys
 from collections.abc import Iterator
@@ -63,6 +64,8 @@ def test_dask_gives_the_same_bytes(
 def test_dask_problems_are_one_line(
     cluster: str, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    from distributed import Client
+
     def error(*options: str) -> str:
         capsys.readouterr()
         assert main([str(videos), "--output", str(tmp_path / "dataset"), *QUICK, *options]) == 2
@@ -71,6 +74,13 @@ def test_dask_problems_are_one_line(
     assert "no such scheduler file" in error("--dask", str(tmp_path / "missing.json"))
     monkeypatch.setattr("data.parallel.CONNECT_SECONDS", 0.2)
     assert "no scheduler answers there" in error("--dask", "tcp://127.0.0.1:9")
+    assert "missing port number" in error("--dask", "localhost")
+    for text in ("{}", "[]", "{", '{"address": null}'):
+        (tmp_path / "scheduler.json").write_text(text)
+        assert "not a scheduler file" in error("--dask", str(tmp_path / "scheduler.json"))
+    # A client that is still open would keep the interpreter waiting when it ends.
+    statuses = {thing.status for thing in gc.get_objects() if type(thing) is Client}
+    assert statuses <= {"closed", "newly-created"}
     monkeypatch.undo()
     with contextlib.suppress(ValueError), Workers(dask=cluster) as workers:
         list(workers.map(int, ["1", "two"], 2, "numbers"))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,14 @@ def test_items_are_taken_when_they_are_needed(capsys: pytest.CaptureFixture) -> 
         with pytest.raises(ValueError, match="invalid literal"):
             list(workers.map(int, ["1", "2", "three"], 3, "numbers"))
     assert dict(Workers(1).map(int, iter("12"), 2, "numbers")) == {"1": 1, "2": 2}
+
+
+def test_few_items_at_first_leave_processes_for_many_later() -> None:
+    with Workers(3) as workers:
+        list(workers.map(abs, [1.0, 2.0], 2, "numbers"))  # such as two videos to scan
+        list(workers.map(time.sleep, [0.2] * 6, 6, "naps"))
+        assert isinstance(workers._executor, ProcessPoolExecutor)
+        assert len(workers._executor._processes) == 3
 
 
 # Full disks -----------------------------------------------------------------------------------------------------------
