@@ -196,6 +196,7 @@ def source_requirements(arguments: argparse.Namespace) -> Requirements:
         # Of a loop 16 frames are enough.
         fewest_frames=MIN_LOOP if arguments.wrap else arguments.num_frames,
         fewest_lines=math.ceil(arguments.size[1] / (1 - top - bottom)),
+        crop=arguments.crop,
         one_shot=arguments.one_shot or arguments.wrap,
         keep_duplicates=arguments.keep_duplicates,
     )

@@ -44,7 +44,6 @@ def read_sequence_frames(sequence: FrameSource, view: View) -> np.ndarray:
     Raises:
         ValueError: frames are missing, or the camera moves too much to be steadied.
     """
-
     if not view.stabilize:
         return _reader(sequence, view, view.size).read(sequence.source_indices)
     from data.stabilization import WORKING_SCALE, stabilize
@@ -79,7 +78,11 @@ def _reader(sequence: FrameSource, view: View, size: tuple[int, int]) -> FrameRe
 
 def crop_picture(frame: np.ndarray, crop: Crop) -> np.ndarray:
     """The part of a picture ``[H, W, 3]`` that is left when these shares of its sides are cut off."""
-    height, width = frame.shape[:2]
+    left, top, right, bottom = crop_box(frame.shape[1], frame.shape[0], crop)
+    return frame[top:bottom, left:right]
+
+
+def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom in pixels, the last two exclusive, of what :func:`crop_picture` leaves."""
     left, top = round(crop[0] * width), round(crop[1] * height)
-    right, bottom = round(crop[2] * width), round(crop[3] * height)
-    return frame[top : height - bottom, left : width - right]
+    return left, top, width - round(crop[2] * width), height - round(crop[3] * height)

@@ -9,7 +9,8 @@ from pathlib import Path
 from data.duplicates import HASH_BITS, Fingerprint, near_duplicates
 from data.footage import scan_footage
 from data.parallel import Workers, expect_visible
-from data.video import VideoInfo
+from data.sequence_frames import WHOLE, Crop, crop_box
+from data.video import MIN_SIDE, VideoInfo
 from models.hashing import file_sha256
 
 
@@ -43,6 +44,7 @@ class Requirements:
     fps: float  # at which frames are counted
     fewest_frames: int  # of a shot
     fewest_lines: int = 0  # of a field, where a video is interlaced
+    crop: Crop = WHOLE  # see data.sequence_frames.View
     one_shot: bool = False  # cuts are not believed
     keep_duplicates: bool = False
 
@@ -91,6 +93,8 @@ def _fitness(source: Source, requirements: Requirements) -> Source:
     """A source that could be read, with a problem if it is unfit."""
     assert source.info is not None
     info = replace(source.info, shots=(0,)) if requirements.one_shot else source.info
+    left, top, right, bottom = crop_box(info.width, info.height, requirements.crop)
+    width, height = right - left, bottom - top
     wanted = f"{requirements.fewest_frames} are needed"
     lengths = [len(info.resample(requirements.fps, shot)[0]) for shot in range(len(info.shots))]
     short = [(shot, length) for shot, length in enumerate(lengths) if length < requirements.fewest_frames]
@@ -98,6 +102,9 @@ def _fitness(source: Source, requirements: Requirements) -> Source:
     if len(short) == len(lengths):
         shots = f"the longest of {len(lengths)} shots has {max(lengths)} frames" if len(lengths) > 1 else None
         problem = f"too short: {shots or f'{lengths[0]} frames'}, {wanted}"
+    elif min(width, height) < MIN_SIDE:
+        cropped = " after --crop" if requirements.crop != WHOLE else ""
+        problem = f"too small: {width}x{height} pixels{cropped}, {MIN_SIDE} a side are needed"
     elif info.interlaced and info.height // 2 < requirements.fewest_lines:
         problem = (
             f"interlaced: a field has {info.height // 2} lines, {requirements.fewest_lines} are needed; "

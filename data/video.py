@@ -196,7 +196,7 @@ def scan_video(
         while (max_frames is None or len(times) < max_frames) and capture.grab():
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
             if look is not None:
-                look(capture.retrieve()[1], times[-1] - times[0])
+                look(_retrieve(capture, path, len(times) - 1), times[-1] - times[0])
     if not times:
         raise ValueError(f"{path}: no frame can be decoded, the file is damaged")
     seconds = np.asarray(times) - times[0]
@@ -211,6 +211,14 @@ def scan_video(
         raise ValueError(f"{path}: damaged, only {len(times)} of {declared:.0f} frames can be decoded")
     drift = np.abs(seconds - np.arange(len(times)) / fps).max()
     return VideoInfo(len(times), fps, width, height, tuple(seconds) if increasing and drift > 0.75 / fps else None)
+
+
+def _retrieve(capture: Any, path: Path, index: int) -> np.ndarray:
+    """The picture that was grabbed last, uint8 BGR ``[H, W, 3]``."""
+    there, frame = capture.retrieve()
+    if not there:
+        raise ValueError(f"{path}: frame {index} can't be converted to RGB, convert the file to mp4 first")
+    return frame
 
 
 class FrameReader:
@@ -267,7 +275,7 @@ class FrameReader:
         if not self._capture.grab():
             raise ValueError(f"{self.path}: has {index} frames, frame {max(wanted)} was asked for")
         if index in wanted:
-            frame = np.ascontiguousarray(self._capture.retrieve()[1][:, :, ::-1])
+            frame = np.ascontiguousarray(_retrieve(self._capture, self.path, index)[:, :, ::-1])
             frame = self._edit(frame) if self._edit else frame
             self._frames[index] = resize_and_crop(frame, self._size) if self._size else frame
 

@@ -291,6 +291,17 @@ def test_contradictions_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not (tmp_path / "dataset" / "parameters.json").exists()
 
 
+def test_what_is_too_small_after_the_crop_is_named(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    encode(videos / "large.mkv", scene_frames(0, 24), "-c:v", "ffv1")
+    encode(videos / "small.mkv", scene_frames(1, 24, (20, 16)), "-c:v", "ffv1")
+    for crop, reason in (("36%,0,36%,0", "too small: 6x16 pixels after --crop"), ("0,10%,0,0", "too small: 20x14")):
+        rows = prepared(videos, tmp_path / crop, "--crop", crop, "--size", "24x16", "--keep-all")
+        assert rows["small.mkv"][0]["reason"].startswith(reason)
+    assert rows["large.mkv"][0]["status"] == "kept"
+
+
 def test_a_watermark_is_cut_off(tmp_path: Path) -> None:
     frames = scene_frames(0, 24, (80, 60))
     marked = [frame.copy() for frame in frames]
