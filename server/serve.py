@@ -46,8 +46,9 @@ def serve(arguments: argparse.Namespace, load: Callable[[], ImageDynamicsPipelin
     """
     check_together(arguments)
     with ended_by_signals(), loop_server(LoopOptions.of(arguments), arguments.port, load) as server:
-        print(f"http://{HOST}:{server.port}/   (Ctrl-C ends it and removes what was sent and made)", flush=True)
         try:
+            # Whoever reads this line may end the program at once.
+            print(f"http://{HOST}:{server.port}/   (Ctrl-C ends it and removes what was sent and made)", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
             print("stopping", file=sys.stderr)

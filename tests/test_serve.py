@@ -464,16 +464,17 @@ def test_a_signal_ends_the_script_and_removes_the_folder(pipeline, tmp_path, end
     checkpoint, temporary = tmp_path / "checkpoint", tmp_path / "temporary"
     pipeline.save_pretrained(checkpoint)
     temporary.mkdir()
-    command = [sys.executable, generate.__file__, "--serve", "--port", "0", "--checkpoint", str(checkpoint)]
+    # Started in the background by a shell, these tests ignore Ctrl-C, and a child would inherit that. Undone by a
+    # program in between: a function between fork and exec waits forever for locks that this process's threads hold.
+    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", heed, sys.executable, generate.__file__, "--serve", "--port", "0"]
     environment = {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen(
-        [*command, "--device", "cpu"],
+        [*command, "--checkpoint", str(checkpoint), "--device", "cpu"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Started in the background by a shell, these tests ignore Ctrl-C, and a child would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         watch = threading.Timer(90, process.kill)  # leaving the block waits for the end
         watch.start()
