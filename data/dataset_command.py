@@ -13,7 +13,7 @@ from pathlib import Path
 from data.command_line import add_common_options, parse_size, run_script
 from data.parallel import WorkerDiedError
 from data.splits import SPLITS
-from data.video import MIN_SIDE
+from data.video import MAX_FPS, MIN_SIDE
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FREE_SPACE = "free some space and run the same command again, what is finished is kept"
@@ -119,6 +119,25 @@ def positive(text: str) -> float:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def frame_rate(text: str) -> float:
+    """Frames a second, up to the `MAX_FPS` that videos may have."""
+    value = positive(text)
+    if value > MAX_FPS:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {MAX_FPS} frames a second")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """A finite number of 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return value
 
 

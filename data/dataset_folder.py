@@ -84,13 +84,34 @@ def open_dataset(folder: Path, options: Mapping[str, Any], overwrite: bool = Fal
     file = folder / "parameters.json"
     wanted = json.loads(json.dumps(options))
     if file.is_file():
-        differing = differences(json.loads(file.read_text()), wanted)
+        try:
+            differing = differences(read_parameters(folder), wanted)
+        except ValueError:
+            if not overwrite:
+                raise
+            differing = "nothing that can be read"
         if differing and not overwrite:
             raise ValueError(f"{folder}: made with {differing}; choose another --output or pass --overwrite")
         if differing:
             clear_dataset(folder)
     write_json(file, wanted)  # before the folder for the sequences: by this file a dataset is recognised
     (folder / "sequences").mkdir(exist_ok=True)
+
+
+def read_parameters(folder: Path) -> dict[str, Any]:
+    """The options that a dataset folder was made with, empty where ``parameters.json`` isn't there.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    path = folder / "parameters.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: not the options of a dataset folder; make the dataset anew with --overwrite")
+    return values
 
 
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -17,9 +17,9 @@ from typing import Any
 
 from data.command_line import write_report
 from data.dataset_command import OneLineParser, add_worker_options, run_dataset_script
-from data.dataset_folder import differences, open_dataset, writing
+from data.dataset_folder import differences, open_dataset, read_parameters, writing
 from data.parallel import Workers
-from data.prepare import complete_dataset, recorded_options, sequence_options, sequence_plan
+from data.prepare import complete_dataset, recorded_options, sequence_options, sequence_plan, source_splits
 from data.sequence_runs import SequencePlan
 from data.sequences import (
     SequenceJob,
@@ -77,16 +77,15 @@ def merge(arguments: argparse.Namespace) -> None:
         recorded = recorded_options(options, sequence_options(options))
         _expect_same_parameters(arguments.folders, recorded)
         open_dataset(output, recorded)
-        scanned = _in_listing_order(shards)
-        plan = sequence_plan(scanned, options)
+        plan = sequence_plan(_in_listing_order(shards), options)
         _collect_sequences(plan, arguments.folders, output)
         _remove_others(plan, shards, options, output)
-        unfilled = sequence_plan(scanned, options, fill_empty=False).splits
+        unfilled = source_splits(plan.sources, options, fill_empty=False)
         for job in plan.jobs():
             was_whole = unfilled[job.source_sha256] in options.full
             _as_one_run_has_it(job, plan, output, was_whole)
         failures = {name: reason for shard in shards for name, reason in shard.failures.items()}
-        results = complete_dataset(output, scanned, options, workers, failures=failures)
+        results = complete_dataset(output, plan, options, workers, failures=failures)
         remove_shards(output)
     timings = {"merge": time.perf_counter() - started}
     write_report(arguments.report, "data.prepare merge", arguments, {"timings_seconds": timings, "results": results})
@@ -124,7 +123,7 @@ def complete_shards(folders: list[Path]) -> list[ShardResult]:
 def _expect_same_parameters(folders: list[Path], recorded: Mapping[str, Any]) -> None:
     wanted = json.loads(json.dumps(recorded))
     for folder in folders:
-        differing = differences(json.loads((folder / "parameters.json").read_text()), wanted)
+        differing = differences(read_parameters(folder), wanted)
         if differing:
             raise ValueError(f"{folder}: made with {differing}; merge where the same versions are installed")
 

@@ -8,13 +8,13 @@ numbers of their statistics; of large folders a random sample is measured, which
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 from data.command_line import check_writable, parse_seed, run_script, write_report
 from data.dataset_command import OneLineParser, count
+from data.dataset_folder import read_parameters
 from data.dataset_report_page import Contents, dataset_page
 from data.dataset_report_spectra import measure_spectra
 from data.dataset_report_summary import Summary, summarize
@@ -86,18 +86,6 @@ def write_dataset_report(arguments: argparse.Namespace) -> None:
     print(f"{output}: {summary.total('kept')} sequences kept, {summary.total('dropped')} dropped, "
           f"{output.stat().st_size / 1e6:.1f} MB")  # fmt: skip
     write_report(arguments.report, "data.prepare report", arguments, {"timings_seconds": timings, "results": numbers})
-
-
-def read_parameters(folder: Path) -> dict[str, Any]:
-    """The options that a folder was made with, empty where ``parameters.json`` isn't there."""
-    path = folder / "parameters.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if isinstance(values, dict):
-            return values
-    except ValueError:
-        pass
-    raise ValueError(f"{path}: not the options of a dataset folder; run data.prepare again with the same output folder")
 
 
 def report_numbers(summary: Summary) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from data.dataset_command import not_negative
 from data.sequence_frames import WHOLE, Crop
 
 SMALLEST_CROP = 0.1  # share of a side that must be left
@@ -69,17 +70,6 @@ def crop_shares(text: str) -> Crop:
     if max(left + right, top + bottom) > 1 - SMALLEST_CROP:
         raise argparse.ArgumentTypeError(f"{text!r} leaves nothing of the picture")
     return left, top, right, bottom
-
-
-def not_negative(text: str) -> float:
-    """A finite number of 0 or more."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
-    return value
 
 
 def share(text: str) -> float:

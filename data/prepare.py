@@ -24,8 +24,9 @@ from data.dataset_command import (
     add_worker_options,
     count,
     frame_count,
+    frame_rate,
     frame_size,
-    positive,
+    not_negative,
     run_dataset_script,
 )
 from data.dataset_folder import open_dataset, writing
@@ -77,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER", help="folders are searched for videos")
     add("--output", required=True, type=Path, metavar="DATASET", help="folder; an unfinished one is gone on with")
     add("--size", type=frame_size, default=(256, 160), metavar="WxH", help="of the sequences (default: 256x160)")
-    add("--fps", type=positive, default=30.0, help="default: 30; clips within 10 %% of it keep their own rate")
+    add("--fps", type=frame_rate, default=30.0, help="default: 30; clips within 10 %% of it keep their own rate")
     add("--num-frames", type=frame_count, default=150, metavar="T", help="frames of a sequence (default: 150)")
     add("--stride", type=count, default=10, help="frames between the starts of sequences (default: 10)")
     add("--num-frequencies", type=count, default=24, metavar="K", help="frequencies to keep (default: 24)")
@@ -85,7 +86,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--flow", choices=tuple(ESTIMATORS), default="coarse2fine", help="estimator (default: coarse2fine)")
     add("--wrap", action="store_true", help="the clips loop: sequences start anywhere and wrap around the end")
     add("--max-sequences-per-video", type=count, metavar="N", help="take at most N, spread over the video")
-    add("--min-motion", type=float, default=0.1, metavar="PX", help="drop what moves less in the mean (default: 0.1)")
+    add("--min-motion", type=not_negative, default=0.1, metavar="PX",
+        help="drop what moves less in the mean (default: 0.1)")  # fmt: skip
     add("--keep-all", action="store_true", help="keep sequences without motion or with camera motion")
     add("--shard", type=parse_shard, metavar="I/N",
         help="make only part I of N, for array jobs; `merge` joins the parts")  # fmt: skip
@@ -126,25 +128,24 @@ def prepare(arguments: argparse.Namespace) -> None:
         if shard:
             results = prepare_shard(sources, listing_hash(names), arguments, workers)
         else:
-            results = complete_dataset(folder, sources, arguments, workers, existed)
+            results = complete_dataset(folder, sequence_plan(sources, arguments), arguments, workers, existed)
             remove_shards(folder)
     timings = {"scan": scanned - started, "sequences": time.perf_counter() - scanned}
     write_report(arguments.report, "data.prepare", arguments, {"timings_seconds": timings, "results": results})
 
 
 def complete_dataset(
-    folder: Path, scanned: list[Source], arguments: argparse.Namespace, workers: Workers, existed: bool = True,
+    folder: Path, plan: SequencePlan, arguments: argparse.Namespace, workers: Workers, existed: bool = True,
     failures: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Compute what a folder lacks and write its manifest and statistics; returns what a ``--report`` says of it.
 
     Args:
-        scanned: all videos, from :func:`data.sources.scan_sources`.
+        plan: from :func:`sequence_plan`.
         arguments: the options of this script.
         existed: see :func:`data.sequence_runs.accept_sources`.
         failures: see :func:`data.sequence_runs.run_jobs`.
     """
-    plan = sequence_plan(scanned, arguments)
     accept_sources(plan.sources, folder, existed, "videos")
     failures, computed = run_jobs(plan, folder, compute_sequence, workers, failures)
     counts = write_results(plan, failures, folder, arguments.num_frames, arguments.fps)
@@ -178,14 +179,19 @@ def sequence_plan(scanned: list[Source], arguments: argparse.Namespace, fill_emp
     """Which sequences of which videos there are.
 
     Args:
-        scanned: see :func:`complete_dataset`.
+        scanned: all videos, from :func:`data.sources.scan_sources`.
         fill_empty: see :func:`data.splits.assign_splits`.
     """
     sources = check_sources(scanned, source_requirements(arguments))
-    pinned = {"validation": arguments.validation, "test": arguments.test}
-    splits = assign_splits(sources, arguments.split, pinned, arguments.seed, fill_empty)
+    splits = source_splits(sources, arguments, fill_empty)
     jobs_of = functools.partial(sequence_jobs, splits=splits, arguments=arguments)
     return SequencePlan(sources, splits, jobs_of, sequence_options(arguments))
+
+
+def source_splits(sources: list[Source], arguments: argparse.Namespace, fill_empty: bool = True) -> dict[str, str]:
+    """Split by sha256 of each usable video, see :func:`data.splits.assign_splits`."""
+    pinned = {"validation": arguments.validation, "test": arguments.test}
+    return assign_splits(sources, arguments.split, pinned, arguments.seed, fill_empty)
 
 
 def source_requirements(arguments: argparse.Namespace) -> Requirements:

@@ -21,6 +21,7 @@ import numpy as np
 from data.command_line import write_json
 from data.dataset_folder import write_manifest, write_sources
 from data.parallel import Workers, expect_visible
+from data.sequence_frames import close_kept
 from data.sequences import (
     SequenceJob,
     SequenceOptions,
@@ -94,10 +95,13 @@ def run_jobs(
     make = functools.partial(_checked, compute) if workers.remote else compute
     make = functools.partial(make, options=plan.options, folder=sequences)
     count = finished.count(0)
-    for job, outcome in workers.map(make, missing, count, "sequences", len(finished) - count):
-        if isinstance(outcome, str):
-            failures[job.id] = outcome
-            print(f"warning: {job.id}: {outcome}", file=sys.stderr)
+    try:
+        for job, outcome in workers.map(make, missing, count, "sequences", len(finished) - count):
+            if isinstance(outcome, str):
+                failures[job.id] = outcome
+                print(f"warning: {job.id}: {outcome}", file=sys.stderr)
+    finally:
+        close_kept()  # with one worker this process made the sequences
     return failures, count
 
 
@@ -141,6 +145,7 @@ def write_results(
 
     write_manifest(folder / "manifest.csv", counted())
     if counts.total() == counts["dropped"]:
+        (folder / "stats.json").unlink(missing_ok=True)  # of an earlier run, with other filters
         raise ValueError(f"no sequence is usable; {folder / 'manifest.csv'} says why for each video")
     statistics: dict[str, Any] = {"num_frames": num_frames, "num_frequencies": plan.options.num_frequencies}
     statistics |= {"size": list(plan.options.size), "fps": fps, "estimator": plan.options.estimator}

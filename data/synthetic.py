@@ -23,6 +23,7 @@ from data.dataset_command import (
     add_dataset_options,
     count,
     frame_count,
+    frame_rate,
     frame_size,
     positive,
     run_dataset_script,
@@ -73,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--held-out", type=count, metavar="N", help="at most N sequences of each validation and test photo")
     add("--size", type=frame_size, default=(256, 160), metavar="WxH", help="of the sequences (default: 256x160)")
     add("--num-frames", type=frame_count, default=150, metavar="T", help="frames of a sequence (default: 150)")
-    add("--fps", type=positive, default=30.0, help="frame rate, which sets the speed of the motion (default: 30)")
+    add("--fps", type=frame_rate, default=30.0, help="frame rate, which sets the speed of the motion (default: 30)")
     add("--num-frequencies", type=count, default=24, metavar="K", help="frequencies to keep (default: 24)")
     add("--stored-frames", type=count, default=10, metavar="M", help="frames rendered and kept (default: 10)")
     add("--flow", choices=(EXACT, *ESTIMATORS), default=EXACT, help="of the stored frames: exact, or estimated in "

@@ -24,6 +24,7 @@ from data.temporary_files import temporary_path
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png", ".apng")
+MAX_FPS = 1000  # a file that says more, or less than 1, is not believed
 MIN_SIDE = 16  # pixels; below it there is nothing that could move, and the models' strides do not fit
 
 
@@ -201,7 +202,7 @@ def scan_video(
         raise ValueError(f"{path}: no frame can be decoded, the file is damaged")
     seconds = np.asarray(times) - times[0]
     increasing = len(times) > 1 and bool((np.diff(seconds) > 0).all())
-    if not (math.isfinite(fps) and 1 <= fps <= 1000):
+    if not (math.isfinite(fps) and 1 <= fps <= MAX_FPS):
         if not increasing:
             raise ValueError(f"{path}: the file does not say its frame rate, convert it to mp4 first")
         fps = (len(times) - 1) / seconds[-1]

@@ -374,6 +374,7 @@ def test_filters_need_no_computing_and_say_why(tmp_path: Path, capsys: pytest.Ca
         assert main([*command, *options]) == 2
         assert all(row["reason"].startswith(reason) and row["consistency"] for row in load_manifest(dataset))
         assert {file: file.read_bytes() for file in (dataset / "sequences").iterdir()} == files
+        assert not (dataset / "stats.json").exists()  # they would be those of other sequences than the manifest has
     assert main(command) == 0
     assert load_manifest(dataset) == rows
     assert main([*command, "--consistency-frames", "0"]) == 2

@@ -28,6 +28,23 @@ def test_other_options_need_another_folder(videos: Path, tmp_path: Path, capsys:
     assert len(list((tmp_path / "dataset" / "sequences").iterdir())) == len(rows_of(tmp_path / "dataset"))
 
 
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_a_folder_with_damaged_options_is_made_anew_if_asked(
+    text: str, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = [str(videos / "fern.mp4"), "--output", str(tmp_path / "dataset"), *QUICK]
+    assert main(command) == 0
+    before = contents(tmp_path / "dataset")
+    (tmp_path / "dataset" / "parameters.json").write_text(text)
+    capsys.readouterr()
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'dataset' / 'parameters.json'}: not the options")
+    assert error.count("\n") == 1
+    assert main([*command, "--overwrite"]) == 0
+    assert contents(tmp_path / "dataset") == before
+
+
 def test_a_folder_with_something_else_is_left_alone(videos: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("words")
@@ -80,6 +97,8 @@ def test_nothing_usable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixtur
         ["--split", "0.5,0.5,0.5"],
         ["--split", "a,b,c"],
         ["--fps", "0"],
+        ["--fps", "3e10"],
+        ["--min-motion", "nan"],
         ["--num-frames", "1.5"],
         ["--num-frames", "1"],
         ["--workers", "0"],
