@@ -38,42 +38,57 @@ class FrameSource(Protocol):
     def interlaced(self) -> bool: ...
 
 
-def read_sequence_frames(sequence: FrameSource, view: View) -> np.ndarray:
+def read_sequence_frames(sequence: FrameSource, view: View, keep_open: bool = False) -> np.ndarray:
     """Frames uint8 ``[T, H, W, 3]`` of a sequence, always the same for the same video.
+
+    Args:
+        keep_open: go on where this thread's last call stopped, if that kept the same video open, and keep it open in
+            turn, until :func:`close_kept`: a video's sequences come one after the other.
 
     Raises:
         ValueError: frames are missing, or the camera moves too much to be steadied.
     """
-    if not view.stabilize:
-        return _reader(sequence, view, view.size).read(sequence.source_indices)
     from data.stabilization import WORKING_SCALE, stabilize
 
-    working = view.size[0] * WORKING_SCALE, view.size[1] * WORKING_SCALE
-    return stabilize(_reader(sequence, view, working).read(sequence.source_indices), sequence.fps, view.size)
+    scale = WORKING_SCALE if view.stabilize else 1
+    reader = _reader(sequence, view, (view.size[0] * scale, view.size[1] * scale))
+    try:
+        frames = reader.read(sequence.source_indices)
+    finally:
+        if not keep_open:
+            close_kept()
+    return stabilize(frames, sequence.fps, view.size) if view.stabilize else frames
 
 
-_last = threading.local()  # .reader of the video that this thread read last, and .key: what it suits
+_kept = threading.local()  # .reader of the video that this thread read last, and .key: what it suits
+
+
+def close_kept() -> None:
+    """Close the video that this thread keeps open, if any.
+
+    Every process that may fork has to: in the child Python would close what other threads keep open, and the decoder
+    waits for threads that the child does not have.
+    """
+    if hasattr(_kept, "reader"):
+        _kept.reader.close()
+        del _kept.reader, _kept.key
 
 
 def _reader(sequence: FrameSource, view: View, size: tuple[int, int]) -> FrameReader:
-    """A reader of the sequence's video, the last one if it suits: a video's sequences come one after the other."""
     try:
         status = Path(sequence.path).stat()
         version = status.st_mtime_ns, status.st_size
     except OSError:
         version = 0, 0  # reading says what is wrong
     key = sequence.path, version, size, view.crop, sequence.interlaced
-    there: tuple | None = getattr(_last, "key", None)
-    if there == key:
-        return _last.reader
-    if there is not None:
-        _last.reader.close()
+    if getattr(_kept, "key", None) != key:
+        close_kept()
 
-    def edit(frame: np.ndarray) -> np.ndarray:
-        return crop_picture(keep_one_field(frame) if sequence.interlaced else frame, view.crop)
+        def edit(frame: np.ndarray) -> np.ndarray:
+            return crop_picture(keep_one_field(frame) if sequence.interlaced else frame, view.crop)
 
-    _last.key, _last.reader = key, FrameReader(sequence.path, size, edit)
-    return _last.reader
+        _kept.key, _kept.reader = key, FrameReader(sequence.path, size, edit)
+    return _kept.reader
 
 
 def crop_picture(frame: np.ndarray, crop: Crop) -> np.ndarray:

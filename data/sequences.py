@@ -100,9 +100,15 @@ def source_indices(resampled: np.ndarray, start: int, num_frames: int) -> tuple[
     return tuple(resampled[(start + np.arange(num_frames)) % len(resampled)].tolist())
 
 
-def compute_motion(sequence: SequenceJob, view: View, estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
-    """Frames uint8 ``[T, H, W, 3]`` and motion texture float32 ``[T, H, W, 2]`` (x, y in pixels; zero at t = 0)."""
-    frames = read_sequence_frames(sequence, view)
+def compute_motion(
+    sequence: SequenceJob, view: View, estimate: Estimate, keep_open: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames uint8 ``[T, H, W, 3]`` and motion texture float32 ``[T, H, W, 2]`` (x, y in pixels; zero at t = 0).
+
+    Args:
+        keep_open: see :func:`data.sequence_frames.read_sequence_frames`.
+    """
+    frames = read_sequence_frames(sequence, view, keep_open)
     # A loop shorter than the sequence shows frames twice, and so does a raised frame rate: each is estimated once.
     # Of stabilised frames no two are the same, since each has a place on the camera's path.
     shown = np.arange(len(frames)) if view.stabilize else sequence.source_indices
@@ -187,9 +193,10 @@ def prepare_sequence(
     """Compute a sequence and write ``folder/<id>.safetensors``.
 
     The file's metadata says how it was made; :func:`read_metadata` reads it back. For a sequence that the filters drop
-    it holds nothing else, so that a second run need not find that out again.
+    it holds nothing else, so that a second run need not find that out again. The video stays open for the next sequence
+    (:func:`data.sequence_frames.close_kept` closes it).
     """
-    frames, motion = compute_motion(sequence, options.view, estimate)
+    frames, motion = compute_motion(sequence, options.view, estimate, keep_open=True)
     statistics = motion_statistics(motion)
     statistics |= motion_consistency(frames, motion, options.consistency_frames, estimate_pairs)
     dropped = drop_reason(statistics, options) is not None

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from data import full_sequences, optical_flow
+from data import full_sequences, optical_flow, sequence_frames
 from data.datasets import load_manifest
 from data.full_sequences import load_full_sequence
 from data.prepare import main
 from data.sequences import read_sequence, sequence_path
-from data.video import read_frames, write_video
+from data.video import FrameReader, read_frames, write_video
 
 
 @pytest.fixture
@@ -37,6 +37,29 @@ def fails(dataset: Path, row: dict) -> str:
     assert "\n" not in line
     assert line.startswith(f"{sequence_path(dataset, row['id'])}: holds 10 of 31 later frames, and ")
     return line
+
+
+def test_sequences_of_a_video_decode_it_once_and_no_video_stays_open(
+    small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    grab, close = FrameReader._advance, FrameReader.close
+
+    def counted(reader: FrameReader, wanted: set[int]) -> None:
+        events.append(reader._next)
+        grab(reader, wanted)
+
+    monkeypatch.setattr(FrameReader, "_advance", counted)
+    monkeypatch.setattr(FrameReader, "close", lambda reader: (events.append("closed"), close(reader)))
+    options = "--num-frames 8 --stride 4 --size 64x32 --flow dis --num-frequencies 4 --workers 1 --keep-all"
+    clip = str(small_dataset.parent / "first.mp4")
+    assert main([clip, "--output", str(tmp_path / "dataset"), "--full", "none", *options.split()]) == 0
+    row = load_manifest(tmp_path / "dataset", "train")[-1]
+    assert row["start"] == 24  # the seventh of its sequences
+    assert events == ["closed", *range(32), "closed"]  # the reader begins, and ends when the work does
+    load_full_sequence(tmp_path / "dataset", row)
+    assert events[-1] == "closed"
+    assert not hasattr(sequence_frames._kept, "reader")
 
 
 def test_decoding_again_gives_what_full_stores(small_dataset: Path, tmp_path: Path) -> None:
