@@ -77,7 +77,7 @@ def _host_name() -> str:
 def locked(path: Path, shared: bool = False) -> Iterator[None]:
     """Hold a lock by a file that exists meanwhile; the system frees it when this process ends, however that happens.
 
-    Where the file system or the system knows no locks, nothing is locked.
+    Where the file system (some of those on networks) or the system (Windows) knows no locks, nothing is locked.
 
     Args:
         shared: others may hold the lock too, as long as all of them share it.
@@ -90,7 +90,7 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    deadline = time.monotonic() + LOCK_SECONDS
+    deadline, supported = time.monotonic() + LOCK_SECONDS, True
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -101,8 +101,8 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
                 raise
             time.sleep(0.05)
             continue
-        except OSError:  # not supported here
-            pass
+        except OSError:
+            supported = False
         if _is_same_file(descriptor, path):
             break
         os.close(descriptor)  # the last holder removed it between the two calls
@@ -110,7 +110,8 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # the last one removes the file: it is alone with it if it can have it for itself
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if supported:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
         os.close(descriptor)
 
