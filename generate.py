@@ -198,7 +198,7 @@ def write_viewer(arguments: argparse.Namespace, files: LoopFiles, image: Tensor,
     """Write the page on which the photo can be poked, with the loop inside unless the video is one of a poke."""
     from dataclasses import replace
 
-    from data.video import temporary_path
+    from data.temporary_files import temporary_path
     from models.viewer import viewer_page
 
     shown = replace(motion_file, spectral_volume=motion_file.spectral_volume * arguments.magnify)

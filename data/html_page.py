@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from data.video import temporary_path
+from data.temporary_files import temporary_path
 from models.single_page import data_url, inline_policy, script_json
 
 FOLDER = Path(__file__).parent

@@ -27,7 +27,7 @@ from data.command_line import write_json
 from data.datasets import SpectralVolumeDataset, as_float
 from data.motion_batches import SHAPE_SHARES, MotionBatch, MotionBatches, draw_frequencies
 from data.sequences import read_metadata, read_slice, sequence_path
-from data.video import temporary_path
+from data.temporary_files import temporary_path
 from models.hashing import file_sha256
 
 FORMAT_VERSION = 1

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.command_line import parse_size, run_script, write_report
+from data.dataset_command import OneLineParser
 from data.optical_flow import ESTIMATORS, estimate_flow
 from data.video import read_image
 
@@ -138,11 +139,13 @@ def measure(arguments: argparse.Namespace) -> None:
     ]
     print("Mean endpoint error in pixels, at the frames' own size and resized:\n")
     print(table(errors, arguments.size))
-    write_report(arguments.report, "middlebury", arguments, {"errors": [asdict(error) for error in errors]})
+    results = {"errors": [asdict(error) for error in errors]}
+    write_report(arguments.report, "data.optical_flow middlebury", arguments, results)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m data.optical_flow middlebury", description=__doc__.split("\n")[0])
+    """Run the command line; returns the exit status."""
+    parser = OneLineParser(prog="python -m data.optical_flow middlebury", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="with other-data and other-gt-flow in it")
     names = tuple(ESTIMATORS)
     parser.add_argument(

@@ -90,7 +90,7 @@ class FeatureCache:
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        from data.video import temporary_path
+        from data.temporary_files import temporary_path
 
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

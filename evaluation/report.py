@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.video import temporary_path
+from data.temporary_files import temporary_path
 from evaluation.metric_registry import in_order
 from models.hashing import file_sha256
 
