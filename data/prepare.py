@@ -146,7 +146,7 @@ def complete_dataset(
         existed: see :func:`data.sequence_runs.accept_sources`.
         failures: see :func:`data.sequence_runs.run_jobs`.
     """
-    accept_sources(plan.sources, folder, existed, "videos")
+    accept_sources(plan.sources, folder, existed, "videos", pinned_names(arguments))
     failures, computed = run_jobs(plan, folder, compute_sequence, workers, failures)
     counts = write_results(plan, failures, folder, arguments.num_frames, arguments.fps)
     listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
@@ -190,8 +190,12 @@ def sequence_plan(scanned: list[Source], arguments: argparse.Namespace, fill_emp
 
 def source_splits(sources: list[Source], arguments: argparse.Namespace, fill_empty: bool = True) -> dict[str, str]:
     """Split by sha256 of each usable video, see :func:`data.splits.assign_splits`."""
-    pinned = {"validation": arguments.validation, "test": arguments.test}
-    return assign_splits(sources, arguments.split, pinned, arguments.seed, fill_empty)
+    return assign_splits(sources, arguments.split, pinned_names(arguments), arguments.seed, fill_empty)
+
+
+def pinned_names(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """Globs for the names of the videos that are pinned to a split."""
+    return {"validation": arguments.validation, "test": arguments.test}
 
 
 def source_requirements(arguments: argparse.Namespace) -> Requirements:

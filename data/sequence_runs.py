@@ -33,6 +33,7 @@ from data.sequences import (
     volume_statistics,
 )
 from data.sources import Source
+from data.splits import unmatched_patterns
 
 Compute = Callable[..., SequenceResult | str]  # (job, options=, folder=) -> what the file holds, or what went wrong
 
@@ -52,12 +53,15 @@ class SequencePlan:
             yield from self.jobs_of(source)
 
 
-def accept_sources(sources: list[Source], folder: Path, existed: bool, things: str) -> None:
+def accept_sources(
+    sources: list[Source], folder: Path, existed: bool, things: str, pinned: Mapping[str, list[str]]
+) -> None:
     """Name what can't be used, and write down where the rest is.
 
     Args:
         existed: whether the folder was there before; a new one is removed where nothing is usable.
         things: what the sources are called, "videos".
+        pinned: see :func:`data.splits.assign_splits`.
 
     Raises:
         ValueError: none of them is usable.
@@ -70,6 +74,9 @@ def accept_sources(sources: list[Source], folder: Path, existed: bool, things: s
         raise ValueError(problems[0] + more)
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
+    # A typing error would train on what was meant for validation.
+    for pattern in unmatched_patterns(sources, pinned):
+        print(f"warning: {pattern} matches none of the {things} that can be used", file=sys.stderr)
     write_sources(folder, sources)
 
 

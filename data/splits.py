@@ -39,12 +39,7 @@ def assign_splits(
     for source in sources:
         if source.problem:
             continue
-        names = {source.name, PurePosixPath(source.name).name}
-        matching = [
-            split
-            for split, globs in pinned.items()
-            if any(fnmatch.fnmatch(name, glob) for glob in globs for name in names)
-        ]
+        matching = [split for split, globs in pinned.items() if any(_matches(source, glob) for glob in globs)]
         if matching:
             splits[source.sha256] = matching[0]
         else:
@@ -56,6 +51,21 @@ def assign_splits(
     if fill_empty:
         _fill_empty_splits(splits, positions, shares)
     return splits
+
+
+def unmatched_patterns(sources: Iterable[Source], pinned: Mapping[str, list[str]]) -> list[str]:
+    """Globs that no usable video matches, each with its option: ``--validation 'rose*'``."""
+    usable = [source for source in sources if not source.problem]
+    return [
+        f"--{split} {glob!r}"
+        for split, globs in pinned.items()
+        for glob in globs
+        if not any(_matches(source, glob) for source in usable)
+    ]
+
+
+def _matches(source: Source, glob: str) -> bool:
+    return any(fnmatch.fnmatch(name, glob) for name in (source.name, PurePosixPath(source.name).name))
 
 
 def split_position(digest: str, seed: int) -> float:

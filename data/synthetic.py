@@ -102,8 +102,8 @@ def prepare_synthetic(arguments: argparse.Namespace) -> None:
     with writing(folder), Workers(arguments.workers) as workers:
         open_dataset(folder, recorded_options(arguments, options), arguments.overwrite)
         sources = scan_photos(names, arguments.size)
-        accept_sources(sources, folder, existed, "photos")
         pinned = {"validation": arguments.validation, "test": arguments.test}
+        accept_sources(sources, folder, existed, "photos", pinned)
         splits = assign_splits(sources, arguments.split, pinned, arguments.seed)
         plan = SequencePlan(sources, splits, jobs_by_source(sources, splits, arguments), options)
         failures, computed = run_jobs(plan, folder, make_sequence, workers)

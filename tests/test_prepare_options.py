@@ -60,7 +60,7 @@ def test_bad_videos_are_in_the_manifest(videos: Path, tmp_path: Path, capsys: py
     (videos / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     (videos / "same.mp4").write_bytes(whole)
     dataset = tmp_path / "dataset"
-    assert main([str(videos), "--output", str(dataset), *QUICK]) == 0
+    assert main([str(videos), "--output", str(dataset), *QUICK, "--validation", "rose*", "same.mp4"]) == 0
     reasons = {row["source"]: row["reason"] for row in rows_of(dataset) if row["status"] == "dropped"}
     assert set(reasons) == {"empty.mp4", "text.mp4", "three.mp4", "cut.mp4", "same.mp4"}
     assert "empty" in reasons["empty.mp4"]
@@ -70,7 +70,8 @@ def test_bad_videos_are_in_the_manifest(videos: Path, tmp_path: Path, capsys: py
     assert reasons["same.mp4"] == "the same file as fern.mp4"
     assert str(tmp_path) not in (dataset / "manifest.csv").read_text()
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
-    assert len(warnings) == 5
+    assert len(warnings) == 6
+    assert warnings[-1] == "warning: --validation 'same.mp4' matches none of the videos that can be used"
     kept = {row["source"] for row in rows_of(dataset) if row["status"] == "kept"}
     assert kept == {"fern.mp4", "rose one.mp4", "below/fern.mp4"}
     assert len({row["id"] for row in rows_of(dataset) if row["id"]}) == 9

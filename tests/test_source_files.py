@@ -12,7 +12,7 @@ from small_clips import QUICK, contents, make_clip, rows_of
 from data.prepare import main
 from data.source_files import find_sources, printable, sequence_id
 from data.sources import Source
-from data.splits import SPLITS, assign_splits, split_position
+from data.splits import SPLITS, assign_splits, split_position, unmatched_patterns
 
 
 def touch(path: Path) -> Path:
@@ -154,6 +154,11 @@ def test_pinned_videos_and_problems() -> None:
     splits = assign_splits(sources, (1.0, 0.0, 0.0), pinned, 0)
     digests = {number: sources[number].sha256 for number in range(4)}
     assert splits == {digests[0]: "train", digests[1]: "validation", digests[3]: "test"}
+    assert unmatched_patterns(sources, pinned) == []
+    assert unmatched_patterns(sources, {"validation": ["1.mp4", "2.*"], "test": ["x*"]}) == [
+        "--validation '2.*'",
+        "--test 'x*'",
+    ]
 
 
 def test_an_empty_split_gets_the_nearest_video() -> None:
