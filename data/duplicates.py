@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 HASH_BITS = 64
-MAX_DISTANCE = 10  # bits; copies differ by 0 to 6, pictures of different scenes by 20 to 40
+MAX_DISTANCE = 10  # bits; copies differ by 0 to 8, pictures of different scenes by 20 to 40
 MAX_HASHES = 16  # of a video
 GRID = 8  # cells a side
 COURSE_RATE = 10.0  # samples a second
