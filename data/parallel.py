@@ -105,6 +105,13 @@ class Workers:
             raise WorkerDiedError("a worker process died, perhaps for lack of memory; try fewer --workers") from error
         except CancelledError as error:
             raise WorkerDiedError("the Dask scheduler was lost; start it and run the same command again") from error
+        except ImportError as error:
+            if not self.remote:
+                raise
+            raise ValueError(
+                f"a Dask worker can't import what it needs ({error}); "
+                "start the workers with the checkout in PYTHONPATH and the same packages installed"
+            ) from error
         except Exception as error:
             if type(error).__name__ != "KilledWorker":  # distributed's, which need not be installed
                 raise
@@ -132,7 +139,8 @@ class Workers:
                     break
                 with _held_back_interrupts():
                     if self.remote:
-                        future = executor.submit(_run_packed, pickle.dumps((function, item)))
+                        # Only the worker unpacks it: a scheduler need not be able to import this program.
+                        future = executor.submit(pickle.loads, pickle.dumps(_Call(function, item)))
                     else:
                         future = executor.submit(function, item)
                 pending[future] = item
@@ -238,15 +246,17 @@ async def _expect_answer(options: Mapping[str, Any]) -> None:
 _worker_ready = threading.Event()
 
 
-def _run_packed(packed: bytes) -> Any:
-    """A call on a Dask worker. Packed, because the scheduler would unpack it too, and import what is in it."""
-    try:
-        function, item = pickle.loads(packed)
-    except ImportError as error:
-        raise ValueError(
-            f"a Dask worker on {socket.gethostname()} can't import this program ({error}); "
-            "start scheduler and workers with the checkout in PYTHONPATH"
-        ) from error
+class _Call:
+    """A call that is made where its pickle is unpacked; what unpacking gives is the result."""
+
+    def __init__(self, function: Callable, item: Any) -> None:
+        self.parts = function, item
+
+    def __reduce__(self) -> tuple[Callable, tuple[Callable, Any]]:
+        return _run_on_worker, self.parts
+
+
+def _run_on_worker(function: Callable, item: Any) -> Any:
     if not _worker_ready.is_set():
         _use_one_thread()
         _worker_ready.set()

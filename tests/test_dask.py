@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -88,3 +89,14 @@ def test_dask_problems_are_one_line(
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert "pip install distributed" in error("--dask", cluster)
     assert not (tmp_path / "dataset").exists()
+
+
+def test_a_worker_that_lacks_a_module_is_named_in_one_line(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("def double(number):\n    return 2 * number\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    double = importlib.import_module("only_here").double
+    problem = r"can't import what it needs .*only_here.* PYTHONPATH"
+    with pytest.raises(ValueError, match=problem), Workers(dask=cluster) as workers:
+        list(workers.map(double, [1, 2], 2, "numbers"))
