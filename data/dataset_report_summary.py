@@ -125,7 +125,8 @@ class Summary:
         if row["status"] == "dropped":
             self._reject(row)
         if not row["id"]:
-            self.unusable.add(row["source"])
+            if row.get("shot") is None:  # else one shot is too short, and the video is used otherwise
+                self.unusable.add(row["source"])
             return
         key = (row["split"], row["status"])
         self.sequences[key] += 1

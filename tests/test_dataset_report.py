@@ -314,6 +314,15 @@ def test_reasons_without_number_stay_apart_until_there_are_too_many(monkeypatch:
     assert found == {"a is wrong": 1, "b is wrong": 1, "c is wrong": 1, "other reasons": 3}
 
 
+def test_a_short_shot_leaves_its_video_usable() -> None:
+    summary = Summary(1, 1, 0)
+    row = {"id": "", "source": "a", "status": "dropped", "split": ""}
+    summary.add({**row, "shot": 1, "reason": "too short a shot: 3 frames, 20 are needed"})
+    assert not summary.unusable
+    summary.add({**row, "shot": None, "source": "b", "reason": "the file is empty"})
+    assert summary.unusable == {"b"}
+
+
 # Bad input ------------------------------------------------------------------------------------------------------------
 
 
