@@ -154,6 +154,13 @@ def write_results(
     if counts.total() == counts["dropped"]:
         (folder / "stats.json").unlink(missing_ok=True)  # of an earlier run, with other filters
         raise ValueError(f"no sequence is usable; {folder / 'manifest.csv'} says why for each video")
+    for split in ("validation", "test"):
+        if split in plan.splits.values() and not counts[split]:
+            print(
+                f"warning: the {split} split is empty, all its sequences were dropped: see manifest.csv; "
+                f"--{split} puts others there",
+                file=sys.stderr,
+            )
     statistics: dict[str, Any] = {"num_frames": num_frames, "num_frequencies": plan.options.num_frequencies}
     statistics |= {"size": list(plan.options.size), "fps": fps, "estimator": plan.options.estimator}
     write_json(folder / "stats.json", {"format_version": 1, **_statistics(folder, counts, statistics)})

@@ -80,6 +80,20 @@ def test_empty_train_split_uses_all(videos: Path, tmp_path: Path, capsys: pytest
     assert "train split is empty" in capsys.readouterr().err
 
 
+def test_a_split_whose_sequences_were_all_dropped_is_named(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    still = make_clip(tmp_path / "still.mp4", num_frames=20, shift=0.0)
+    inputs = [str(videos / "fern.mp4"), str(still)]
+    assert (
+        main([*inputs, "--output", str(tmp_path / "dataset"), "--validation", "still*", "--split", "1,0,0", *QUICK])
+        == 0
+    )
+    warnings = capsys.readouterr().err
+    assert "the validation split is empty" in warnings
+    assert "the test split" not in warnings  # nobody wanted one
+
+
 def test_wrapped_sequences_start_anywhere(tmp_path: Path) -> None:
     clip, dataset = make_clip(tmp_path / "loop.mp4"), tmp_path / "dataset"
     assert main([str(clip), "--wrap", "--output", str(dataset), *QUICK]) == 0
