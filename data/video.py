@@ -21,7 +21,10 @@ from torch import Tensor
 
 from data.temporary_files import temporary_path
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"),
+    *(".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp", ".ogv", ".vob"),
+)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png", ".apng")
 MAX_FPS = 1000  # a file that says more, or less than 1, is not believed

@@ -13,6 +13,7 @@ from data.prepare import main
 from data.source_files import find_sources, printable, sequence_id
 from data.sources import Source
 from data.splits import SPLITS, assign_splits, split_position, unmatched_patterns
+from data.video import VIDEO_SUFFIXES
 
 
 def touch(path: Path) -> Path:
@@ -26,6 +27,12 @@ def names_in(*inputs: Path) -> list[str]:
 
 
 # Finding --------------------------------------------------------------------------------------------------------------
+
+
+def test_files_of_camcorders_are_found_in_a_folder(tmp_path: Path) -> None:
+    for name in ("00001.MTS", "b.m2ts", "c.wmv", "readme.txt"):
+        touch(tmp_path / name)
+    assert [name for _, name in find_sources([tmp_path], VIDEO_SUFFIXES, "video")] == ["00001.MTS", "b.m2ts", "c.wmv"]
 
 
 def test_a_folder_that_contains_itself_is_searched_once(tmp_path: Path) -> None:
