@@ -19,6 +19,7 @@ from data.command_line import write_report
 from data.dataset_command import OneLineParser, add_worker_options, run_dataset_script
 from data.dataset_folder import differences, open_dataset, read_parameters, writing
 from data.parallel import Workers
+from data.plain_values import as_tuple
 from data.prepare import complete_dataset, recorded_options, sequence_options, sequence_plan, source_splits
 from data.sequence_runs import SequencePlan
 from data.sequences import (
@@ -29,7 +30,7 @@ from data.sequences import (
     sequence_path,
     stratified_indices,
 )
-from data.shards import ShardResult, as_tuple, read_shards, remove_shards
+from data.shards import ShardResult, read_shards, remove_shards
 from data.temporary_files import temporary_path
 from data.tensor_file import save_tensors
 

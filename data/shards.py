@@ -7,11 +7,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from data.command_line import write_json
+from data.plain_values import from_plain
 from data.sources import Source
 from data.video import VideoInfo
 
@@ -113,17 +114,4 @@ def remove_shards(folder: Path) -> None:
 
 def _source(values: Mapping[str, Any]) -> Source:
     info = values["info"]
-    return _from_plain(Source, {**values, "info": None if info is None else _from_plain(VideoInfo, info)})
-
-
-def _from_plain(kind: type, values: Mapping[str, Any]) -> Any:
-    """A dataclass of plain values and tuples from what JSON made of it."""
-    other = set(values) ^ {field.name for field in fields(kind)}
-    if other:
-        raise ValueError(f"{kind.__name__} has other fields: {', '.join(sorted(other))}")
-    return kind(**{name: as_tuple(value) for name, value in values.items()})
-
-
-def as_tuple(value: Any) -> Any:
-    """JSON has lists for tuples: a value with tuples in their place, at all depths."""
-    return tuple(as_tuple(item) for item in value) if isinstance(value, list) else value
+    return from_plain(Source, {**values, "info": None if info is None else from_plain(VideoInfo, info)})

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.duplicates import HASH_BITS, Fingerprint, near_duplicates
-from data.footage import scan_footage
 from data.parallel import Workers, expect_visible
+from data.scan_cache import look_at
 from data.sequence_frames import WHOLE, Crop, crop_box
 from data.video import MIN_SIDE, VideoInfo
 from models.hashing import file_sha256
@@ -73,7 +73,6 @@ def check_sources(sources: list[Source], requirements: Requirements) -> list[Sou
 
 def _scan(item: tuple[Path, str], shared: bool = False) -> Source:
     path, name = item
-    sha256 = ""
     if shared:
         expect_visible(path)
     try:
@@ -81,12 +80,19 @@ def _scan(item: tuple[Path, str], shared: bool = False) -> Source:
             raise ValueError("this folder can't be read, change its permissions")
         if any("\udc80" <= character <= "\udcff" for character in str(path)):  # how Python keeps stray bytes
             raise ValueError("its path is not valid UTF-8, rename it")
-        sha256 = file_sha256(path)
-        return Source(str(path), name, sha256, scan_footage(path), None)
+        sha256, info = look_at(path)
+        return Source(str(path), name, sha256, info, None)
     except (ValueError, OSError) as error:
         # The manifest names the video already, and no absolute path belongs into it.
         reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
-        return Source(str(path), name, sha256, None, reason)
+        return Source(str(path), name, _hash_if_readable(path), None, reason)
+
+
+def _hash_if_readable(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except (ValueError, OSError):
+        return ""
 
 
 def _fitness(source: Source, requirements: Requirements) -> Source:

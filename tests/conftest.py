@@ -15,6 +15,7 @@ from data.prepare import main as prepare
 from data.video import write_video
 
 CLIP_FRAMES = 32
+os.environ.setdefault("SCAN_CACHE", "")  # tests, and the commands that they run, leave nothing in the user's cache
 
 
 def swaying_clip(seed: int) -> list[np.ndarray]:
