@@ -177,6 +177,12 @@ def _level_origin(level: int, widths: Sequence[int], ratio: float) -> tuple[int,
     return level - step, ratio**level * widths[0] / widths[level - step], base * step
 
 
+def _blur_taps(sigma: float) -> NDArray[np.float32]:
+    """Taps 0 .. radius of a normalised Gaussian whose radius is ``int(3 sigma)``."""
+    taps = np.exp(-(np.arange(int(sigma * 3) + 1.0) ** 2) / (2 * sigma * sigma))
+    return (taps / (taps[0] + 2 * taps[1:].sum())).astype(np.float32)
+
+
 def _check_images(source: Any, targets: Any, color_type: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Both as float32 with a channel axis, or a ValueError that says what is wrong."""
     first, others = np.asarray(source, np.float32), np.asarray(targets, np.float32)

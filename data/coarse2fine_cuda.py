@@ -21,6 +21,7 @@ from data.coarse2fine import (
     Images,
     Parameters,
     Progress,
+    _blur_taps,
     _check_images,
     _check_pairs,
     _level_origin,
@@ -182,7 +183,7 @@ def _pyramid(
     widths = [size[0] for size in sizes]
     for level, (width, height) in enumerate(sizes[1:], 1):
         parent, rate, sigma = _level_origin(level, widths, parameters.ratio)
-        taps = _blur_taps(sigma)
+        taps = np.append(_blur_taps(sigma), np.float32(0))  # the kernel reads one behind the last
         size = count * planes * width * height
         pictures.append(device.zeros(size))
         _each(
@@ -190,12 +191,6 @@ def _pyramid(
             *sizes[parent][::-1], len(taps) - 2, float(rate),
         )  # fmt: skip
     return pictures
-
-
-def _blur_taps(sigma: float) -> NDArray[np.float32]:
-    """Taps 0 .. radius of a blur, and a 0 behind them."""
-    taps = np.exp(-(np.arange(int(sigma * 3) + 1.0) ** 2) / (2 * sigma * sigma))
-    return np.append(taps / (taps[0] + 2 * taps[1:].sum()), 0).astype(np.float32)
 
 
 def _upsample(

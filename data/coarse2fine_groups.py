@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.coarse2fine import Parameters, _level_origin, pyramid_sizes
+from data.coarse2fine import Parameters, _blur_taps, _level_origin, pyramid_sizes
 from data.coarse2fine_kernels import solve_level
 from data.coarse2fine_linearise import COEFFICIENT, POSITIONS, SCRATCH
 from data.coarse2fine_pyramid import (
@@ -153,10 +153,8 @@ class GroupSolver:
         pictures = [_planar(image, self.parameters.color_type)]
         for level in range(1, len(self.sizes)):
             parent, rate, sigma = _level_origin(level, widths, self.parameters.ratio)
-            radius = int(sigma * 3)
-            taps = np.exp(-(np.arange(radius + 1.0) ** 2) / (2 * sigma * sigma))
-            taps /= taps[0] + 2 * taps[1:].sum()
-            blurred = blur(pictures[parent], taps.astype(np.float32)) if radius else pictures[parent]
+            taps = _blur_taps(sigma)
+            blurred = blur(pictures[parent], taps) if len(taps) > 1 else pictures[parent]
             pictures.append(resize(blurred, rate, self.sizes[level][1], self.sizes[level][0]))
         return pictures
 

@@ -39,6 +39,7 @@ from data.sequence_runs import (
     compute_sequence,
     report_results,
     run_jobs,
+    source_problems,
     write_results,
 )
 from data.sequences import SequenceJob, SequenceOptions, source_indices
@@ -162,9 +163,8 @@ def prepare_shard(
     folder: Path = arguments.output
     # Splits that stay empty here may have videos elsewhere: merging decides.
     plan = sequence_plan(scanned, arguments, fill_empty=False)
-    for source in plan.sources:
-        if source.problem:
-            print(f"warning: {source.name}: {source.problem}", file=sys.stderr)
+    for problem in source_problems(plan.sources):
+        print(f"warning: {problem}", file=sys.stderr)
     failures, computed = run_jobs(plan, folder, compute_sequence, workers)
     recorded = recorded_arguments(arguments)
     write_shard(folder, ShardResult(arguments.shard, listing, recorded, scanned, failures))

@@ -66,7 +66,7 @@ def accept_sources(
     Raises:
         ValueError: none of them is usable.
     """
-    problems = [f"{source.name}: {source.problem}" for source in sources if source.problem]
+    problems = source_problems(sources)
     if len(problems) == len(sources):
         if not existed:
             shutil.rmtree(folder)
@@ -78,6 +78,11 @@ def accept_sources(
     for pattern in unmatched_patterns(sources, pinned):
         print(f"warning: {pattern} matches none of the {things} that can be used", file=sys.stderr)
     write_sources(folder, sources)
+
+
+def source_problems(sources: list[Source]) -> list[str]:
+    """A line for each source that can't be used."""
+    return [f"{source.name}: {source.problem}" for source in sources if source.problem]
 
 
 # Work -----------------------------------------------------------------------------------------------------------------

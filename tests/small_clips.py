@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.prepare import main
 from data.video import write_video
 
 # Small and fast; DIS keeps each run below a second.
@@ -30,6 +31,19 @@ def make_clip(path: Path, num_frames: int = 40, seed: int = 0, shift: float = 3.
         frames.append(frame)
     write_video(path, frames, 30)
     return path
+
+
+def two_clips(folder: Path, num_frames: int) -> Path:
+    """The folder, with two different clips in it."""
+    for seed in range(2):
+        make_clip(folder / f"clip_{seed}.mp4", num_frames=num_frames, seed=seed)
+    return folder
+
+
+def undisturbed(videos: Path, dataset: Path) -> dict[str, bytes]:
+    """What one run in one process makes of videos, as :func:`contents`."""
+    assert main([str(videos), "--output", str(dataset), *QUICK]) == 0
+    return contents(dataset)
 
 
 def rows_of(dataset: Path) -> list[dict[str, str]]:

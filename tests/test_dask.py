@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_clips import QUICK, contents, make_clip
+from small_clips import QUICK, contents, two_clips, undisturbed
 
 from data import sequences
 from data.parallel import Workers
@@ -23,18 +23,13 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two clips: 4 sequences."""
-    folder = tmp_path_factory.mktemp("videos")
-    for seed in range(2):
-        make_clip(folder / f"clip_{seed}.mp4", num_frames=30, seed=seed)
-    return folder
+    return two_clips(tmp_path_factory.mktemp("videos"), num_frames=30)
 
 
 @pytest.fixture(scope="module")
 def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one process makes."""
-    dataset = tmp_path_factory.mktemp("whole") / "dataset"
-    assert main([str(videos), "--output", str(dataset), *QUICK]) == 0
-    return contents(dataset)
+    return undisturbed(videos, tmp_path_factory.mktemp("whole") / "dataset")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@
 
 import csv
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from browser import chromium
+from parsed_page import Page
 from safetensors.torch import save_file
 
 import data.dataset_report as report
@@ -22,7 +22,6 @@ from models.spectral_volume import SpectralNormalizer, motion_to_spectral_volume
 
 WIDTH, HEIGHT, NUM_FRAMES, NUM_FREQUENCIES = 64, 40, 12, 4
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>.mp4"
-VOID = {"meta", "img", "br", "link", "input", "hr"}
 DROPPED = (
     ("", "short.mp4", "3 frames of 150, choose a smaller --num-frames"),
     ("", "again.mp4", "the same file as clip 0.mp4"),
@@ -33,35 +32,15 @@ DROPPED = (
 )
 
 
-class Page(HTMLParser):
-    """Visible text, pictures, and the JSON of a page whose elements are all closed in order."""
+class ReportPage(Page):
+    """Besides the pictures, the policy, and the JSON that the page carries."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.text, self.images, self.open, self.policy = "", [], [], ""
-        self.scripts: list[str] = []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.close()
-        assert not self.open
+        super().__init__(path)
+        self.images = [image["src"] for image in self.all("img")]
+        policies = [meta["content"] for meta in self.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+        self.policy = policies[-1] if policies else ""
         self.values = json.loads(self.scripts[0])
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        attributes = dict(attrs)
-        if tag == "img":
-            self.images.append(attributes["src"])
-        if attributes.get("http-equiv") == "Content-Security-Policy":
-            self.policy = attributes["content"]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] == ["script"]:
-            self.scripts.append(data)
-        elif self.open[-1:] != ["style"]:
-            self.text += data
 
 
 def write_sequence(path: Path, seed: int) -> None:
@@ -134,7 +113,7 @@ def path(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_counts_sequences_and_names_reasons_with_their_numbers(path: Path) -> None:
-    page = Page(path)
+    page = ReportPage(path)
     assert "6 sequences kept from 3 videos, 2 dropped" in page.text
     counted = {(row["split"], row["status"]): row for row in page.values["sequences"]}
     assert {key: row["sequences"] for key, row in counted.items()} == {
@@ -157,7 +136,7 @@ def test_the_page_counts_sequences_and_names_reasons_with_their_numbers(path: Pa
 
 
 def test_the_page_is_one_file_whose_names_are_text(path: Path) -> None:
-    page = Page(path)
+    page = ReportPage(path)
     assert HOSTILE in page.text
     assert len(page.scripts) <= 2
     assert all(source.startswith("data:image/") for source in page.images)
@@ -174,7 +153,7 @@ def test_pictures_show_the_least_and_the_most_consistent(path: Path, dataset: Pa
     assert (lowest, highest) == (["s5"], ["s0"])
     assert len(random) == 1
     assert not {*random} & {"s0", "s5"}
-    text = Page(path).text
+    text = ReportPage(path).text
     assert text.index("Least consistent flow") < text.index("clip2.mp4, from frame 0, shot 1 (validation)")
     assert "share of consistent flow 40.0%" in text
 
@@ -186,14 +165,14 @@ def test_the_same_page_comes_out_again(path: Path, dataset: Path, tmp_path: Path
 
 def test_report_json_holds_the_numbers_of_the_page(path: Path) -> None:
     values = json.loads(path.with_suffix(".json").read_text())
-    assert values["results"] == Page(path).values
+    assert values["results"] == ReportPage(path).values
     assert set(values["timings_seconds"]) == {"manifest", "spectra", "page"}
 
 
 def test_a_folder_without_a_kept_sequence_has_a_page_that_says_why(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "nothing", kept=0)
     assert main([str(folder)]) == 0
-    page = Page(folder / "report.html")
+    page = ReportPage(folder / "report.html")
     assert "0 sequences kept from 0 videos, 2 dropped" in page.text
     assert "camera motion: 97.5 to 99.1%" in page.text
     assert len(page.images) == 3  # the statistics of what was dropped
@@ -206,7 +185,7 @@ def test_large_folders_are_sampled_and_the_page_in_the_folder_says_so(
     monkeypatch.setattr(report, "MOST_MEASURED", 2)
     assert main([str(copy), "--sequences", "1", "--seed", "3"]) == 0
     assert "6 sequences kept, 2 dropped" in capsys.readouterr().out
-    page = Page(copy / "report.html")
+    page = ReportPage(copy / "report.html")
     assert page.values["measured_sequences"] == 2
     assert "2 of 4 kept sequences of the train split, drawn with seed 3" in page.text
 

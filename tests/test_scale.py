@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from small_clips import QUICK, contents, make_clip
+from small_clips import QUICK, contents, two_clips, undisturbed
 
 from data.parallel import WorkerDiedError, Workers
 from data.prepare import main
@@ -27,18 +27,13 @@ WINDOW_LIMIT = 2  # items a worker that are taken ahead
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two clips of 110 frames: 20 sequences, a second or two of work in one process."""
-    folder = tmp_path_factory.mktemp("videos")
-    for seed in range(2):
-        make_clip(folder / f"clip_{seed}.mp4", num_frames=110, seed=seed)
-    return folder
+    return two_clips(tmp_path_factory.mktemp("videos"), num_frames=110)
 
 
 @pytest.fixture(scope="module")
 def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one undisturbed run in one process makes."""
-    dataset = tmp_path_factory.mktemp("whole") / "dataset"
-    assert main([str(videos), "--output", str(dataset), *QUICK]) == 0
-    return contents(dataset)
+    return undisturbed(videos, tmp_path_factory.mktemp("whole") / "dataset")
 
 
 def started(videos: Path, dataset: Path, *options: str, workers: str = "2") -> subprocess.Popen:
