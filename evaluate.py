@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from data.command_line import add_common_options, check_writable, run_script, write_report
+from common.command_line import add_common_options, check_writable, run_script, write_report
 
 PRETRAINED = Path(__file__).parent / "models" / "pretrained"
 SPLITS = ("train", "validation", "test")
@@ -36,7 +36,7 @@ PRESETS = ("tiny", "default")
 SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
 DEFAULT_SAMPLERS = ("dpmsolver++:5,10,20,50", "ddim:20,50,100", "ddpm:100,1000")
 EXAMPLES = """examples:
-  python -m models.metrics fetch                                     the weights of LPIPS, FID and FVD, once
+  python -m evaluation.networks fetch                                     the weights of LPIPS, FID and FVD, once
   python evaluate.py rendering --data dataset --report rendering.json --html rendering.html
   python evaluate.py motion --data dataset --report motion.json --output figures
   python evaluate.py motion --data dataset --methods repeat,true-motion --videos theirs=their_videos/
@@ -134,7 +134,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     add("--split", default="test", choices=SPLITS, help="default: %(default)s")
     add("--checkpoint", default=PRETRAINED, metavar="DIR", help="default: the weights that come with the repository")
     add("--weights", type=Path, metavar="DIR", help="folder with metric weights (default: where `python -m "
-        "models.metrics fetch` puts them)")  # fmt: skip
+        "evaluation.networks fetch` puts them)")  # fmt: skip
     add("--max-sequences", type=_count, metavar="N", help="at most N sequences of each source video (default: all)")
     add_common_options(parser)
 
@@ -166,21 +166,21 @@ def run_table(arguments: argparse.Namespace) -> None:
 
 def rendering(arguments: argparse.Namespace) -> None:
     """`evaluate.py rendering`."""
-    from evaluation.rendering import evaluate_rendering
+    from evaluation.tables.rendering import evaluate_rendering
 
     finish(arguments, evaluate_rendering(arguments))
 
 
 def motion(arguments: argparse.Namespace) -> None:
     """`evaluate.py motion`."""
-    from evaluation.motion import evaluate_motion
+    from evaluation.tables.motion import evaluate_motion
 
     finish(arguments, evaluate_motion(arguments))
 
 
 def sampling(arguments: argparse.Namespace) -> None:
     """`evaluate.py sampling`."""
-    from evaluation.sampling import evaluate_sampling
+    from evaluation.tables.sampling import evaluate_sampling
 
     chosen = arguments.samplers or map(_sampler_steps, DEFAULT_SAMPLERS)
     arguments.samplers = [row for rows in chosen for row in rows]
@@ -189,21 +189,21 @@ def sampling(arguments: argparse.Namespace) -> None:
 
 def ablation(arguments: argparse.Namespace) -> None:
     """`evaluate.py ablation`."""
-    from evaluation.ablation import evaluate_ablation
+    from evaluation.tables.ablation import evaluate_ablation
 
     finish(arguments, evaluate_ablation(arguments))
 
 
 def compare(arguments: argparse.Namespace) -> None:
     """`evaluate.py compare`."""
-    from evaluation.compare import compare
+    from evaluation.tables.compare import compare
 
     compare(arguments)
 
 
 def finish(arguments: argparse.Namespace, report: dict) -> None:
     """Print the table and write the report."""
-    from evaluation.tables import format_table
+    from evaluation.report.text import format_table
 
     print(format_table(report))
     write_report(arguments.report, f"evaluate.py {arguments.table}", arguments, report)

@@ -21,17 +21,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.command_line import add_common_options, run_script, select_device, write_report
-from data.loop_files import FrameRecorder, LoopFiles, check_paths, counted, plan_files
-from data.loop_options import check_options
-from data.stopwatch import Stopwatch
+from app.files import FrameRecorder, LoopFiles, check_paths, counted, plan_files
+from app.options import check_options
+from common.command_line import add_common_options, run_script, select_device, write_report
+from common.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.motion_file import MotionFile
+    from models.dynamics.motion_file import MotionFile
+    from models.dynamics.pokes import Poke
     from models.pipeline import ImageDynamicsPipeline
-    from models.pokes import Poke
 
 # Repeated from the models' registries, whose import would make --help slow; a test compares them.
 SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
@@ -87,7 +87,7 @@ def generate(arguments: argparse.Namespace) -> None:
     if not (arguments.num_frames or arguments.poke):
         arguments.num_frames = NUM_FRAMES
     if arguments.serve:
-        from server.serve import serve
+        from app.server.serve import serve
 
         return serve(arguments, partial(load_pipeline, arguments))
     watch = Stopwatch()
@@ -115,7 +115,7 @@ def generate(arguments: argparse.Namespace) -> None:
 
 def read_pokes(arguments: argparse.Namespace, files: LoopFiles) -> list[Poke]:
     """What ``--poke`` says, checked against the photo."""
-    from models.pokes import Poke
+    from models.dynamics.pokes import Poke
 
     pokes = [Poke.parse(text) for text in arguments.poke]
     for poke in pokes:
@@ -127,7 +127,7 @@ def read_motion_file(arguments: argparse.Namespace, files: LoopFiles) -> MotionF
     """The file of ``--motion``, checked against the photo."""
     if arguments.motion is None:
         return None
-    from models.motion_file import MotionFile
+    from models.dynamics.motion_file import MotionFile
 
     motion_file = MotionFile.read(arguments.motion)
     warning = motion_file.check_photo(files.photo, files.photo_size)
@@ -155,10 +155,12 @@ def make_loop(
     watch: Stopwatch,
 ) -> dict:
     """Make all files of one photo; returns what a report says about them."""
-    from data.flow_color import motion_figure
-    from data.video import image_to_tensor, read_image, write_image, write_video
-    from models.loop_motion import SeamMeter
-    from models.photo_motion import motion_measures, photo_motion
+    from common.images import image_to_tensor
+    from data.media.images import read_image, write_image
+    from data.media.pictures import motion_figure
+    from data.media.write_video import write_video
+    from models.dynamics.photo import motion_measures, photo_motion
+    from models.dynamics.seam import SeamMeter
 
     photo = read_image(files.photo)
     image = image_to_tensor(photo)
@@ -198,8 +200,8 @@ def write_viewer(arguments: argparse.Namespace, files: LoopFiles, image: Tensor,
     """Write the page on which the photo can be poked, with the loop inside unless the video is one of a poke."""
     from dataclasses import replace
 
-    from data.temporary_files import temporary_path
-    from models.viewer import viewer_page
+    from app.viewer.page import viewer_page
+    from common.files import temporary_path
 
     shown = replace(motion_file, spectral_volume=motion_file.spectral_volume * arguments.magnify)
     page = viewer_page(image, shown, None if arguments.poke else files.loop, files.photo.stem)
@@ -214,8 +216,8 @@ def sample_motion(
     """Motion for a photo, written to ``--save-motion`` at once, before the long rendering."""
     from tqdm import tqdm
 
-    from models.hashing import file_sha256
-    from models.motion_file import MotionFile
+    from common.hashing import file_sha256
+    from models.dynamics.motion_file import MotionFile
 
     with tqdm(total=arguments.steps, desc="motion", unit="step", disable=None) as bar:
         volume = pipeline.predict_motion(

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.command_line import add_common_options, parse_size, run_script, select_device, write_report
-from data.training_options import (
+from common.command_line import add_common_options, parse_size, run_script, select_device, write_report
+from training.batches.options import (
     CACHE_LIMIT,
     add_data_options,
     add_saving_options,
@@ -26,9 +26,9 @@ from data.training_options import (
 if TYPE_CHECKING:
     import torch
 
-    from data.frame_pair_batches import FramePairBatch, FramePairBatches
-    from evaluation.renderer_validation import RendererValidation
-    from models.frame_synthesis import FrameSynthesisModel
+    from models.rendering.model import FrameSynthesisModel
+    from training.batches.pairs import FramePairBatch, FramePairBatches
+    from training.renderer_validation import RendererValidation
 
 PRESETS = ("tiny", "default", "reference")
 LOG_COLUMNS = ("loss", "l1", "perceptual", "learning_rate", "gradient_norm", "seconds")
@@ -112,8 +112,9 @@ def check(arguments: argparse.Namespace) -> None:
 
 def training_batches(arguments: argparse.Namespace, output: str) -> FramePairBatches:
     """What batches are drawn from."""
-    from data.datasets import FramePairDataset, load_manifest
-    from data.frame_pair_batches import FramePairBatches, PairAugmentation
+    from data.dataset.manifest import load_manifest
+    from data.dataset.reading import FramePairDataset
+    from training.batches.pairs import FramePairBatches, PairAugmentation
 
     identity = arguments.identity
     if identity is None:
@@ -128,9 +129,9 @@ def training_batches(arguments: argparse.Namespace, output: str) -> FramePairBat
 
 def build_validation(arguments: argparse.Namespace, device: torch.device) -> RendererValidation | None:
     """The frames to evaluate on, or None where no folder has any."""
-    from evaluation.renderer_validation import RendererValidation
-    from models.feature_networks import load_lpips
-    from models.metric_weights import MissingWeightsError
+    from evaluation.networks.feature_networks import load_lpips
+    from evaluation.networks.weights import MissingWeightsError
+    from training.renderer_validation import RendererValidation
 
     folders = validation_folders(arguments)
     try:
@@ -149,8 +150,8 @@ def build_validation(arguments: argparse.Namespace, device: torch.device) -> Ren
 
 def build_distance(arguments: argparse.Namespace, device: torch.device) -> tuple[torch.nn.Module, str]:
     """The perceptual distance of the loss, and what the loss is called."""
-    from models.frame_synthesis import has_fast_bfloat16
-    from models.perceptual_loss import StructureLoss, load_perceptual_loss
+    from models.rendering.model import has_fast_bfloat16
+    from training.perceptual_loss import StructureLoss, load_perceptual_loss
 
     distance = load_perceptual_loss(arguments.vgg_weights, arguments.weights)
     if distance is None:
@@ -166,8 +167,8 @@ def build_model(arguments: argparse.Namespace) -> FrameSynthesisModel:
     """The model of the run that is resumed, of ``--init``, or a fresh one."""
     import torch
 
-    from models import frame_synthesis
-    from models.training import STATE_FILE
+    from models.rendering import model as frame_synthesis
+    from training.state import STATE_FILE
 
     preset = frame_synthesis.PRESETS[arguments.preset] if arguments.preset else None
     if (arguments.output / "config.json").is_file():
@@ -198,19 +199,19 @@ class Trainer:
     ) -> None:
         import torch
 
-        from evaluation.renderer_validation import ROWS
-        from models import training
-        from models.frame_training import LossWeights
-        from models.training_log import CsvLog
+        from training import state
+        from training.log import CsvLog
+        from training.renderer_losses import LossWeights
+        from training.renderer_validation import ROWS
 
         self.arguments, self.model, self.batches, self.validation = arguments, model, batches, validation
         self.distance, self.weights = distance, LossWeights(arguments.perceptual_weight, arguments.temporal)
         self.device = next(model.parameters()).device
         self.optimizer = torch.optim.AdamW(model.parameters(), arguments.learning_rate, (0.9, 0.99), weight_decay=1e-4)
-        self.ema = training.ExponentialMovingAverage(model)
+        self.ema = state.ExponentialMovingAverage(model)
         self.first = 0
-        if training.read_training_state(arguments.output) is not None:
-            self.first = training.load_training_state(arguments.output, model, self.optimizer, self.ema)
+        if state.read_training_state(arguments.output) is not None:
+            self.first = state.load_training_state(arguments.output, model, self.optimizer, self.ema)
             print(f"resuming at step {self.first} of {arguments.max_steps}")
         metrics = [f"{metric}_{row}" for metric in ("psnr", "ssim", "lpips") for row in ROWS if validation]
         temporal = ["temporal"] if arguments.temporal else []
@@ -222,19 +223,20 @@ class Trainer:
         """Train; returns the last validation table and what is known of the best checkpoint."""
         from tqdm import tqdm
 
-        from models import frame_training, training
+        from training import renderer_losses as frame_training
+        from training import state
 
         arguments, last = self.arguments, self.arguments.max_steps
         saved = time.monotonic()
         steps = tqdm(range(self.first, last), initial=self.first, total=last, mininterval=1)
-        with training.stop_between_steps() as stop, ThreadPoolExecutor(1) as pool:
+        with state.stop_between_steps() as stop, ThreadPoolExecutor(1) as pool:
             ahead = pool.submit(self.draw, self.first)
             for step in steps:
                 began, done = time.monotonic(), step + 1
                 batch = ahead.result().to(self.device)
                 if done < last:
                     ahead = pool.submit(self.draw, done)  # while this step computes
-                rate = training.learning_rate_at(step, arguments.learning_rate, last, warmup=arguments.warmup)
+                rate = state.learning_rate_at(step, arguments.learning_rate, last, warmup=arguments.warmup)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 values = frame_training.train_step(self.model, self.optimizer, batch, self.distance, self.weights)
@@ -253,13 +255,13 @@ class Trainer:
 
     def draw(self, step: int) -> FramePairBatch:
         """The batch of a step."""
-        from models.training import step_generator
+        from training.state import step_generator
 
         return self.batches.draw(self.arguments.batch_size, step_generator(self.arguments.seed, step))
 
     def validate(self, step: int, say: Callable[[str], None]) -> dict[str, float]:
         """Print the rendering table, write picture and video, keep the best; returns the log's columns."""
-        from evaluation.renderer_validation import format_table
+        from training.renderer_validation import format_table
 
         assert self.validation is not None
         output, last = self.arguments.output, step == self.arguments.max_steps
@@ -279,11 +281,11 @@ class Trainer:
 
     def save(self, step: int) -> None:
         """Write the state that resuming needs, a checkpoint of the averaged weights to be used at once, the plot."""
-        from models import training
-        from models.training_log import plot_log
+        from training import state
+        from training.log import plot_log
 
         output = self.arguments.output
-        training.save_training_state(output, step, self.model, self.optimizer, self.ema, {})
+        state.save_training_state(output, step, self.model, self.optimizer, self.ema, {})
         with self.ema.applied_to(self.model):
             self.model.save_pretrained(output, self.provenance(step))
         plot_log(self.log.path, output / "loss.png", ("loss", "l1", "perceptual", "temporal"))
@@ -297,7 +299,7 @@ class Trainer:
 
 def read_best(output: Path, metric: str | None, step: int) -> dict | None:
     """What a resumed run knows of its best checkpoint; None where that is of another metric or a step to come."""
-    from models.training import load_config
+    from common.checkpoint import load_config
 
     if metric is None or step == 0 or not (output / "best" / "config.json").is_file():
         return None

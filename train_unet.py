@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.command_line import add_common_options, run_script, select_device, write_report
-from data.training_options import (
+from common.command_line import add_common_options, run_script, select_device, write_report
+from training.batches.options import (
     add_data_options,
     add_saving_options,
     check_numbers,
@@ -23,12 +23,12 @@ from data.training_options import (
 )
 
 if TYPE_CHECKING:
-    from data.latent_cache import LatentBatches
-    from data.motion_batches import MotionBatches
-    from evaluation.motion_validation import MotionValidation
-    from models.motion_diffusion import MotionModel
-    from models.processes import Processes
-    from models.stage_training import RunOptions
+    from models.motion.model import MotionModel
+    from training.batches.latents import LatentBatches
+    from training.batches.motion import MotionBatches
+    from training.loop import RunOptions
+    from training.motion_validation import MotionValidation
+    from training.processes import Processes
 
 STAGES = ("autoencoder", "slice", "coordinate", "decoder")
 PRESETS = ("tiny", "default", "reference", "paper")
@@ -106,12 +106,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> None:
     """Set up, run the stages that are left, calibrate, report."""
-    from data.augmentation import AugmentationConfig
-    from data.datasets import load_statistics
-    from data.motion_batches import load_batches
-    from models.motion_start import build_model, stages_left, training_config, wanted_stages
-    from models.processes import Processes
-    from models.stage_training import StageTraining, part_size
+    from data.dataset.manifest import load_statistics
+    from training.batches.augmentation import AugmentationConfig
+    from training.batches.motion import load_batches
+    from training.loop import StageTraining, part_size
+    from training.processes import Processes
+    from training.start import build_model, stages_left, training_config, wanted_stages
 
     started = time.monotonic()
     options, config = run_options(arguments), training_config(arguments)
@@ -148,8 +148,8 @@ def train(arguments: argparse.Namespace) -> None:
 
 def run_options(arguments: argparse.Namespace) -> RunOptions:
     """How the run is carried out, after a look at what the command line says of it."""
-    from models.stage_training import RunOptions
-    from models.training_log import summary_writer
+    from training.log import summary_writer
+    from training.loop import RunOptions
 
     positive = ["max_steps", *(f"{stage}_steps" for stage in STAGES), "batch_size", "learning_rate"]
     positive += ["gradient_accumulation", "workers", "evaluate_every", "cache_latents"]
@@ -174,8 +174,8 @@ def build_validation(
     arguments: argparse.Namespace, model: MotionModel, processes: Processes
 ) -> tuple[MotionValidation, str]:
     """Scenes to evaluate on and the split they are of: training scenes where no folder has validation sequences."""
-    from data.datasets import SpectralVolumeDataset
-    from evaluation.motion_validation import MotionValidation
+    from data.dataset.reading import SpectralVolumeDataset
+    from training.motion_validation import MotionValidation
 
     folders, count = validation_folders(arguments), model.config.num_frequencies
     split = "validation" if folders else "train"
@@ -187,9 +187,10 @@ def stage_batches(
     arguments: argparse.Namespace, model: MotionModel, stage: str, batches: MotionBatches, processes: Processes
 ) -> MotionBatches | LatentBatches:
     """What a stage's batches are drawn from: a cache of latents where one is asked for and of use."""
-    from data.latent_cache import LatentSource, open_cache, remove_others
-    from models.motion_losses import AUTOENCODER_STAGES
-    from models.training import state_hash, step_generator
+    from common.checkpoint import state_hash
+    from training.batches.latents import LatentSource, open_cache, remove_others
+    from training.losses import AUTOENCODER_STAGES
+    from training.state import step_generator
 
     if arguments.cache_latents is None or stage in AUTOENCODER_STAGES:
         return batches
@@ -216,7 +217,7 @@ def end_stage(
     processes: Processes,
 ) -> None:
     """Whiten the latents after the autoencoder's stage, and write the checkpoint that the next stage starts from."""
-    from models.motion_training import measure_latent_statistics
+    from training.motion import measure_latent_statistics
 
     if processes.is_main:
         if stage == "autoencoder":
@@ -236,7 +237,7 @@ def finish(
     results: dict,
 ) -> dict:
     """Bound the amplitude by the training set, calibrate it on validation scenes and write the final checkpoint."""
-    from models.motion_training import calibrate_amplitude, limit_amplitude
+    from training.motion import calibrate_amplitude, limit_amplitude
 
     names = [folder.name for folder in arguments.data]
     summary = {"stage": stage, "data": names, "shares": batches.mixture.shares, "seed": arguments.seed, **results}

@@ -1,1 +1,1 @@
-"""Turning video into spectral volumes: decoding, optical flow, dataset folders, and pictures of motion."""
+"""Turning video and photos into spectral volumes: footage, optical flow, dataset folders."""

@@ -1,1 +1,1 @@
-"""What `evaluate.py` runs: the tables that judge motion and rendering. Above `models` and `data`, below the script."""
+"""What `evaluate.py` runs: the tables that judge motion and rendering."""

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data.datasets import as_float, load_manifest
-from data.full_sequences import load_full_sequence
-from data.sequences import read_sequence, read_slice, sequence_path
+from data.dataset.full import load_full_sequence
+from data.dataset.manifest import load_manifest
+from data.dataset.reading import as_float
+from data.dataset.sequence_file import read_sequence, read_slice, sequence_path
 
 CROP = (256, 128)  # width and height that videos are compared at (paper section 7)
 

@@ -22,15 +22,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.large_rendering import LARGEST_WHOLE, LargeRenderer, Tile, cut, make_tiles, render_in_tiles
-from models.loop_motion import LoopMotion, Playback
-from models.motion_diffusion import DEFAULT_STEPS
-from models.motion_file import as_stored
+from models.dynamics.loop import LoopMotion, Playback
+from models.dynamics.motion_file import as_stored
+from models.motion.model import DEFAULT_STEPS
+from models.rendering.large import LARGEST_WHOLE, LargeRenderer, Tile, cut, make_tiles, render_in_tiles
 from models.spectral_volume import anchor_to_first_frame, resize_motion
 
 if TYPE_CHECKING:
-    from models.frame_synthesis import FrameSynthesisModel
-    from models.motion_diffusion import MotionConfig, MotionModel
+    from models.motion.model import MotionConfig, MotionModel
+    from models.rendering.model import FrameSynthesisModel
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 PARTS = ("motion", "frame_synthesis")  # kinds of checkpoints, and the names of their folders
@@ -86,11 +86,11 @@ class ImageDynamicsPipeline:
         folders = checkpoint_folders(path)
         pipeline = cls()
         if "motion" in parts:
-            from models.motion_diffusion import MotionModel
+            from models.motion.model import MotionModel
 
             pipeline.motion_model = MotionModel.from_pretrained(folders["motion"])
         if "frame_synthesis" in parts:
-            from models.frame_synthesis import FrameSynthesisModel
+            from models.rendering.model import FrameSynthesisModel
 
             pipeline.frame_synthesis = FrameSynthesisModel.from_pretrained(folders["frame_synthesis"])
         return pipeline
@@ -120,7 +120,7 @@ class ImageDynamicsPipeline:
         image: Tensor,  # [1, 3, H, W] in [-1, 1], any size
         seed: int = 0,
         steps: int = DEFAULT_STEPS,
-        sampler: str = "dpmsolver++",  # one of models.motion_diffusion.SAMPLERS
+        sampler: str = "dpmsolver++",  # one of models.motion.model.SAMPLERS
         guidance: float | None = None,  # classifier-free; the model's own by default
         loop_guidance: float = 0.0,
         recurrence: int = 0,  # times that each step is repeated, of use with loop guidance
@@ -148,7 +148,7 @@ class ImageDynamicsPipeline:
         size: tuple[int, int] | None = None,  # (W, H) of the frames, the photo's own by default
         magnify: float = 1.0,  # factor on the displacement
         slow: float = 1.0,  # that many times as many frames, of the same motion
-        renderer: str = "model",  # or one of models.frame_synthesis.BASELINES
+        renderer: str = "model",  # or one of models.rendering.model.BASELINES
         period: float | None = None,  # seconds of the volume's period, the motion model's by default
     ) -> Iterator[np.ndarray]:
         """Frames of a seamless loop, uint8 ``[H, W, 3]``, one after the other; see :meth:`Playback.of_loop`."""
@@ -201,7 +201,7 @@ class ImageDynamicsPipeline:
 
         ``margin``: pixels around a tile of a large frame that may come into sight in it.
         """
-        from models.frame_synthesis import BASELINES
+        from models.rendering.model import BASELINES
 
         height, width = photo.shape[2:]
         if name == "model" and height * width <= LARGEST_WHOLE:
@@ -233,7 +233,7 @@ class ImageDynamicsPipeline:
 
 def checkpoint_folders(path: str | Path) -> dict[str, Path]:
     """Folder of each of :data:`PARTS` under a pipeline folder, a bare checkpoint folder or a hub id."""
-    from models.training import load_config
+    from common.checkpoint import load_config
 
     folder = Path(path)
     if not folder.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
@@ -254,7 +254,7 @@ def bare_kind(folder: Path) -> str:
     """The kind of the checkpoint that a folder itself holds."""
     import json
 
-    from models.training import load_config
+    from common.checkpoint import load_config
 
     try:
         kind = json.loads((folder / "config.json").read_text()).get("kind")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_clips import make_clip
+from helpers.small_clips import make_clip
 
+from data.media.write_video import write_video
 from data.prepare import main as prepare
-from data.video import write_video
 
 CLIP_FRAMES = 32
 os.environ.setdefault("SCAN_CACHE", "")  # tests, and the commands that they run, leave nothing in the user's cache
@@ -76,11 +76,10 @@ METRIC_WEIGHTS = ("lpips_alexnet", "lpips_vgg16", "i3d_kinetics400")
 
 @pytest.fixture(scope="session")
 def metric_weights() -> Path:
-    """A folder with the safetensors of LPIPS and I3D; `python -m models.metrics fetch` makes one."""
-    from models.metric_weights import cache_folder
+    """A folder with the safetensors of LPIPS and I3D; `python -m evaluation.networks fetch` makes one."""
+    from evaluation.networks.weights import cache_folder
 
-    beside = Path(__file__).resolve().parents[2] / "shared" / "weights"
-    for folder in (Path(os.environ.get("METRIC_WEIGHTS", cache_folder())), beside):
+    for folder in (Path(os.environ.get("METRIC_WEIGHTS", cache_folder())),):
         if all((folder / f"{name}.safetensors").is_file() for name in METRIC_WEIGHTS):
             return folder
-    pytest.skip("no metric weights here: python -m models.metrics fetch gets them")
+    pytest.skip("no metric weights here: python -m evaluation.networks fetch gets them")

@@ -12,16 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from helpers.places import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = ("models", "data", "evaluation", "server")
 # Heavy packages are imported by the functions that use them: rendering needs only torch, numpy and safetensors.
 HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "scipy", "diffusers", "huggingface_hub")
 HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distributed", "cupy")
 # Modules of these names need numba's decorators and are imported late themselves.
-COMPILED_KERNELS = ("data.coarse2fine_", "models.softsplat_loops")
+COMPILED_KERNELS = ("data.coarse2fine_", "models.splatting.loops")
 OPTIONAL = ("cupy", "distributed", "pyflow")  # used where somebody has them, a ValueError or a slower path where not
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID
 DISTRIBUTIONS = {
@@ -71,12 +71,12 @@ def _scripts() -> dict[str, list[str]]:
 # Scripts whose options are those of their subcommands.
 SUBCOMMANDS = {
     "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "compare"),
-    "python -m data.optical_flow": ("compare", "middlebury"),
+    "python -m data.flow": ("compare", "middlebury"),
     "python -m data.prepare": ("merge", "report"),
-    "python -m models.metrics": ("fetch", "convert"),
+    "python -m evaluation.networks": ("fetch", "convert"),
 }
 # The first computes nothing, the second nothing random, and its estimators know their devices.
-WITHOUT_COMMON_OPTIONS = ("python -m models.metrics", "python -m data.optical_flow")
+WITHOUT_COMMON_OPTIONS = ("python -m evaluation.networks", "python -m data.flow")
 
 
 def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:

@@ -1,0 +1,1 @@
+"""What people touch: the options of generate.py, the files it makes, its pages and its server."""

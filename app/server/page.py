@@ -1,0 +1,43 @@
+"""The page that photos are dropped on: its template with the server's token and the defaults of its controls."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from string import Template
+
+from app.files import DEFAULT_LONG_SIDE
+from app.server.animate import FORMATS, SIDES, LoopOptions
+
+SIZE_NAMES = dict(zip(SIDES, ("small", "medium", "large"), strict=True))
+STRONGEST = 3.0  # of the slider for the amplitude
+
+
+def page(token: str, defaults: LoopOptions, most_bytes: int) -> str:
+    """The page as HTML. It holds no data of photos: those come as JSON and are shown as text."""
+    template = (Path(__file__).parent / "page_template.html").read_text(encoding="utf-8")
+    values = {
+        "token": token,
+        "seed": defaults.seed,
+        "highest_seed": 2**62,  # common.command_line.parse_seed
+        "magnify": f"{defaults.magnify:g}",
+        "weakest": f"{min(0.25, defaults.magnify):g}",
+        "strongest": f"{max(STRONGEST, defaults.magnify):g}",
+        "types": ",".join(f"image/{name.lower()}" for name in FORMATS),
+        "formats": f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
+        "most_bytes": most_bytes,
+        "most_megabytes": most_bytes // 10**6,
+    }
+    escaped = {name: escape(str(value)) for name, value in values.items()}
+    return Template(template).substitute(escaped, sizes=_sizes(defaults))
+
+
+def _sizes(defaults: LoopOptions) -> str:
+    chosen = DEFAULT_LONG_SIDE if defaults.size is None else 0
+    options = [
+        f'<option value="{side}"{" selected" if side == chosen else ""}>{name}, {side} px</option>'
+        for side, name in SIZE_NAMES.items()
+    ]
+    if not chosen:
+        options.insert(0, f'<option value="" selected>{escape(str(defaults.size))}, as started</option>')
+    return "\n".join(options)

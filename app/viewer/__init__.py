@@ -1,0 +1,1 @@
+"""The page on which a photo can be poked: one HTML file."""

@@ -1,0 +1,1 @@
+"""Scripts that measure speed; docs/performance.md has what they printed."""

@@ -1,0 +1,176 @@
+"""How fast `data.flow.coarse2fine.cuda` is here: pairs per second, memory bandwidth, and against the processor.
+
+Examples:
+  python -m benchmarks.flow
+  python -m benchmarks.flow --sizes 1280x720 --pairs 32 --report speed.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.command_line import add_common_options, parse_size, run_script, write_report
+from common.cuda_kernels import Device
+from data.flow.coarse2fine import cuda as coarse2fine_cuda
+from data.flow.coarse2fine.regions import Regions, plan_regions
+
+# Bytes a pixel that a half-sweep of its own must move, had each colour its own arrays: half of the pixels read two
+# right-hand sides, a12 and two scales and read and write their increment, all weights are read, and the increments of
+# the other half.
+HALF_SWEEP_BYTES = 0.5 * (5 * 4 + 2 * 8) + 4 + 0.5 * 8
+COPIED_BYTES = 1 << 28
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print a paragraph for each size, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=parse_size, nargs="+", default=[(256, 160), (512, 288)], metavar="WxH")
+    parser.add_argument("--pairs", type=int, default=149, help="targets of one source (default: 149, a sequence)")
+    parser.add_argument("--cpu-pairs", type=int, help="pairs for the processor (default: 16 for each thread)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the processor (default: all)")
+    parser.add_argument("--repeats", type=int, default=5, help="of which the fastest counts (default: 5)")
+    add_common_options(parser)
+    return run_script(_measure_all, parser.parse_args(argv))
+
+
+def _measure_all(arguments: argparse.Namespace) -> None:
+    if arguments.device not in ("auto", "cuda"):
+        raise ValueError(f"--device {arguments.device}: this measures a GPU; use auto or cuda")
+    for name in ("pairs", "threads", "repeats"):
+        if getattr(arguments, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {getattr(arguments, name)}")
+    cpu_pairs = 16 * arguments.threads if arguments.cpu_pairs is None else arguments.cpu_pairs
+    if cpu_pairs < 1:
+        raise ValueError(f"--cpu-pairs must be at least 1, got {cpu_pairs}")
+    device = coarse2fine_cuda.cuda_device()
+    results = {}
+    for width, height in arguments.sizes:
+        source, targets = moving_texture(width, height, max(arguments.pairs, cpu_pairs), arguments.seed)
+        result = measure(device, source, targets, arguments.pairs, cpu_pairs, arguments.threads, arguments.repeats)
+        print(describe((width, height), result), flush=True)
+        results[f"{width}x{height}"] = result
+    write_report(arguments.report, "benchmarks.flow", arguments, {"results": results})
+
+
+def moving_texture(
+    width: int, height: int, count: int, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A smooth random picture ``[H, W, 3]`` and ``count`` of the same, swaying by up to two pixels."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    waves = [(random.uniform(-0.6, 0.6, 2), random.uniform(0, 6.28), random.uniform(-1, 1, 3)) for _ in range(12)]
+
+    def picture(u: float, v: float) -> NDArray[np.float32]:
+        image = np.full((height, width, 3), 0.5, np.float32)
+        for (across, down), phase, color in waves:
+            image += 0.08 * np.sin(across * (x - u) + down * (y - v) + phase)[..., None] * color.astype(np.float32)
+        return image.clip(0, 1)
+
+    angles = 2 * np.pi * np.arange(count) / max(count, 2)
+    return picture(0, 0), np.stack([picture(2 * np.sin(a), np.sin(2 * a)) for a in angles])
+
+
+def measure(
+    device: Device, source: NDArray[np.float32], targets: NDArray[np.float32], pairs: int, cpu_pairs: int,
+    threads: int, repeats: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Seconds, pairs per second and bytes per second of both, and the mean endpoint difference between them."""
+    from data.flow.coarse2fine import coarse2fine_flow_batch
+
+    height, width = source.shape[:2]
+    flows = coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:cpu_pairs], device=device)  # warms up, too
+    coarse2fine_flow_batch(source, targets[:1])
+    begin = time.perf_counter()
+    expected = coarse2fine_flow_batch(source, targets[:cpu_pairs], num_threads=threads)
+    cpu_seconds = time.perf_counter() - begin
+    seconds = _fastest(
+        lambda: coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:pairs], device=device), repeats
+    )
+    sweeps = 30
+    regions = plan_regions(width, height, sweeps)
+    relaxation = _relaxation_seconds(device, width, height, pairs, sweeps, repeats)
+    return {
+        "pairs": pairs,
+        "seconds": seconds,
+        "pairs_per_second": pairs / seconds,
+        "cpu_threads": threads,
+        "cpu_pairs_per_second": cpu_pairs / cpu_seconds,
+        "times_as_fast": (pairs / seconds) / (cpu_pairs / cpu_seconds),
+        "mean_endpoint_difference": float(np.hypot(*np.moveaxis(flows - expected, -1, 0)).mean()),
+        "copy_bytes_per_second": copy_bandwidth(device, repeats),
+        "half_sweep_seconds": relaxation / (2 * sweeps),
+        "half_sweep_bytes": pairs * width * height * HALF_SWEEP_BYTES,
+        "half_sweep_bytes_moved": pairs * relaxation_bytes(width, height, regions, sweeps) / (2 * sweeps),
+        "sweeps_a_launch": regions.sweeps,
+    }
+
+
+def relaxation_bytes(width: int, height: int, regions: Regions, sweeps: int) -> int:
+    """Bytes that `relax` moves for one pair: the system and the last increment of all regions in, the new one out."""
+    launches = len(list(regions.launches(sweeps)))
+    # Of each region only what lies in the picture is read, so an overlap counts twice and what is beyond does not.
+    overlap_x, overlap_y = ((count - 1) * 2 * regions.halo for count in (regions.across, regions.down))
+    read = (width + overlap_x) * (height + overlap_y)
+    return launches * 24 * read + (launches - 1) * 8 * (read + width * height) + 16 * width * height
+
+
+def copy_bandwidth(device: Device, repeats: int, size: int = COPIED_BYTES) -> float:
+    """Bytes per second, read and written, of copying within the device."""
+    first, second = device.zeros(size // 4), device.zeros(size // 4)
+
+    def copy() -> None:
+        for _ in range(10):
+            device.copy(second, first)
+        device.synchronize()
+
+    copy()
+    return 10 * 2 * size / _fastest(copy, repeats)
+
+
+def _relaxation_seconds(device: Device, width: int, height: int, pairs: int, sweeps: int, repeats: int) -> float:
+    """Of all sweeps of one iteration at the finest level. The system is all zeros, which takes no less time."""
+    workspace = coarse2fine_cuda.Workspace(device, 1, pairs, width * height, 5)
+
+    def relax() -> None:
+        for _ in range(10):
+            coarse2fine_cuda.relax(device, workspace, pairs, (width, height), sweeps, True)
+        device.synchronize()
+
+    relax()
+    return _fastest(relax, repeats) / 10
+
+
+def _fastest(function: Callable[[], object], repeats: int) -> float:
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)
+
+
+def describe(size: tuple[int, int], result: dict[str, Any]) -> str:
+    """A paragraph about one size."""
+    bandwidth, half_sweep = result["copy_bytes_per_second"], result["half_sweep_seconds"]
+    alone, moved = result["half_sweep_bytes"], result["half_sweep_bytes_moved"]
+    return (
+        f"{size[0]}x{size[1]}: {result['pairs_per_second']:.0f} pairs/s in a batch of {result['pairs']}, "
+        f"{result['times_as_fast']:.1f} times the processor's {result['cpu_pairs_per_second']:.1f} "
+        f"({result['cpu_threads']} threads); mean endpoint difference {result['mean_endpoint_difference']:.1e} px\n"
+        f"  a half-sweep of the finest level: {1e6 * half_sweep:.1f} us; done alone it must move {alone / 1e6:.1f} MB, "
+        f"{1e6 * alone / bandwidth:.1f} us at the {bandwidth / 1e9:.0f} GB/s of a copy; "
+        f"{result['sweeps_a_launch']} sweeps a launch move {moved / 1e6:.1f} MB each half, "
+        f"{moved / half_sweep / 1e9:.0f} GB/s or {100 * moved / half_sweep / bandwidth:.0f} % of a copy"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What everything else stands on: command lines, files, checkpoints, pictures, pages."""

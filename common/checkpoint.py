@@ -1,0 +1,109 @@
+"""Checkpoint folders, ``config.json`` and ``model.safetensors``: written as a whole, read strictly, never unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+FORMAT_VERSION = 1
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors to a temporary file beside ``path`` and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    contiguous = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(contiguous, temporary, dict(metadata or {}))
+        temporary.chmod(0o666 & ~_umask())  # safetensors writes files that only their owner may read
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save_checkpoint(
+    folder: Path,
+    kind: str,  # "motion" or "frame_synthesis": a loader refuses the other
+    model_config: dict,  # whatever rebuilds the model, statistics included; primitives only
+    tensors: Mapping[str, Tensor],  # the weights that inference uses
+    training: dict,  # how they came about
+    dtype: torch.dtype | None = None,  # floating tensors are stored in it; None keeps each as it is
+) -> None:
+    """Write ``config.json`` and ``model.safetensors`` of a checkpoint folder."""
+    if dtype is not None:
+        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    config = {"format_version": FORMAT_VERSION, "kind": kind, "model": model_config, "training": training}
+    folder = Path(folder)
+    write_safetensors(folder / "model.safetensors", tensors)
+    temporary = folder / ".config.json.partial"
+    temporary.write_text(json.dumps(config, indent=1, allow_nan=False) + "\n")
+    os.replace(temporary, folder / "config.json")
+
+
+def load_config(folder: str | Path, kind: str) -> dict:
+    """Read and check a checkpoint's ``config.json``; every way in which it can be wrong has a one-line `ValueError`."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{folder}: no checkpoint there (config.json is missing); give a folder that training has written"
+        )
+    try:
+        config = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); the checkpoint is damaged") from None
+    if not isinstance(config, dict) or "kind" not in config or "model" not in config:
+        raise ValueError(f"{path}: not a checkpoint of this project (it has no kind)")
+    if config["kind"] != kind:
+        raise ValueError(f"{folder}: a checkpoint of kind {config['kind']!r} where one of kind {kind!r} is needed")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"{path}: format version {config.get('format_version')}, this code reads {FORMAT_VERSION}")
+    return config
+
+
+def load_checkpoint(folder: str | Path, kind: str) -> tuple[dict, dict[str, Tensor]]:
+    """Configuration and float32 weights of a checkpoint folder, without unpickling anything."""
+    config = load_config(folder, kind)
+    path = Path(folder) / "model.safetensors"
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: can't be read as safetensors ({error}); the checkpoint is damaged") from None
+    return config, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    """Load weights strictly; a mismatch is a one-line `ValueError` that names the first tensors concerned."""
+    expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in tensors.items()}
+    wrong = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
+    if wrong:
+        listing = ", ".join(
+            f"{n} {found.get(n, 'missing')} for {expected.get(n, 'nothing')}" for n in sorted(wrong)[:3]
+        )
+        raise ValueError(f"{source}: {len(wrong)} tensors don't fit the configured model: {listing}")
+    model.load_state_dict(dict(tensors), strict=True)
+
+
+def state_hash(module: nn.Module) -> str:
+    """Hash of a module's parameters and buffers: names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        plain = value.detach().to("cpu").contiguous()
+        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

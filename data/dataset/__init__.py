@@ -1,0 +1,1 @@
+"""Dataset folders: planning, computing, writing, merging and reading them."""

@@ -1,0 +1,156 @@
+"""A dataset folder without its sequences: the options it was made with, its manifest, and where the videos were."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from common.command_line import write_json
+from common.files import is_temporary, locked, remove_stale_files, temporary_path
+from data.dataset.sequence import STATISTICS
+from data.footage.sources import Source
+
+SOURCES_VERSION = 1
+LOCK = ".lock"
+OWN_NAMES = (LOCK, "parameters.json", "sequences", "shards")  # what a run that has just begun has made
+COLUMNS = (
+    *("id", "source", "source_sha256", "shot", "start", "fps", "num_frames", "width", "height", "stored_frames"),
+    *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason"),
+)
+
+
+@contextmanager
+def writing(folder: Path, shard: str | None = None) -> Iterator[None]:
+    """Hold a dataset folder, which is made if need be, alone or, for ``shard``, beside other shards.
+
+    Temporary files of killed runs are removed before and after.
+
+    Raises:
+        ValueError: another run writes to the folder, it holds something else, or it is a file.
+    """
+    _expect_dataset_or_nothing(folder)
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder / LOCK, shared=shard is not None), _shard_lock(folder, shard):
+            _remove_stale_files(folder)
+            try:
+                yield
+            finally:
+                _remove_stale_files(folder)
+    except BlockingIOError:
+        raise ValueError(f"{folder}: another run is writing to it, wait until that has ended") from None
+    finally:
+        if new:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+
+
+def _expect_dataset_or_nothing(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file, --output needs a folder")
+    if not folder.is_dir() or (folder / "parameters.json").is_file():
+        return
+    if any(path.name not in OWN_NAMES and not is_temporary(path) for path in folder.iterdir()):
+        raise ValueError(f"{folder}: holds something other than a dataset, choose another --output")
+
+
+@contextmanager
+def _shard_lock(folder: Path, shard: str | None) -> Iterator[None]:
+    if shard is None:
+        yield
+        return
+    (folder / "shards").mkdir(exist_ok=True)
+    with locked(folder / "shards" / f".{shard}.lock"):
+        yield
+
+
+def _remove_stale_files(folder: Path) -> None:
+    for place in (folder, folder / "sequences", folder / "shards"):
+        remove_stale_files(place)
+
+
+def open_dataset(folder: Path, options: Mapping[str, Any], overwrite: bool = False) -> None:
+    """Say in a folder that :func:`writing` holds with which options it is made, or check that they are the same.
+
+    Args:
+        options: what ``parameters.json`` records, plain values; an unfinished folder is gone on with if they are equal.
+        overwrite: remove what is there if they are not.
+    """
+    file = folder / "parameters.json"
+    wanted = json.loads(json.dumps(options))
+    if file.is_file():
+        try:
+            differing = differences(read_parameters(folder), wanted)
+        except ValueError:
+            if not overwrite:
+                raise
+            differing = "nothing that can be read"
+        if differing and not overwrite:
+            raise ValueError(f"{folder}: made with {differing}; choose another --output or pass --overwrite")
+        if differing:
+            clear_dataset(folder)
+    write_json(file, wanted)  # before the folder for the sequences: by this file a dataset is recognised
+    (folder / "sequences").mkdir(exist_ok=True)
+
+
+def read_parameters(folder: Path) -> dict[str, Any]:
+    """The options that a dataset folder was made with, empty where ``parameters.json`` isn't there.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    path = folder / "parameters.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: not the options of a dataset folder; make the dataset anew with --overwrite")
+    return values
+
+
+def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Which of the wanted options are others there, as a line; empty where none is."""
+    return ", ".join(
+        f"{name} {there.get(name)}, not {value}" for name, value in wanted.items() if there.get(name) != value
+    )
+
+
+def clear_dataset(folder: Path) -> None:
+    """Remove all that this program wrote; nothing else."""
+    written = [folder / name for name in ("manifest.csv", "stats.json", "sources.json")]
+    for path in (*written, *(folder / "sequences").glob("*.safetensors"), *(folder / "shards").glob("*-of-*.json")):
+        path.unlink(missing_ok=True)
+
+
+def write_manifest(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``manifest.csv``, a row at a time."""
+    with temporary_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_sources(folder: Path, sources: Iterable[Source]) -> None:
+    """Write ``sources.json``: where each usable video is now. What earlier runs found elsewhere is kept."""
+    paths = read_sources(folder) | {source.sha256: source.path for source in sources if not source.problem}
+    write_json(folder / "sources.json", {"format_version": SOURCES_VERSION, "sources": dict(sorted(paths.items()))})
+
+
+def read_sources(folder: str | Path) -> dict[str, str]:
+    """Absolute path of each video by its sha256; empty for a folder that came without ``sources.json``."""
+    path = Path(folder) / "sources.json"
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format_version"] == SOURCES_VERSION:
+            return {str(digest): str(video) for digest, video in values["sources"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass
+    raise ValueError(f"{path}: not a list of sources that this program reads; delete it and run data.prepare again")

@@ -1,0 +1,78 @@
+"""Reading the manifest and the statistics of a dataset folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+# Columns of manifest.csv that are numbers. Folders whose sequences were made in other ways lack some of the statistics.
+INTEGERS = ("start", "num_frames", "width", "height", "stored_frames", "shot")
+NUMBERS = (
+    *("fps", "mean_magnitude", "median_magnitude", "p95_magnitude", "rms_amplitude", "moving_fraction"),
+    "consistency",
+)
+NEEDED = ("id", "source", "source_sha256", "start", "fps", "num_frames", "split", "status")
+
+
+def iterate_manifest(folder: str | Path) -> Iterator[dict]:
+    """Rows of ``manifest.csv`` one by one, with numbers as numbers; None for what a dropped video does not have.
+
+    Raises:
+        ValueError: no such file, a column is missing, or something in a line is not what its column holds.
+    """
+    path = _dataset_file(folder, "manifest.csv")
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        try:
+            columns = reader.fieldnames or ()
+            missing = [name for name in NEEDED if name not in columns]
+            if missing:
+                raise ValueError(f"no column {missing[0]!r}")
+            kinds = dict.fromkeys(INTEGERS, int) | dict.fromkeys(NUMBERS, float)
+            present = [(name, kind) for name, kind in kinds.items() if name in columns]
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ValueError("another number of values than columns")
+                row.update({name: kind(row[name]) if row[name] else None for name, kind in present})
+                yield row
+        except (ValueError, csv.Error) as error:
+            where = f"{path}: line {max(1, reader.line_num)}"
+            raise ValueError(f"{where}: {error}; run data.prepare again with the same output folder") from error
+
+
+def load_manifest(folder: str | Path, split: str | None = None) -> list[dict]:
+    """Rows of ``manifest.csv`` as of :func:`iterate_manifest`: all of them, or the kept sequences of one split."""
+    if split is None:
+        return list(iterate_manifest(folder))
+    splits: set[str] = set()
+    chosen = []
+    for row in iterate_manifest(folder):
+        if row["status"] == "kept":
+            splits.add(row["split"])
+            if row["split"] == split:
+                chosen.append(row)
+    if not chosen:
+        path, there = Path(folder) / "manifest.csv", ", ".join(sorted(splits)) or "nothing"
+        raise ValueError(f"{path}: no sequences in the split {split!r}, the dataset has {there}")
+    return chosen
+
+
+def load_statistics(folder: str | Path) -> dict:
+    """``stats.json``: lists ``p95`` and ``rms`` in pixels, one value a frequency; size [W, H], num_frames, fps, ..."""
+    path = _dataset_file(folder, "stats.json")
+    try:
+        statistics = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not statistics; run data.prepare again with the same output folder") from error
+    if statistics.get("format_version") != 1:
+        raise ValueError(f"{path}: format version {statistics.get('format_version')}, this program reads 1")
+    return statistics
+
+
+def _dataset_file(folder: str | Path, name: str) -> Path:
+    path = Path(folder) / name
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; make the dataset folder with python -m data.prepare")
+    return path

@@ -1,0 +1,179 @@
+"""Shards -> one dataset folder: ``python -m data.prepare merge SHARD_FOLDER... [--output DATASET]``.
+
+What several runs of `data.prepare` with ``--shard I/N`` made, in one folder or in one each, becomes byte for byte what
+one run without it would have made. Only what the shards could not know is computed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from common.command_line import OneLineParser, write_report
+from common.files import as_tuple, save_tensors, temporary_path
+from data.dataset.build import complete_dataset
+from data.dataset.compute import finished_sequence, stratified_indices
+from data.dataset.folder import differences, open_dataset, read_parameters, writing
+from data.dataset.options import add_worker_options, run_dataset_script
+from data.dataset.plan import recorded_options, sequence_options, sequence_plan, source_splits
+from data.dataset.sequence import SequenceJob, SequencePlan
+from data.dataset.sequence_file import read_metadata, read_sequence, sequence_path
+from data.dataset.shards import ShardResult, read_shards, remove_shards
+from data.workers import Workers
+
+EXAMPLES = """examples:
+  python -m data.prepare merge dataset
+  python -m data.prepare merge part_1 part_2 part_3 --output dataset
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of ``python -m data.prepare merge``."""
+    parser = OneLineParser(
+        prog="python -m data.prepare merge", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Join what runs of python -m data.prepare with --shard I/N have made.",
+    )  # fmt: skip
+    add = parser.add_argument
+    add("folders", nargs="+", type=Path, metavar="SHARD_FOLDER", help="one that all shards share, or one each")
+    add("--output", type=Path, metavar="DATASET", help="needed for several folders, which are left as they are")
+    add_worker_options(parser)
+    add("--report", type=Path, metavar="FILE.json", help="write what was run, versions, timings and results")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.output is None:
+        if len(arguments.folders) > 1:
+            parser.error("several folders need an --output")
+        arguments.output = arguments.folders[0]
+    return run_dataset_script(merge, arguments)
+
+
+def merge(arguments: argparse.Namespace) -> None:
+    """Make the dataset folder that the command line describes."""
+    started = time.perf_counter()
+    output: Path = arguments.output
+    for folder in arguments.folders:
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such folder")
+    with writing(output), Workers(arguments.workers, arguments.dask) as workers:
+        shards = complete_shards(arguments.folders)
+        options = argparse.Namespace(**{name: as_tuple(value) for name, value in shards[0].arguments.items()})
+        recorded = recorded_options(options, sequence_options(options))
+        _expect_same_parameters(arguments.folders, recorded)
+        open_dataset(output, recorded)
+        plan = sequence_plan(_in_listing_order(shards), options)
+        _collect_sequences(plan, arguments.folders, output)
+        _remove_others(plan, shards, options, output)
+        unfilled = source_splits(plan.sources, options, fill_empty=False)
+        for job in plan.jobs():
+            was_whole = unfilled[job.source_sha256] in options.full
+            _as_one_run_has_it(job, plan, output, was_whole)
+        failures = {name: reason for shard in shards for name, reason in shard.failures.items()}
+        results = complete_dataset(output, plan, options, workers, failures=failures)
+        remove_shards(output)
+    timings = {"merge": time.perf_counter() - started}
+    write_report(arguments.report, "data.prepare merge", arguments, {"timings_seconds": timings, "results": results})
+
+
+def complete_shards(folders: list[Path]) -> list[ShardResult]:
+    """All shards of a dataset, in order.
+
+    Raises:
+        ValueError: some are missing, or they do not belong together.
+    """
+    found = [(folder, shard) for folder in folders for shard in read_shards(folder)]
+    if not found:
+        raise ValueError(f"{folders[0]}: no finished shard in it; run python -m data.prepare with --shard first")
+    first_folder, first = found[0]
+    by_index = {}
+    for folder, result in found:
+        if result.shard.count != first.shard.count:
+            raise ValueError(f"{folder}: has shard {result.shard}, {first_folder} has {first.shard}; delete either")
+        differing = differences(first.arguments, result.arguments)
+        if differing:
+            raise ValueError(f"{folder}: shard {result.shard}, unlike {first.shard}, was made with {differing}")
+        if result.listing != first.listing:
+            raise ValueError(f"{folder}: shard {result.shard} found other videos than {first.shard}, run both again")
+        by_index[result.shard.index] = result
+    missing = [str(index) for index in range(1, first.shard.count + 1) if index not in by_index]
+    if missing:
+        raise ValueError(
+            f"{first_folder}: of {first.shard.count} shards these are not finished: {', '.join(missing)}; "
+            f"run them again, --shard {missing[0]}/{first.shard.count}"
+        )
+    return [by_index[index] for index in sorted(by_index)]
+
+
+def _expect_same_parameters(folders: list[Path], recorded: Mapping[str, Any]) -> None:
+    wanted = json.loads(json.dumps(recorded))
+    for folder in folders:
+        differing = differences(read_parameters(folder), wanted)
+        if differing:
+            raise ValueError(f"{folder}: made with {differing}; merge where the same versions are installed")
+
+
+def _in_listing_order(shards: list[ShardResult]) -> list:
+    """The sources of all shards as one run lists them."""
+    total = sum(len(result.sources) for result in shards)
+    return [shards[position % len(shards)].sources[position // len(shards)] for position in range(total)]
+
+
+def _collect_sequences(plan: SequencePlan, folders: list[Path], output: Path) -> None:
+    """Bring the sequences of other folders here, as links where the file system can."""
+    others = [folder for folder in folders if folder.resolve() != output.resolve()]
+    for job in plan.jobs():
+        for folder in others:
+            if finished_sequence(job, plan.options, output / "sequences") is not None:
+                break
+            if finished_sequence(job, plan.options, folder / "sequences") is not None:
+                with temporary_path(sequence_path(output, job.id)) as temporary:
+                    _link_or_copy(sequence_path(folder, job.id), temporary)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _remove_others(plan: SequencePlan, shards: list[ShardResult], options: argparse.Namespace, output: Path) -> None:
+    """Remove sequences that a shard made of a video which is another one's duplicate."""
+    wanted = {job.id for job in plan.jobs()}
+    for shard in shards:
+        for job in sequence_plan(shard.sources, options, fill_empty=False).jobs():
+            if job.id not in wanted:
+                sequence_path(output, job.id).unlink(missing_ok=True)
+
+
+def _as_one_run_has_it(job: SequenceJob, plan: SequencePlan, output: Path, was_whole: bool) -> None:
+    """Write a sequence's file again where a shard knew the video by another name, or in another split.
+
+    Args:
+        was_whole: whether the shard kept all frames of it.
+    """
+    result = finished_sequence(job, plan.options, output / "sequences")
+    if result is None:
+        return
+    path = sequence_path(output, job.id)
+    metadata = read_metadata(path)
+    reduced = was_whole and result.stored_frames > job.stored_frames
+    if metadata["source"] == job.source and not reduced:
+        return
+    tensors = read_sequence(path)
+    if reduced:
+        indices = stratified_indices(job.num_frames, job.stored_frames, job.id)
+        # All frames from 1 on are there: frame t is at position t - 1.
+        tensors |= {name: tensors[name][indices - 1] for name in ("frames", "flows", "frame_indices")}
+        metadata["stored_frames"] = str(job.stored_frames)
+    save_tensors(path, tensors, metadata | {"source": job.source})

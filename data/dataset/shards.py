@@ -1,0 +1,117 @@
+"""Parts of a dataset that independent runs make, ``--shard I/N``, and what each notes for `data.dataset.merge`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from common.command_line import write_json
+from common.files import from_plain
+from data.footage.sources import Source
+from data.media.read_video import VideoInfo
+
+SHARD_VERSION = 1
+FILE_NAME = re.compile(r"([1-9]\d*)-of-([1-9]\d*)\.json")
+# Options that say where and how fast work is done, not what comes out.
+PLACES = ("inputs", "output", "shard", "overwrite", "workers", "dask", "device", "report")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every ``count``-th video of the sorted listing from position ``index`` - 1 on."""
+
+    index: int  # 1 to count
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.index}-of-{self.count}.json"
+
+    def part(self, items: list) -> list:
+        """This shard's items of all."""
+        return items[self.index - 1 :: self.count]
+
+
+def parse_shard(text: str) -> Shard:
+    """``2/8`` -> the second of eight parts."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 1/8: a number from 1 to N, a slash and N")
+    return Shard(int(match[1]), int(match[2]))
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What a finished run with ``--shard`` found."""
+
+    shard: Shard
+    listing: str  # hash of the names of all videos, those of other shards too
+    arguments: dict[str, Any]  # options that the result depends on, as JSON has them
+    sources: list[Source]  # as scanned: what other shards hold is not known
+    failures: dict[str, str]  # id of a sequence that can't be computed -> reason
+
+
+def listing_hash(names: list[tuple[Path, str]]) -> str:
+    """Hash of what :func:`data.footage.find.find_sources` returned, without the places."""
+    return hashlib.sha256("\0".join(name for _, name in names).encode()).hexdigest()
+
+
+def recorded_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options that what is computed depends on, plain values."""
+    return json.loads(json.dumps({key: value for key, value in vars(arguments).items() if key not in PLACES}))
+
+
+def write_shard(folder: Path, result: ShardResult) -> None:
+    """Write ``shards/I-of-N.json`` of a dataset folder."""
+    values: dict[str, Any] = {"format_version": SHARD_VERSION, "listing": result.listing}
+    values |= {"arguments": result.arguments, "failures": result.failures}
+    values["sources"] = [asdict(source) for source in result.sources]
+    write_json(folder / "shards" / result.shard.file_name, values)
+
+
+def read_shards(folder: Path) -> list[ShardResult]:
+    """The finished shards of a dataset folder.
+
+    Raises:
+        ValueError: a file that is none of ours.
+    """
+    results = []
+    for path in sorted((folder / "shards").glob("*.json")):
+        match = FILE_NAME.fullmatch(path.name)
+        if not match:
+            continue
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values["format_version"] != SHARD_VERSION:
+                raise ValueError
+            sources = [_source(value) for value in values["sources"]]
+            shard = Shard(int(match[1]), int(match[2]))
+            results.append(ShardResult(shard, values["listing"], values["arguments"], sources, values["failures"]))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            name = f"--shard {match[1]}/{match[2]}"
+            raise ValueError(f"{path}: not a shard that this program reads, run {name} again") from error
+    return results
+
+
+def remove_shards(folder: Path) -> None:
+    """Remove the folder ``shards``, when a dataset is whole."""
+    if (folder / "shards").is_dir():
+        for path in (folder / "shards").iterdir():
+            if FILE_NAME.fullmatch(path.name) or path.name.endswith(".lock"):
+                path.unlink(missing_ok=True)
+        if not any((folder / "shards").iterdir()):
+            (folder / "shards").rmdir()
+
+
+def _source(values: Mapping[str, Any]) -> Source:
+    info = values["info"]
+    return from_plain(Source, {**values, "info": None if info is None else from_plain(VideoInfo, info)})

@@ -1,0 +1,1 @@
+"""Optical flow: the estimators behind one interface, and what they cost and err."""

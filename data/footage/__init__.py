@@ -1,0 +1,1 @@
+"""Raw footage: finding it, looking at it once, its shots, copies, interlacing and drift."""

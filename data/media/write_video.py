@@ -1,0 +1,125 @@
+"""Writing video and animated pictures: MP4, GIF, WebP and APNG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.files import temporary_path
+from data.media.images import _expect_folder, _expect_frame
+
+OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png", ".apng")
+
+
+# Writing video --------------------------------------------------------------------------------------------------------
+
+
+def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write frames, uint8 ``[H, W, 3]`` of one size, in the format of the suffix: one of ``OUTPUT_SUFFIXES``.
+
+    ``.mp4`` is H.264 (crf 18, an odd side grows by one repeated pixel) and is written while the frames arrive;
+    ``.gif``, ``.webp`` and ``.png``/``.apng`` (lossless) repeat forever. Formats with coarse time steps get uneven
+    delays that add up to the right duration.
+
+    Raises:
+        ValueError: unknown suffix, missing folder, no frames, frames of the wrong type or of different sizes.
+    """
+    path = Path(path)
+    check_output_suffix(path)
+    if not (math.isfinite(fps) and fps > 0):
+        raise ValueError(f"{path}: the frame rate must be positive, got {fps}")
+    _expect_folder(path)
+    checked = _checked_frames(frames, path)
+    with temporary_path(path) as temporary:
+        OUTPUT_WRITERS[path.suffix.lower()](temporary, checked, fps)
+
+
+def check_output_suffix(path: str | Path) -> None:
+    """Raise ValueError unless :func:`write_video` knows the suffix; call it before the work whose result is written."""
+    path = Path(path)
+    if path.suffix.lower() not in OUTPUT_WRITERS:
+        raise ValueError(f"{path}: unknown suffix for a video, use one of {' '.join(OUTPUT_SUFFIXES)}")
+
+
+def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
+    # OpenCV decodes with the BT.601 matrix whatever the file says, browsers believe the tag: tagged BT.601 suits both.
+    options = ["-crf", "18", "-preset", "medium", "-movflags", "+faststart", "-colorspace", "smpte170m"]
+    options += ["-color_primaries", "bt709", "-color_trc", "bt709"]
+    even = (np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge") for frame in frames)
+    _run_ffmpeg(path, even, fps, "libx264", "yuv420p", options)
+
+
+def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
+    # A GIF counts centiseconds and browsers slow down delays under 2: above 50 frames a second frames are left out.
+    rate = "fps=50," if fps > 50 else ""
+    palette = (
+        f"{rate}split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=sierra2_4a:diff_mode=rectangle"
+    )
+    _run_ffmpeg(path, frames, fps, "gif", "pal8", ["-filter_complex", palette, "-loop", "0"])
+
+
+def _run_ffmpeg(
+    path: Path, frames: Iterator[np.ndarray], fps: float, codec: str, pixels: str, options: list[str]
+) -> None:
+    import imageio_ffmpeg
+
+    first = next(frames)
+    height, width = first.shape[:2]
+    writer = imageio_ffmpeg.write_frames(
+        str(path), (width, height), fps=fps, codec=codec, pix_fmt_in="rgb24", pix_fmt_out=pixels, quality=None,
+        macro_block_size=1, ffmpeg_log_level="error", output_params=options,
+    )  # fmt: skip
+    try:
+        writer.send(None)
+        writer.send(first.tobytes())
+        for frame in frames:
+            writer.send(frame.tobytes())
+    finally:
+        writer.close()
+    if not path.is_file() or path.stat().st_size == 0:
+        raise OSError(f"{path}: ffmpeg could not write the video, is the disk full?")
+
+
+def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
+    from PIL import Image
+
+    images = [Image.fromarray(frame) for frame in frames]
+    ends = np.rint(np.arange(len(images) + 1) * 1000 / fps).astype(int)  # milliseconds
+    webp = path.suffix.lower() == ".webp"
+    options: dict[str, Any] = {"quality": 80, "method": 4} if webp else {}
+    images[0].save(
+        path, format="WEBP" if webp else "PNG", save_all=True, append_images=images[1:], loop=0,
+        duration=np.diff(ends).tolist(), **options,
+    )  # fmt: skip
+
+
+# suffix -> writer
+OUTPUT_WRITERS = {
+    ".mp4": _write_mp4,
+    ".gif": _write_gif,
+    ".webp": _write_with_pillow,
+    ".png": _write_with_pillow,
+    ".apng": _write_with_pillow,
+}
+
+
+def _checked_frames(frames: Iterable[np.ndarray], path: Path) -> Iterator[np.ndarray]:
+    """The frames, each checked; the first is looked at now so that nothing is started for no frames."""
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise ValueError(f"{path}: there are no frames to write")
+    shape = _expect_frame(first, path).shape
+
+    def check() -> Iterator[np.ndarray]:
+        yield np.ascontiguousarray(first)
+        for frame in iterator:
+            if _expect_frame(frame, path).shape != shape:
+                raise ValueError(f"{path}: frames of one size are needed, got {shape} and {frame.shape}")
+            yield np.ascontiguousarray(frame)
+
+    return check()

@@ -1,0 +1,1 @@
+"""``python -m data.prepare report``: a page about a dataset folder."""

@@ -1,0 +1,1 @@
+"""Photos taken apart into layers that sway: dataset folders with exact motion."""

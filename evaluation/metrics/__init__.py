@@ -1,0 +1,1 @@
+"""Measures of frames and motion, and distances between sets of videos."""

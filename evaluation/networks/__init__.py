@@ -1,0 +1,1 @@
+"""The networks behind FID, FVD and LPIPS, and getting their weights."""

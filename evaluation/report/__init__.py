@@ -1,0 +1,1 @@
+"""Reports as JSON, text and pages, with their plots, sheets and videos."""

@@ -1,0 +1,55 @@
+"""Labelled sheets: renderers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from evaluation.metrics.image import psnr
+from models.pipeline import to_uint8
+from models.rendering.dispatch import photo_renderer
+from models.rendering.model import BASELINES, FrameSynthesisModel
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LABEL_HEIGHT = 16  # pixels
+PICTURE_COLUMNS = 4  # seven-wide sheets shrink to nothing on a screen
+
+
+def comparison_picture(model: FrameSynthesisModel, pairs: Sequence[Sequence[Tensor]]) -> np.ndarray:
+    """A labelled sheet: source, target, model and baselines for each (source, target, flow, importance).
+
+    Tensors are ``[1, C, H, W]``, the sheet is uint8 ``[H', W', 3]``.
+    """
+    import numpy as np
+
+    sheets = []
+    for source, target, flow, importance in pairs:
+        cells = {"source": to_uint8(source)[0], "target": to_uint8(target)[0]}
+        for name in ("model", *BASELINES):
+            frame = photo_renderer(name, model, source, importance)(flow)
+            cells[f"{name} {float(psnr(frame, target)):.2f} dB"] = to_uint8(frame)[0]
+        sheets.append(labelled_sheet(cells, PICTURE_COLUMNS))
+    return np.concatenate(sheets, axis=0)
+
+
+def labelled_sheet(cells: Mapping[str, np.ndarray], columns: int) -> np.ndarray:
+    """Pictures of one size under their labels, row by row: uint8 ``[H, W, 3]`` each -> one ``[H', W', 3]``.
+
+    What is over in the last row stays black.
+    """
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    height, width, _ = next(iter(cells.values())).shape
+    tall = height + LABEL_HEIGHT
+    sheet = Image.new("RGB", (columns * width, -(-len(cells) // columns) * tall))
+    for index, (label, pixels) in enumerate(cells.items()):
+        cell = Image.new("RGB", (width, tall))  # of its own, so that a long label ends where its picture does
+        cell.paste(Image.fromarray(pixels), (0, LABEL_HEIGHT))
+        ImageDraw.Draw(cell).text((3, 2), label, fill="white")
+        sheet.paste(cell, (index % columns * width, index // columns * tall))
+    return np.array(sheet)

@@ -1,0 +1,1 @@
+"""The tables of `evaluate.py`, one module each with what it computes."""

@@ -1,0 +1,1 @@
+"""What a motion does in time: loops and their seams, pokes and their oscillations, motion files."""

@@ -1,0 +1,52 @@
+"""How well the end of a loop meets its start: the seam ratio, of motion and of frames."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class SeamMeter:
+    """Seam ratio (evaluation.metrics.motion) of frames or motion that are seen once, one after the other.
+
+    About 1 for a loop, whose last step is a step like the others; large where the end jumps back to the start.
+    """
+
+    def __init__(self) -> None:
+        self._first: Tensor | None = None
+        self._last: Tensor | None = None
+        self._steps: list[float] = []
+
+    def add(self, values: Tensor) -> None:
+        """Take in the next element: floating point, any shape."""
+        if self._last is None:
+            self._first = values
+        else:
+            self._steps.append(float((values - self._last).abs().mean()))
+        self._last = values
+
+    def ratio(self) -> float:
+        """``mean|x_T - x_1| / median_t mean|x_{t+1} - x_t|``."""
+        if self._first is None or self._last is None or not self._steps:
+            raise ValueError("a seam ratio needs two frames or more")
+        return seam_ratio(torch.tensor([*self._steps, float((self._last - self._first).abs().mean())]))
+
+
+def seam_ratio(steps: Tensor) -> float:
+    """The loop's last step over its median step: ``mean|I_1 - I_T| / median_t mean|I_{t+1} - I_t|``.
+
+    Args:
+        steps: ``[T]`` mean absolute differences of neighbouring frames, the last one from frame T to frame 1.
+    """
+    median = float(steps[:-1].median())
+    if median == 0:
+        return 1.0 if float(steps[-1]) == 0 else math.inf
+    return float(steps[-1]) / median
+
+
+def motion_seam_ratio(motion: Tensor) -> float:
+    """Seam ratio of a motion texture ``[1, T, 2, H, W]``."""
+    steps = (motion.roll(-1, dims=1) - motion).abs().mean(dim=(0, 2, 3, 4))
+    return seam_ratio(steps)

@@ -1,0 +1,1 @@
+"""The motion model: latent diffusion over spectral volumes."""

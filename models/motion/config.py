@@ -1,0 +1,140 @@
+"""Configuration of a motion model and its presets: which autoencoder, which U-Net, which noise schedule."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from models.motion.autoencoder import AutoencoderConfig
+from models.motion.kl_autoencoder import KLAutoencoderConfig
+from models.motion.reference_unet import ReferenceUNetConfig
+from models.motion.unet import UNetConfig
+from models.motion.vq_autoencoder import VQAutoencoderConfig
+
+PREDICTIONS = ("v_prediction", "epsilon")
+# What a checkpoint calls each kind of network; one that names none is of the first kind.
+AUTOENCODERS = {"spectral": AutoencoderConfig, "kl": KLAutoencoderConfig, "vq": VQAutoencoderConfig}
+UNETS = {"spectral": UNetConfig, "reference": ReferenceUNetConfig}
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """Everything that fixes a motion model's shape and schedule, but not its statistics."""
+
+    num_frequencies: int = 16  # K
+    num_frames: int = 150  # T of the training sequences: the loop's length
+    fps: float = 30.0
+    size: tuple[int, int] = (256, 160)  # training size (W, H)
+    normalization: str = "adaptive"  # see SpectralNormalizer
+    train_steps: int = 1000  # length of the noise schedule
+    beta_schedule: str = "squaredcos_cap_v2"  # diffusers' names
+    beta_start: float = 0.0001  # ends of the linear and scaled_linear schedules; the cosine one has none
+    beta_end: float = 0.02
+    prediction: str = "v_prediction"  # one of PREDICTIONS
+    guidance: float = 1.0  # w that sampling uses where none is given; on validation scenes better than 0, like 2 and 3
+    joint: bool = False  # denoise the latents of all frequencies as one tensor of K C channels
+    autoencoder: AutoencoderConfig | KLAutoencoderConfig | VQAutoencoderConfig = field(
+        default_factory=AutoencoderConfig
+    )
+    unet: UNetConfig | ReferenceUNetConfig = field(default_factory=UNetConfig)
+
+    def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"unknown prediction {self.prediction!r}, expected one of {', '.join(PREDICTIONS)}")
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise ValueError(f"betas from {self.beta_start} to {self.beta_end}: expected 0 < start <= end < 1")
+        if isinstance(self.unet, ReferenceUNetConfig):
+            if self.joint:
+                raise ValueError("the reference U-Net denoises single frequencies; a joint model needs the other U-Net")
+            if not isinstance(self.autoencoder, VQAutoencoderConfig):
+                raise ValueError("the reference U-Net sees the photograph as VQ latents; give it a VQ autoencoder")
+            if self.unet.condition_channels != self.autoencoder.picture_channels:
+                condition, picture = self.unet.condition_channels, self.autoencoder.picture_channels
+                raise ValueError(f"the U-Net takes {condition} condition channels, the autoencoder gives {picture}")
+
+    def to_dict(self) -> dict:
+        """Primitives for a checkpoint."""
+        values = asdict(self)
+        values["autoencoder"] |= {"kind": _kind(AUTOENCODERS, self.autoencoder)}
+        values["unet"] |= {"kind": _kind(UNETS, self.unet)}
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict) -> MotionConfig:
+        """Inverse of :meth:`to_dict`; lists become tuples again and an unknown key is an error."""
+        values = dict(values)
+        try:
+            autoencoder = _from_dict(AUTOENCODERS, values.pop("autoencoder"))
+            unet = _from_dict(UNETS, values.pop("unet"))
+            values["size"] = tuple(values["size"])
+            return cls(**values, autoencoder=autoencoder, unet=unet)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a motion model's configuration: {error}") from None
+
+
+def _kind(kinds: dict[str, type], config: Any) -> str:
+    return next(name for name, kind in kinds.items() if type(config) is kind)
+
+
+def _from_dict(kinds: dict[str, type], values: dict) -> Any:
+    """The configuration of a network of any kind; JSON turned its tuples into lists, it wants them back."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    kind = values.pop("kind", next(iter(kinds)))
+    if kind not in kinds:
+        raise ValueError(f"unknown kind of network {kind!r}, expected one of {', '.join(kinds)}")
+    return kinds[kind](**values)
+
+
+PRESETS = {
+    # What comes with the repository: made for a CPU and for few scenes.
+    "default": MotionConfig(),
+    # For tests and dry runs.
+    "tiny": MotionConfig(
+        num_frequencies=4,
+        size=(64, 32),
+        autoencoder=AutoencoderConfig(latent_channels=2, channels=8, deep_channels=8, blocks=1),
+        unet=UNetConfig(
+            channels=8,
+            multipliers=(1, 2),
+            blocks=1,
+            attention_levels=(1,),
+            head_channels=8,
+            condition_channels=8,
+            image_encoder="none",
+            dropout=0.0,
+        ),
+    ),
+    # The reference implementation's networks, schedule and normalisation; it drops no photographs in training.
+    "reference": MotionConfig(
+        num_frames=149,
+        normalization="std",
+        beta_schedule="scaled_linear",
+        beta_start=0.0015,
+        beta_end=0.0195,
+        prediction="epsilon",
+        guidance=0.0,
+        autoencoder=VQAutoencoderConfig(),
+        unet=ReferenceUNetConfig(),
+    ),
+    # The paper's networks from our own layers. Not given by the paper and therefore latent diffusion's: the ends of the
+    # schedule, blocks a level, heads of 32 channels. Three levels have the widths 64, 32 and 16 at a training size of
+    # 256, so attention at 32, 16 and 8 is attention in the second and third. docs/paper_to_code.md lists what differs.
+    "paper": MotionConfig(
+        beta_schedule="scaled_linear",
+        beta_start=0.0015,
+        beta_end=0.0195,
+        prediction="epsilon",
+        guidance=1.75,
+        autoencoder=KLAutoencoderConfig(),
+        unet=UNetConfig(
+            channels=128,
+            multipliers=(1, 4, 8),
+            attention_levels=(1, 2),
+            head_channels=32,
+            condition_channels=16,
+            image_encoder="resnet",
+            condition_entry="input",
+            dropout=0.0,
+        ),
+    ),
+}

@@ -1,0 +1,281 @@
+"""The motion model: latent diffusion over spectral volumes, conditioned on one photograph (paper section 4.2).
+
+Training loss (Eq. 3), sampling of all frequencies of a photograph at once with classifier-free guidance and loop
+guidance (Eq. 5), and the checkpoint that joins autoencoder, U-Net and normalisation statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from models.motion.autoencoder import AutoencoderConfig, SliceAutoencoder, SpectralAutoencoder
+from models.motion.config import PREDICTIONS, PRESETS, MotionConfig
+from models.motion.diffusion import (
+    SAMPLERS,
+    alphas_cumprod,
+    draw_noise,
+    loop_loss,
+    make_scheduler,
+    noise_levels,
+    sample_latents,
+    steer_output,
+)
+from models.motion.image_encoder import EfficientNetLite0
+from models.motion.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
+from models.motion.reference_unet import ReferenceUNet, ReferenceUNetConfig
+from models.motion.unet import SpectralUNet
+from models.motion.vq_autoencoder import HUB_ID, VQAutoencoder, VQAutoencoderConfig
+from models.spectral_volume import SpectralNormalizer, rms_amplitude
+
+__all__ = ["PREDICTIONS", "PRESETS", "SAMPLERS", "MotionConfig", "MotionModel", "alphas_cumprod", "diffusion_loss"]
+
+KIND = "motion"
+STAGES = ("autoencoder", "slice", "coordinate", "decoder")  # of training, in order; each kind of model has some
+DEFAULT_STEPS = 20
+# What the reference implementation divides its first 16 frequencies by (times 2.82): their root mean square over plants
+# at 256x160 and T = 149, of `rfft` coefficients that are not divided by T.
+REFERENCE_STD = (34.4, 13.7, 8.80, 7.26, 5.94, 5.33, 5.20, 4.94, 4.59, 4.52, 3.87, 3.49, 3.28, 2.89, 2.45, 2.32)
+STD_FACTOR = 2.82
+
+
+class MotionModel(nn.Module):
+    """Photograph -> random spectral volume of plausible motion."""
+
+    def __init__(self, config: MotionConfig, normalizer: SpectralNormalizer) -> None:
+        super().__init__()
+        self.config = config
+        self.normalizer = normalizer
+        self.autoencoder: SliceAutoencoder = build_autoencoder(config)
+        self.unet: SpectralUNet | ReferenceUNet = build_unet(config, self.autoencoder.downsampling)
+        # Sampled amplitudes come out too small or too large by a factor that training measures (calibrate_amplitude).
+        self.register_buffer("amplitude_gain", torch.ones(config.num_frequencies))
+        self.amplitude_gain: Tensor
+        # Guidance can drive a sample far beyond anything seen; the largest amplitude of the training set bounds it.
+        self.register_buffer("amplitude_limit", torch.tensor(float("inf")))
+        self.amplitude_limit: Tensor
+        self.coordinate = self.has_frequency_attention  # whether frequency attention takes part in sampling
+
+    @property
+    def size_multiple(self) -> int:
+        """Both sides of a photograph given to :meth:`sample` must be multiples of this."""
+        return self.autoencoder.downsampling * self.unet.downsampling
+
+    @property
+    def has_frequency_attention(self) -> bool:
+        """Whether frequencies can be coordinated by attention: neither in a joint nor in the reference U-Net."""
+        return bool(self.unet.frequency_parameters())
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Stages of training that this kind of model has, in order."""
+        own = {*self.autoencoder.stages, "slice"} | ({"coordinate"} if self.has_frequency_attention else set())
+        return tuple(stage for stage in STAGES if stage in own)
+
+    @property
+    def image_encoder(self) -> EfficientNetLite0 | None:
+        """The pretrained, frozen image encoder inside the U-Net's condition, where it has one."""
+        return self.unet.condition.encoder if isinstance(self.unet, SpectralUNet) else None
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> MotionModel:
+        """Load a checkpoint folder of kind ``motion``, strictly and without pickle."""
+        config, tensors = load_checkpoint(folder, KIND)
+        values = dict(config["model"])
+        try:
+            normalizer = SpectralNormalizer.from_dict(values.pop("normalizer"))
+            model = cls(MotionConfig.from_dict(values), normalizer)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{folder}: {error}") from None
+        load_weights(model, tensors, folder)
+        model.coordinate = config["training"].get("coordinate", model.has_frequency_attention)
+        return model.eval()
+
+    @classmethod
+    def from_reference(
+        cls,
+        unet: str | Path | Mapping[str, Tensor],  # UNet2DModel folder, its .safetensors file, or its state dict
+        vqvae: str | Path = HUB_ID,  # hub id or folder
+        std: Sequence[float] = REFERENCE_STD,  # root mean square of each frequency, of `rfft` not divided by num_frames
+        num_frames: int = 149,
+        fps: float = 30.0,
+        size: tuple[int, int] = (256, 160),  # (W, H) that it was trained at
+        unet_config: ReferenceUNetConfig | None = None,  # of a network that is not of the default shape
+    ) -> MotionModel:
+        """A motion model from a U-Net trained elsewhere with the reference implementation's architecture.
+
+        Loading is strict. The U-Net's input channels must be the slice's twelve latent channels in the order Re x, Re
+        y, Im x, Im y, then the photograph's three. :meth:`save_pretrained` makes a checkpoint folder of the result,
+        which holds all weights and works offline.
+        """
+        config = MotionConfig.from_dict(
+            PRESETS["reference"].to_dict()
+            | {"num_frequencies": len(std), "num_frames": num_frames, "fps": fps, "size": size}
+            | {"autoencoder": VQAutoencoderConfig.from_source(vqvae).to_dict() | {"kind": "vq"}}
+            | {"unet": (unet_config or ReferenceUNetConfig()).to_dict() | {"kind": "reference"}}
+        )
+        normalizer = SpectralNormalizer("std", tuple(STD_FACTOR * value / num_frames for value in std))
+        model = cls(config, normalizer)
+        model.autoencoder.load_frozen_weights()
+        assert isinstance(model.unet, ReferenceUNet)
+        model.unet.load_reference(unet)
+        return model.eval()
+
+    def save_pretrained(
+        self, folder: str | Path, training: dict | None = None, dtype: torch.dtype | None = None
+    ) -> None:
+        """Write a checkpoint folder; ``training`` says how the weights came about, ``dtype`` how they are stored."""
+        values = self.config.to_dict() | {"normalizer": self.normalizer.to_dict()}
+        training = {"coordinate": self.coordinate} | (training or {})
+        save_checkpoint(Path(folder), KIND, values, self.state_dict(), training, dtype)
+
+    @torch.no_grad()
+    def encode_volume(self, volume: Tensor, frequency_index: Tensor | None = None) -> Tensor:
+        """Spectral volume ``[B, K, 4, H, W]`` in pixels -> whitened latents ``[B, K, C, h, w]``.
+
+        Args:
+            frequency_index: [B, k] for volumes that hold only these frequencies; by default all of them.
+        """
+        return self.autoencoder.encode(self.normalizer.normalize(volume, frequency_index), frequency_index)
+
+    def encode_condition(self, image: Tensor) -> Tensor:
+        """What the U-Net sees of photographs ``[B, 3, H, W]``: a map ``[B, c, h, w]``; zeros mean no photograph."""
+        if isinstance(self.unet, ReferenceUNet):
+            with torch.no_grad():
+                return self.autoencoder.encode_image(image)
+        return self.unet.encode_condition(image)
+
+    def decode_latents(self, latents: Tensor, image: Tensor) -> Tensor:
+        """Whitened latents of all frequencies and photographs -> spectral volume ``[B, K, 4, H, W]`` in pixels."""
+        return self._in_pixels(self.autoencoder.decode(latents, image))
+
+    def reconstruct(self, volume: Tensor, image: Tensor) -> Tensor:
+        """A volume ``[B, K, 4, H, W]`` in pixels through encoder and decoder: what the latents keep of it."""
+        return self.normalizer.denormalize(self.autoencoder.decode(self.encode_volume(volume), image))
+
+    @torch.no_grad()
+    def sample(
+        self,
+        image: Tensor,  # [B, 3, H, W] in [-1, 1], sides multiples of size_multiple
+        seeds: Sequence[int],  # one a photograph; a sample depends on its own seed alone
+        steps: int = DEFAULT_STEPS,
+        sampler: str = "dpmsolver++",  # one of SAMPLERS
+        guidance: float | None = None,  # w of (1 + w) eps(c) - w eps(no c), the configuration's by default
+        loop_guidance: float = 0.0,  # u of Eq. 5
+        recurrence: int = 0,  # times that each step is noised again and repeated; the paper's loops: 2
+        progress: Callable[[int, int], None] | None = None,  # called with (steps done, steps)
+    ) -> Tensor:
+        """Sample one spectral volume a photograph: ``[B, K, 4, H, W]`` in pixels of the photograph given."""
+        self._check_photograph(image, seeds)
+        if steps < 1 or recurrence < 0:
+            raise ValueError(f"{steps} steps with {recurrence} repetitions: at least one step and none are needed")
+        weight = self.config.guidance if guidance is None else guidance
+        scheduler = make_scheduler(self.config, sampler)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        condition = self.encode_condition(image)
+
+        def denoise(noisy: Tensor, timestep: Tensor) -> Tensor:
+            output = self._guided_output(noisy, timestep, condition, weight)
+            if not loop_guidance:
+                return output
+            alpha, sigma = noise_levels(scheduler, timestep)
+            gradient = lambda clean: self.loop_gradient(clean, image)  # noqa: E731
+            return steer_output(self.config.prediction, output, noisy, alpha, sigma, loop_guidance, gradient)
+
+        noise = draw_noise(self._latent_shape(image), generators, image)
+        latents = sample_latents(denoise, noise, scheduler, steps, generators, recurrence, progress)
+        return self._limit_amplitude(self.decode_latents(latents, image))
+
+    @torch.no_grad()
+    def loop_gradient(self, latents: Tensor, image: Tensor) -> Tensor:
+        """Gradient of h w `models.motion.diffusion.loop_loss` by latents ``[B, K, C, h, w]``, each photograph's own.
+
+        The loss is a mean over the picture. Its sum over the h w positions of the latents does not get weaker at each
+        of them when the picture grows, so a strength means the same at every size.
+
+        It passes the decoder, in memory that does not grow with frequencies and photographs but for the volume itself
+        (see :meth:`SliceAutoencoder.decode_for_gradient`).
+        """
+        with torch.enable_grad():
+            leaf = latents.detach().requires_grad_()
+            volume = self._in_pixels(self.autoencoder.decode_for_gradient(leaf, image))
+            loss = latents.shape[-2] * latents.shape[-1] * loop_loss(volume, self.config.num_frames)
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+        return gradient
+
+    def _in_pixels(self, normalized: Tensor) -> Tensor:
+        """Undo the normalisation and apply the gain."""
+        return self.normalizer.denormalize(normalized) * self.amplitude_gain[:, None, None, None]
+
+    def _limit_amplitude(self, volume: Tensor) -> Tensor:
+        """Scale down each volume of ``[B, K, 4, H, W]`` whose amplitude exceeds ``amplitude_limit``."""
+        amplitude = rms_amplitude(volume).clamp_min(1e-6)
+        return volume * (self.amplitude_limit / amplitude).clamp_max(1)[:, None, None, None, None]
+
+    def _check_photograph(self, image: Tensor, seeds: Sequence[int]) -> None:
+        multiple = self.size_multiple
+        height, width = image.shape[-2:]
+        if image.ndim != 4 or image.shape[1] != 3 or height % multiple or width % multiple:
+            raise ValueError(f"expected [B, 3, H, W] with sides multiples of {multiple}, got {tuple(image.shape)}")
+        if len(seeds) != image.shape[0]:
+            raise ValueError(f"{image.shape[0]} photographs need as many seeds, got {len(seeds)}")
+
+    def _latent_shape(self, image: Tensor) -> tuple[int, int, int, int]:
+        """(K, C, h, w) of one photograph's latents."""
+        factor = self.autoencoder.downsampling
+        height, width = image.shape[-2] // factor, image.shape[-1] // factor
+        return self.config.num_frequencies, self.autoencoder.latent_channels, height, width
+
+    def _guided_output(self, latents: Tensor, timestep: Tensor, condition: Tensor, guidance: float) -> Tensor:
+        """The network's output under classifier-free guidance, ``(1 + w) e(c) - w e(0)``."""
+        batch, count = latents.shape[:2]
+        times = timestep.to(latents.device).expand(batch)
+        index = torch.arange(count, device=latents.device).expand(batch, count)
+        output = self.unet(latents, times, index, condition, self.coordinate)
+        if guidance == 0:
+            return output
+        # One after the other rather than as one batch of twice the size: no slower on a CPU, half the memory.
+        unconditional = self.unet(latents, times, index, torch.zeros_like(condition), self.coordinate)
+        return (1 + guidance) * output - guidance * unconditional
+
+
+def build_autoencoder(config: MotionConfig) -> SliceAutoencoder:
+    """The autoencoder that a configuration asks for, untrained."""
+    if isinstance(config.autoencoder, AutoencoderConfig):
+        return SpectralAutoencoder(config.autoencoder, config.num_frequencies)
+    if isinstance(config.autoencoder, KLAutoencoderConfig):
+        return KLAutoencoder(config.autoencoder, config.num_frequencies)
+    return VQAutoencoder(config.autoencoder, config.num_frequencies)
+
+
+def build_unet(config: MotionConfig, downsampling: int) -> SpectralUNet | ReferenceUNet:
+    """The U-Net that a configuration asks for, untrained; ``downsampling`` is the autoencoder's."""
+    channels = config.autoencoder.latent_channels
+    if isinstance(config.unet, ReferenceUNetConfig):
+        return ReferenceUNet(config.unet, channels)
+    return SpectralUNet(config.unet, config.num_frequencies, channels, config.joint, downsampling)
+
+
+def diffusion_loss(
+    model: MotionModel,
+    latents: Tensor,  # [B, k, C, h, w] clean and whitened
+    frequency_index: Tensor,  # [B, k] which frequencies they are
+    image: Tensor,  # [B, 3, H, W]
+    keep_condition: Tensor,  # [B] bool; False drops the photograph (classifier-free guidance)
+    timestep: Tensor,  # [B]
+    noise: Tensor,  # like latents
+    schedule: Tensor,  # alphas_cumprod
+    coordinate: bool,
+) -> Tensor:
+    """Squared error of the prediction (Eq. 3) for each slice: ``[B, k]``."""
+    alpha = schedule[timestep].sqrt()[:, None, None, None, None].to(latents)
+    sigma = (1 - schedule[timestep]).sqrt()[:, None, None, None, None].to(latents)
+    noisy = alpha * latents + sigma * noise
+    target = noise if model.config.prediction == "epsilon" else alpha * noise - sigma * latents
+    condition = model.encode_condition(image) * keep_condition[:, None, None, None].to(image)
+    prediction = model.unet(noisy, timestep, frequency_index, condition, coordinate)
+    return (prediction - target).square().mean(dim=(2, 3, 4))

@@ -1,0 +1,1 @@
+"""The renderer: a photo and its motion become frames."""

@@ -1,0 +1,171 @@
+"""Frames larger than the renderer was trained at: the network at its own size, the photo's detail at full size.
+
+The network renders a small version of the frame. At full size the photo itself is moved, by a lookup along the inverse
+motion and for a third by softmax splatting, so that all of its detail goes along. Where that leaves gaps, in what comes
+out from behind, the low frequencies are the network's:
+
+    frame = moved(photo) + enlarge(gaps * low-pass(network(small photo) - moved(small photo)))
+
+Regions without gaps are made of the photo alone, and still ones are the photo. Frames too large to be moved in one
+piece are moved in tiles that overlap by the reach of the motion, which changes nothing but rounding.
+
+The inverse motion is found at the small size, where gaps are filled, and refined by the enlarged motion itself.
+docs/performance.md says how this compares with the network at full size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.rendering.warping import fill_holes, resample
+from models.spectral_volume import resize_motion
+from models.splatting import plan_splat
+
+if TYPE_CHECKING:
+    from models.rendering.model import FrameSynthesisModel
+
+TRAINED_PIXELS = 256 * 160  # of the frames that renderers are trained on, about
+LARGEST_WHOLE = 2 * TRAINED_PIXELS  # frames up to this size are the network's own
+PIXELS_A_TILE = 2_000_000  # without overlap; keeps memory within a few gigabytes
+BLENDED = 0.35  # share of the splatted photo: averages errors of the motion out, without the blur of splatting alone
+
+Render = Callable[[Tensor], Tensor]  # flows [N, 2, H, W] -> frames [N, 3, H, W]
+Tile = tuple[slice, slice]  # rows and columns
+
+
+class LargeRenderer:
+    """Renders frames of one photo at a size above that of training; see the module."""
+
+    def __init__(
+        self, model: FrameSynthesisModel, photo: Tensor, importance: Tensor, tiles: Sequence[tuple[Tile, Tile]]
+    ) -> None:
+        """``photo`` ``[1, 3, H, W]`` in [-1, 1], ``importance`` ``[1, 1, H, W]``, ``tiles`` of :func:`make_tiles`."""
+        self._model, self._photo, self._importance, self._tiles = model, photo, importance, tiles
+        self._size = network_size(photo.shape[2], photo.shape[3])
+        self._small_photo = _resize(photo, self._size).clamp(-1, 1)
+        self._small_importance = _resize(importance, self._size).clamp_min(0)
+        self._pyramid = model.encode(self._small_photo)
+
+    def __call__(self, flow: Tensor) -> Tensor:
+        """Flows ``[N, 2, H, W]`` in pixels -> frames ``[N, 3, H, W]`` in [-1, 1]."""
+        size = (flow.shape[2], flow.shape[3])
+        inverse, coverage, correction = self._small(resize_motion(flow, self._size, "bicubic"))
+        inverse = resize_motion(inverse, size, "bicubic")
+        # In a gap there is no motion to be refined by.
+        inverse = torch.lerp(inverse, look_up(flow, inverse), _resize(coverage, size, "bilinear"))
+        frames = _resize(correction, size, "bilinear")
+        for around, inside in self._tiles:
+            moved = self._move(cut(flow, around), cut(inverse, around), around)
+            cut(frames, _within(around, inside)).add_(cut(moved, inside))
+        return frames.clamp_(-1, 1)
+
+    def _move(self, flow: Tensor, inverse: Tensor, part: Tile) -> Tensor:
+        """A part of the photo along its motion."""
+        photo = cut(self._photo, part)
+        plan = plan_splat(flow, cut(self._importance, part))
+        return _blend(plan(photo), solid(plan.coverage), resample(photo, inverse))
+
+    def _small(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Inverse motion, coverage (0 in gaps, 1 elsewhere) and the network's correction, all at its size or half."""
+        plan = plan_splat(flow, self._small_importance)
+        coverage = solid(plan.coverage)
+        inverse = fill_holes(plan(flow), coverage)
+        moved = _blend(plan(self._small_photo), coverage, resample(self._small_photo, inverse))
+        correction = self._model.render(self._pyramid, flow, self._small_importance) - moved
+        return inverse, coverage, _halve(correction) * (1 - _halve(coverage))
+
+
+def render_in_tiles(render: Sequence[Render], tiles: Sequence[tuple[Tile, Tile]]) -> Render:
+    """One renderer of a frame from those of its tiles."""
+    if len(tiles) == 1:
+        return render[0]
+
+    def whole(flow: Tensor) -> Tensor:
+        frames = flow.new_empty(len(flow), 3, *flow.shape[2:])
+        for part, (around, inside) in zip(render, tiles, strict=True):
+            cut(frames, _within(around, inside)).copy_(cut(part(cut(flow, around)), inside))
+        return frames
+
+    return whole
+
+
+def make_tiles(height: int, width: int, margin: int) -> list[tuple[Tile, Tile]]:
+    """Tiles that a large frame is rendered in: (the tile with a margin around it, the tile itself among that).
+
+    As many as :data:`PIXELS_A_TILE` asks for, cut so that the margins add as few pixels as possible.
+    """
+    count = -(-height * width // PIXELS_A_TILE)
+    # More rows of tiles cost 2 * margin * width pixels each, more columns 2 * margin * height.
+    grids = [(rows, -(-count // rows)) for rows in range(1, count + 1)]
+    rows, columns = min(grids, key=lambda grid: (grid[0] * width + grid[1] * height, grid[0]))
+    return [
+        ((row, column), (inside_row, inside_column))
+        for row, inside_row in _cut(height, rows, margin)
+        for column, inside_column in _cut(width, columns, margin)
+    ]
+
+
+def cut(tensor: Tensor, tile: Tile) -> Tensor:
+    """A tile of ``[..., H, W]``."""
+    rows, columns = tile
+    return tensor[..., rows, columns]
+
+
+def network_size(height: int, width: int) -> tuple[int, int]:
+    """(H, W) of about the training size's area in the frame's shape."""
+    scale = math.sqrt(TRAINED_PIXELS / (height * width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def look_up(flow: Tensor, inverse_flow: Tensor) -> Tensor:
+    """The flow of what the inverse flow finds at each target, bilinear: ``flow(p - inverse_flow(p))``.
+
+    One step towards the inverse flow ``b`` that fulfils ``b(p) = flow(p - b(p))``. ``[N, 2, H, W]`` twice.
+    """
+    return resample(flow, inverse_flow, "bilinear")
+
+
+def solid(coverage: Tensor) -> Tensor:
+    """The least splat coverage of each 3 x 3 pixels, at most 1.
+
+    Where a region is torn apart single pixels lie scattered over what comes out from behind; they are not to be kept.
+    """
+    return 1 - F.max_pool2d(1 - coverage.clamp_max(1), 3, stride=1, padding=1)
+
+
+def _blend(splatted: Tensor, coverage: Tensor, resampled: Tensor) -> Tensor:
+    """Splatted and resampled image; the latter alone where nothing lands."""
+    return torch.lerp(resampled, splatted, BLENDED * coverage)
+
+
+def _cut(length: int, count: int, margin: int) -> list[tuple[slice, slice]]:
+    """Pieces of a side: (the piece with its margin, the piece among that)."""
+    edges = [index * length // count for index in range(count + 1)]
+    pieces = []
+    for begin, end in pairwise(edges):
+        first = max(0, begin - margin)
+        pieces.append((slice(first, min(length, end + margin)), slice(begin - first, end - first)))
+    return pieces
+
+
+def _within(around: Tile, inside: Tile) -> Tile:
+    """A tile's place in the frame."""
+    rows, columns = (slice(a.start + i.start, a.start + i.stop) for a, i in zip(around, inside, strict=True))
+    return rows, columns
+
+
+def _halve(tensor: Tensor) -> Tensor:
+    return F.avg_pool2d(tensor, 2, ceil_mode=True, count_include_pad=False)
+
+
+def _resize(tensor: Tensor, size: tuple[int, int], mode: str = "bicubic") -> Tensor:
+    """Antialiased where it shrinks."""
+    shrinks = size[0] < tensor.shape[2] or size[1] < tensor.shape[3]
+    return F.interpolate(tensor, size=size, mode=mode, align_corners=False, antialias=shrinks)

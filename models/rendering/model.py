@@ -1,0 +1,245 @@
+"""The renderer: a photograph and its motion become frames (paper section 5, "image-based rendering").
+
+A feature pyramid of the source is splatted level by level with the flow resized *and rescaled* to that level, and a
+GridNet turns the splatted levels into the frame. The source is encoded once; each frame costs splatting and the grid:
+
+    pyramid = model.encode(image)
+    frames = model.render(pyramid, flows, importance)
+
+With ``output="residual"`` (all presets but ``reference``) the network does not paint the frame. It starts from the
+softmax-splatted image, may take the image resampled along the inverted flow in its place (bicubic: sharp where
+splatting blurs, without gaps where a region grows) and adds a residual. Both corrections fade to nothing where nothing
+moves, so still regions stay the photograph to the last bit, and an untrained model is softmax splatting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from models.rendering.grid_net import ACTIVATIONS, FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
+from models.rendering.warping import (
+    BASELINES,
+    fill_holes,
+    magnitude,
+    render_average,
+    render_linear,
+    render_remap,
+    render_softmax,
+    resample,
+    trust_in,
+)
+from models.spectral_volume import resize_motion
+from models.splatting import plan_splat
+
+__all__ = [
+    "BASELINES",
+    "PRESETS",
+    "FrameSynthesisConfig",
+    "FrameSynthesisModel",
+    "render_average",
+    "render_linear",
+    "render_remap",
+    "render_softmax",
+]
+
+KIND = "frame_synthesis"
+IMPORTANCE = ("motion", "learned")
+OUTPUTS = ("residual", "direct")
+STILL_PIXELS = 0.25  # displacement in pixels below which corrections fade out; splatting blurs little there
+
+
+@dataclass(frozen=True)
+class FrameSynthesisConfig:
+    """Shape of a :class:`FrameSynthesisModel`."""
+
+    channels: tuple[int, ...] = (16, 32, 64)  # of the feature pyramid: full size, 1/2, 1/4, ...; one grid row each
+    columns: int = 4  # of the GridNet: the first half carries information down the rows, the second half up
+    importance: str = "motion"  # given by the caller (mean |F_t|), times a learned scale; learned: ImportanceNet
+    output: str = "residual"  # residual: corrects the splatted image; direct: paints the frame from features alone
+    activation: str = "leaky_relu"  # one of ACTIVATIONS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError(f"the feature pyramid needs positive channel counts, got {self.channels}")
+        if self.columns < 2 or self.columns % 2:
+            raise ValueError(f"a GridNet has an even number of columns, at least 2, got {self.columns}")
+        for value, known, name in (
+            (self.importance, IMPORTANCE, "importance"),
+            (self.output, OUTPUTS, "output"),
+            (self.activation, ACTIVATIONS, "activation"),
+        ):
+            if value not in known:
+                raise ValueError(f"unknown {name} {value!r}, expected one of {', '.join(known)}")
+
+    @classmethod
+    def from_dict(cls, values: dict) -> FrameSynthesisConfig:
+        """From a checkpoint's ``config.json``; an unknown key is an error."""
+        unknown = values.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown settings of the renderer: {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+
+_DEFAULT = FrameSynthesisConfig()
+PRESETS = {
+    "tiny": replace(_DEFAULT, channels=(8, 12, 16), columns=2),
+    "default": _DEFAULT,
+    "reference": replace(
+        _DEFAULT, channels=(32, 64, 96), columns=6, importance="learned", output="direct", activation="prelu"
+    ),
+}
+
+
+class FrameSynthesisModel(nn.Module):
+    """Renders frames from one photograph and the displacement of its pixels.
+
+    Images are ``[B, 3, H, W]`` in [-1, 1], flows ``[N, 2, H, W]`` in pixels from the photograph to the frame (x right,
+    y down). Any H and W will do: sizes are padded inside to what the pyramid needs.
+
+    Attributes:
+        precision: ``auto`` runs convolutions in bfloat16 where the hardware does so faster, ``float32`` never does.
+            Splatting and the sum that makes the frame are float32 always.
+    """
+
+    def __init__(self, config: FrameSynthesisConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.precision = "auto"
+        self.encoder = FeaturePyramid(config.channels, config.activation)
+        # What each grid row sees: splatted features and coverage; the full-size row, in residual mode, also the
+        # splatted, the resampled and the unmoved image and the inverse flow.
+        inputs = [channels + 1 for channels in config.channels]
+        inputs[0] += 11 if config.output == "residual" else 0
+        self.grid = GridNet(inputs, config.channels, config.columns, config.activation)
+        self.head = nn.Conv2d(config.channels[0], 4 if config.output == "residual" else 3, 3, padding=1)
+        if config.output == "residual":
+            for parameter in self.head.parameters():
+                nn.init.zeros_(parameter)
+        if config.importance == "learned":
+            self.importance_net = ImportanceNet(config.channels, config.activation)
+        else:
+            self.importance_scale = nn.Parameter(torch.ones(()))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """``[B, 3, H, W]`` -> padded image and its features at each level, to be rendered from any number of times."""
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ValueError(f"expected an image [B, 3, H, W], got shape {tuple(image.shape)}")
+        image = self._pad(image).contiguous(memory_format=torch.channels_last)
+        with self._autocast(image.device):
+            features = self.encoder(image)
+        return [image, *(level.to(image.dtype) for level in features)]
+
+    def render(self, pyramid: Sequence[Tensor], flow: Tensor, importance: Tensor | None = None) -> Tensor:
+        """Frames of an encoded photograph.
+
+        Args:
+            pyramid: what :meth:`encode` returned for one image, or for N images that go with the N flows.
+            flow: ``[N, 2, H, W]`` of the image's size.
+            importance: ``[1 | N, 1, H, W]``, mean over time of the displacement's magnitude in pixels; without it the
+                magnitude of ``flow`` itself stands in. A model with learned importance ignores it.
+
+        Returns:
+            ``[N, 3, H, W]`` in [-1, 1] (not clamped while training).
+        """
+        height, width = flow.shape[-2:]
+        image, *features = pyramid
+        flow = self._pad(flow)
+        if flow.shape[2:] != image.shape[2:]:
+            raise ValueError(f"a flow of {width}x{height} doesn't fit the encoded image")
+        importance = self._importance(features[0], flow, importance)
+        levels, splatted, inverse_flow = self._splat_levels(image, features, flow, importance)
+        if self.config.output == "direct":
+            with self._autocast(flow.device):
+                frame = self.head(self.grid(levels)).to(image.dtype)
+        else:
+            frame = self._correct(image, levels, splatted, inverse_flow)
+        frame = frame if self.training else frame.clamp(-1, 1)
+        return frame[:, :, :height, :width]
+
+    def forward(self, source: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
+        """Encode and render in one go: the training step's form."""
+        return self.render(self.encode(source), flow, importance)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> FrameSynthesisModel:
+        """Load a checkpoint folder strictly, ready for rendering."""
+        config, tensors = load_checkpoint(folder, KIND)
+        try:
+            model = cls(FrameSynthesisConfig.from_dict(config["model"]))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{folder}/config.json: {error}") from None
+        load_weights(model, tensors, folder)
+        return model.eval()
+
+    def save_pretrained(
+        self, folder: str | Path, training: dict | None = None, dtype: torch.dtype | None = None
+    ) -> None:
+        """Write a checkpoint folder; ``dtype=torch.float16`` halves its size."""
+        save_checkpoint(Path(folder), KIND, asdict(self.config), self.state_dict(), training or {}, dtype)
+
+    def _splat_levels(
+        self, image: Tensor, features: list[Tensor], flow: Tensor, importance: Tensor
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Each level's splatted features and coverage; the splatted image, filled; the inverse flow, filled."""
+        levels, splatted, inverse_flow = [], image, flow
+        for level, values in enumerate(features):
+            size = values.shape[2:]
+            level_importance = importance if level == 0 else F.interpolate(importance, size=size, mode="area")
+            plan = plan_splat(resize_motion(flow, (size[0], size[1])), level_importance)
+            if level == 0:
+                splatted, moved = plan(torch.cat([image, values], dim=1)).split([3, values.shape[1]], dim=1)
+                inverse_flow = fill_holes(plan(flow), plan.coverage)
+            else:
+                moved = plan(values)
+            levels.append(torch.cat([moved, plan.coverage.clamp_max(2.0)], dim=1))
+        return levels, splatted, inverse_flow
+
+    def _correct(self, image: Tensor, levels: list[Tensor], splatted: Tensor, inverse_flow: Tensor) -> Tensor:
+        """The splatted image with the network's choice between it and the resampled one, and its residual."""
+        coverage = levels[0][:, -1:]
+        trust = trust_in(coverage)
+        resampled = resample(image, inverse_flow)
+        splatted = torch.where(trust == 1, splatted, torch.lerp(resampled, splatted, trust))
+        source = image.expand(len(inverse_flow), -1, -1, -1)
+        context = [levels[0], splatted, resampled, source, inverse_flow / FLOW_UNIT]
+        with self._autocast(image.device):
+            correction = self.head(self.grid([torch.cat(context, dim=1), *levels[1:]]))
+        residual, choice = correction.to(image.dtype).split([3, 1], dim=1)
+        still = 1 - (magnitude(inverse_flow) / STILL_PIXELS).clamp_max(1)
+        return splatted + (1 - trust * still) * (choice * (resampled - splatted) + residual)
+
+    def _importance(self, features: Tensor, flow: Tensor, importance: Tensor | None) -> Tensor:
+        if self.config.importance == "learned":
+            with self._autocast(flow.device):
+                return self.importance_net(features, flow).float()
+        return self.importance_scale * (magnitude(flow) if importance is None else self._pad(importance))
+
+    def _pad(self, tensor: Tensor) -> Tensor:
+        """Repeat the last row and column until both sides are a multiple of what the pyramid divides by."""
+        multiple = 2 ** (len(self.config.channels) - 1)
+        height, width = tensor.shape[-2:]
+        down, right = -height % multiple, -width % multiple
+        return F.pad(tensor, (0, right, 0, down), mode="replicate") if down or right else tensor
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        enabled = self.precision == "auto" and has_fast_bfloat16(device)
+        return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether convolutions in bfloat16 run on hardware made for it; without that, emulation is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        supports = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+        return any(check is not None and check() for check in supports)
+    return False

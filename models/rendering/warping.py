@@ -1,0 +1,114 @@
+"""Warping without a network: the baseline renderers of paper section 5, and what the trained renderer starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.splatting import SplatPlan, plan_splat
+
+TRUSTED_COVERAGE = 0.25  # a pixel that received less splat weight than this counts as a (partial) hole
+LEAST_IMPORTANCE = 1e-3  # pixels; of what stands still, in linear splatting
+
+
+def fill_holes(values: Tensor, coverage: Tensor) -> Tensor:
+    """Fill pixels of low splat coverage from their surroundings, coarse to fine ("push-pull").
+
+    Args:
+        values: ``[B, C, H, W]``, normalised (not weighted sums).
+        coverage: ``[B, 1, H, W]``; values with at least :data:`TRUSTED_COVERAGE` are kept as they are.
+    """
+    trust = trust_in(coverage)
+    if min(values.shape[2:]) < 4 or bool((trust == 1).all()):
+        return values
+
+    def halve(tensor: Tensor) -> Tensor:
+        return F.avg_pool2d(tensor, 2, ceil_mode=True, count_include_pad=False)
+
+    weight = halve(trust)
+    smaller = halve(values * trust) / weight.clamp_min(1e-6)
+    coarse = fill_holes(smaller, weight)
+    larger = F.interpolate(coarse, size=values.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(trust == 1, values, torch.lerp(larger, values, trust))
+
+
+def resample(image: Tensor, inverse_flow: Tensor, mode: str = "bicubic") -> Tensor:
+    """Lookup at ``p - inverse_flow(p)`` for every target pixel p; beyond the border the border repeats.
+
+    ``[1 | N, C, H, W], [N, 2, H, W] -> [N, C, H, W]``; ``mode`` is one of `grid_sample`'s.
+    """
+    batch, _, height, width = inverse_flow.shape
+    x = torch.arange(width, device=image.device, dtype=image.dtype) - inverse_flow[:, 0]
+    y = torch.arange(height, device=image.device, dtype=image.dtype)[:, None] - inverse_flow[:, 1]
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
+    image = image.expand(batch, -1, -1, -1)
+    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def render_softmax(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
+    """Baseline: softmax splatting of the image itself. Where nothing lands, the unmoved image shows.
+
+    Args:
+        image: ``[1 | N, 3, H, W]``.
+        flow: ``[N, 2, H, W]``.
+        importance: ``[1 | N, 1, H, W]``; without it the flow's magnitude (paper: moving pixels in front).
+    """
+    return _splat_over(image, plan_splat(flow, magnitude(flow) if importance is None else importance, "softmax"))
+
+
+def render_linear(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
+    """Baseline: linear splatting of the image itself; arguments as for :func:`render_softmax`."""
+    importance = magnitude(flow) if importance is None else importance
+    # A pixel that never moves would have weight 0, and show as black although it is there.
+    return _splat_over(image, plan_splat(flow, importance.clamp_min(LEAST_IMPORTANCE), "linear"))
+
+
+def render_average(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
+    """Baseline: average splatting of the image itself; arguments as for :func:`render_softmax`, importance unused."""
+    return _splat_over(image, plan_splat(flow, None, "average"))
+
+
+def _splat_over(image: Tensor, plan: SplatPlan) -> Tensor:
+    return torch.where(plan.coverage > 0, plan(image), image)
+
+
+def render_remap(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
+    """Baseline: OpenCV's bicubic remapping to ``x - F(x)``, a backward lookup with the forward flow.
+
+    Arguments as for :func:`render_softmax`; importance unused.
+    """
+    import cv2
+    import numpy as np
+
+    height, width = flow.shape[2:]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    sources = image.detach().expand(len(flow), -1, -1, -1).permute(0, 2, 3, 1).float().cpu().numpy()
+    frames = []
+    for source, (u, v) in zip(sources, flow.detach().float().cpu().numpy(), strict=True):
+        source = np.ascontiguousarray(source)
+        frames.append(cv2.remap(source, x - u, y - v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE))
+    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(image).clamp(-1, 1)
+
+
+BASELINES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    "softmax": render_softmax,
+    "average": render_average,
+    "linear": render_linear,
+    "remap": render_remap,
+}
+
+
+def trust_in(coverage: Tensor) -> Tensor:
+    """How far a splatted pixel is to be believed: 0 in a hole, 1 from :data:`TRUSTED_COVERAGE` on."""
+    return (coverage / TRUSTED_COVERAGE).clamp_max(1)
+
+
+def magnitude(flow: Tensor) -> Tensor:
+    """``[N, 2, H, W] -> [N, 1, H, W]``, faster than `norm` along a short axis; the gradient at zero flow is 0."""
+    square = flow[:, :1].square() + flow[:, 1:].square()
+    moves = square > 0
+    # The derivative of a root is infinite at 0, and infinity times 0 would be NaN.
+    return torch.where(moves, square.where(moves, 1).sqrt(), 0)

@@ -1,0 +1,158 @@
+"""Softmax splatting on NVIDIA GPUs: launches the kernels of ``softsplat_kernels.cu`` through CuPy.
+
+The kernels read and write PyTorch's memory in place, on PyTorch's current stream. They are compiled once a machine
+(CuPy keeps the result on disk) for all shapes and strides: float32, float16 and bfloat16 with sums in float32, and
+float64.
+
+A target's list of what lands on it is counted, filled and weighed once (:func:`plan`); then each output pixel sums its
+list (:func:`splat`), and each input pixel gathers its gradient from its four corners (:func:`splat_backward`). No
+floating-point number is added atomically. Only the order within the lists is up to chance, and with it the last bit of
+a sum; under `torch.use_deterministic_algorithms` the lists are sorted.
+
+The functions implement the operators of :mod:`models.splatting.operators`, where their arguments are described.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.splatting.reference import MODES
+from models.splatting.sorted import new_result
+
+SOURCE = Path(__file__).with_name("softsplat_kernels.cu")
+BLOCK = 128  # threads
+GATHER_CHANNELS = 8  # at most, of a thread of `splat`; the kernel has the same number
+BACKWARD_CHANNELS = 16  # at most, of a thread of `splat_backward`; each thread adds three numbers a pixel to memory
+
+
+def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    batch, _, height, width = flow.shape
+    size = batch * height * width
+    flow = flow.contiguous()
+    importance = flow.new_empty(0) if importance is None else importance.contiguous()
+    counts = torch.zeros(size + 1, dtype=torch.int32, device=flow.device)
+    source = torch.empty(4 * size, dtype=torch.int32, device=flow.device)
+    weight = flow.new_empty(4 * size)
+    peak = flow.new_empty(size + 1 if mode == "softmax" else 0)
+    total = flow.new_empty(size + 1 if mode != "summation" else 0)
+    coverage = flow.new_empty(batch, 1, height, width)
+    _launch("count", flow.dtype, size, flow, counts, size, height, width)
+    begin = torch.cumsum(counts, 0, dtype=torch.int32)
+    _launch("fill", flow.dtype, size, flow, begin.clone(), source, weight, size, height, width)
+    if torch.are_deterministic_algorithms_enabled():
+        _launch("sort_lists", flow.dtype, size, begin, source, weight, size)
+    number = MODES.index(mode)
+    _launch("weigh", flow.dtype, size, importance, begin, source, weight, peak, total, coverage, size, number)
+    return begin, source, weight, peak, total, coverage
+
+
+def splat(values: Tensor, begin: Tensor, source: Tensor, weight: Tensor) -> Tensor:
+    output = new_result(values)
+    size, shape, lanes = _grid(values, GATHER_CHANNELS)
+    arguments: list[Tensor | int | None] = [values, *values.stride(), begin, source, weight, output, *output.stride()]
+    _launch("splat", values.dtype, size * lanes, *arguments, size, *shape, lanes, _pixels_first(output))
+    return output
+
+
+def splat_backward(
+    gradient: Tensor,
+    values: Tensor,
+    output: Tensor,
+    flow: Tensor,
+    importance: Tensor | None,
+    peak: Tensor,
+    total: Tensor,
+    mode: str,
+    needs_values: bool,
+    needs_motion: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    batch, _, height, width = values.shape
+    size, shape, lanes = _grid(values, BACKWARD_CHANNELS)
+    values_gradient = new_result(values) if needs_values else None
+    motion = flow.new_zeros(lanes, batch, 3, height, width) if needs_motion else None
+    arguments: list[Tensor | int | None] = [gradient, *gradient.stride()]
+    arguments += [values, *values.stride(), output, *output.stride()]
+    arguments += [flow.contiguous(), None if importance is None else importance.contiguous(), peak, total]
+    arguments += [values_gradient, *(values.stride() if values_gradient is None else values_gradient.stride()), motion]
+    arguments += [size, *shape, lanes, _pixels_first(output), MODES.index(mode)]
+    _launch("splat_backward", values.dtype, size * lanes, *arguments)
+    if values_gradient is None:
+        values_gradient = values.new_empty(0)
+    if motion is None:
+        return values_gradient, flow.new_empty(0), flow.new_empty(0)
+    flow_gradient, importance_gradient = (part.sum(0) for part in motion.split([2, 1], dim=2))
+    return values_gradient, flow_gradient, flow.new_empty(0) if importance is None else importance_gradient
+
+
+def _grid(values: Tensor, channels_each: int) -> tuple[int, tuple[int, int, int], int]:
+    """Number of pixels; channels, height and width; threads for each pixel."""
+    batch, channels, height, width = values.shape
+    return batch * height * width, (channels, height, width), -(-channels // channels_each)
+
+
+def _pixels_first(tensor: Tensor) -> int:
+    """Whether neighbouring threads take neighbouring pixels (1) or channels (0) of a tensor."""
+    return int(tensor.stride(3) <= tensor.stride(1))
+
+
+def _launch(kernel: str, dtype: torch.dtype, threads: int, *arguments: Tensor | int | None) -> None:
+    """Run a kernel with at least as many threads on the current stream of the first tensor's device."""
+    if threads == 0:
+        return
+    device = next(a.device for a in arguments if isinstance(a, Tensor))
+    # Addresses and integers alike are passed as 64 bits, which is how CuPy passes Python's integers.
+    words = [0 if a is None else a.data_ptr() if isinstance(a, Tensor) else int(a) for a in arguments]
+    _run(f"{kernel}_{str(dtype).removeprefix('torch.')}", -(-threads // BLOCK), words, device)
+
+
+def _run(name: str, blocks: int, words: list[int], device: torch.device) -> None:
+    cupy = _cupy()
+    assert cupy is not None
+    stream = torch.cuda.current_stream(device).cuda_stream
+    with torch.cuda.device(device), cupy.cuda.ExternalStream(stream):
+        _kernel(name)((blocks,), (BLOCK,), tuple(words))
+
+
+def is_usable() -> bool:
+    """Whether CuPy is there and compiles the kernels; says so once where it is not."""
+    return _cupy() is not None
+
+
+@functools.cache
+def _cupy() -> ModuleType | None:
+    try:
+        import cupy
+    except ImportError as error:
+        reason = f"CuPy can't be imported ({error})"
+    else:
+        try:
+            _module().compile()
+        except Exception as error:  # whatever CuPy, NVRTC and the driver may raise
+            reason = f"CuPy can't compile them ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        else:
+            return cupy
+    warnings.warn(
+        f"splatting runs without its CUDA kernels because {reason}; "
+        "install the cupy package of your CUDA version, e.g. cupy-cuda12x",
+        stacklevel=2,
+    )
+    return None
+
+
+@functools.cache
+def _module() -> Any:
+    import cupy
+
+    return cupy.RawModule(code=SOURCE.read_text(), options=("--std=c++14",))
+
+
+@functools.cache
+def _kernel(name: str) -> Any:
+    return _module().get_function(name)

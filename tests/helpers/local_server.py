@@ -1,0 +1,140 @@
+"""What the tests of the server share: a server on a free port with tiny models, and its client."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlencode
+
+import numpy as np
+import torch
+from PIL import Image
+
+import generate
+from app.server.animate import LoopOptions
+from app.server.jobs import DEFAULT_LIMITS, Limits
+from app.server.serve import loop_server
+from app.server.web import LoopServer
+from helpers.motion_models import tiny_model
+from models.pipeline import ImageDynamicsPipeline
+from models.rendering.model import PRESETS as RENDERER_PRESETS
+from models.rendering.model import FrameSynthesisModel
+
+OPTIONS = ["--steps", "2", "--num-frames", "6", "--fps", "6", "--renderer", "softmax"]
+OPTIONS += ["--magnify", "8"]  # of the random motion of an untrained model
+HOSTILE = "../..\\<img src=x onerror=alert(1)>\r\nSet-Cookie: a=b\x1b[31m\u202egpj.exe\"'&.png"
+
+
+class GatedPipeline(ImageDynamicsPipeline):
+    """The real pipeline, which waits before sampling while its gate is closed, as a slow model would."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(tiny_model(), FrameSynthesisModel(RENDERER_PRESETS["tiny"]).eval())
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    def predict_motion(self, *arguments, progress=None, **options):
+        if self.error:
+            raise self.error
+        while not self.gate.wait(0.01):
+            progress(0, 2)
+        return super().predict_motion(*arguments, progress=progress, **options)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict:
+        return json.loads(self.body)
+
+
+@dataclass
+class Client:
+    """What the page does, by hand."""
+
+    server: LoopServer
+    pipeline: GatedPipeline
+    folder: Path  # that temporary folders are made in
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str | None) -> Answer:
+        headers = {"X-Token": self.server.token, **{name.replace("_", "-"): text for name, text in headers.items()}}
+        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        try:
+            connection.request(method, path, body, {name: text for name, text in headers.items() if text is not None})
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.getheaders()), response.read())
+        finally:
+            connection.close()
+
+    def send(self, photo: bytes, name: str = "photo.png", **options: object) -> Answer:
+        return self.ask("POST", "/jobs?" + urlencode({"name": name, **options}), photo)
+
+    def jobs(self) -> dict[str, dict]:
+        return {job["id"]: job for job in self.ask("GET", "/jobs").json["jobs"]}
+
+    def wait(self, identity: str, *states: str) -> dict:
+        """The job once it is in one of these states, by default at its end."""
+        return until(lambda: (job := self.jobs()[identity])["state"] in (states or ("done", "failed")) and job)
+
+    def stored(self) -> list[str]:
+        """Files and folders of jobs."""
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.glob("*/**/*"))
+
+    def post(self, headers: str = "", body: bytes = b"") -> socket.socket:
+        """Begin to send a photo by hand."""
+        head = f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nX-Token: {self.server.token}\r\n{headers}\r\n"
+        return self.raw(head.encode() + body)
+
+    def raw(self, data: bytes) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.server.port), timeout=20)
+        connection.sendall(data)
+        return connection
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0):
+    """What the condition gives once that is true."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+    return value
+
+
+def picture(width: int = 64, height: int = 48, form: str = "PNG") -> bytes:
+    y, x = np.mgrid[:height, :width] / 12
+    values = (127 + 120 * np.stack([np.sin(x), np.cos(y), np.sin(x + y)], axis=-1)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, form)
+    return file.getvalue()
+
+
+@contextmanager
+def start_server(
+    pipeline: GatedPipeline, folder: Path, limits: Limits = DEFAULT_LIMITS, options: tuple[str, ...] = ()
+) -> Iterator[Client]:
+    """A server that answers; ``folder`` is the one that temporary folders are made in."""
+    pipeline.gate.set()
+    pipeline.error = None
+    defaults = LoopOptions.of(generate.build_parser().parse_args(["--serve", *OPTIONS, *options]))
+    with loop_server(defaults, 0, lambda: pipeline, limits) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield Client(server, pipeline, folder)
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,27 @@
+"""What several test files share: a small motion model with random weights, and photographs for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from models.motion.model import PRESETS, MotionModel
+from models.spectral_volume import SpectralNormalizer
+
+
+def tiny_model(seed: int = 0, randomise: bool = True, joint: bool = False) -> MotionModel:
+    """The preset ``tiny``; layers that start at zero would hide whatever lies behind them, so they do not here."""
+    torch.manual_seed(seed)
+    config = replace(PRESETS["tiny"], joint=joint)
+    scales = tuple(float(4 - k) for k in range(config.num_frequencies))
+    model = MotionModel(config, SpectralNormalizer("adaptive", scales)).eval()
+    if randomise:
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def photographs(count: int = 1, size: tuple[int, int] = (32, 64)) -> torch.Tensor:
+    """Noise ``[count, 3, *size]`` in [-1, 1], always the same."""
+    return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(3)) * 2 - 1

@@ -1,0 +1,258 @@
+"""evaluate.py end to end: small real data, tiny networks, no metric weights unless a test brings its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import evaluate
+from baselines.registry import DEFAULT_METHODS, METHODS
+from common.command_line import package_versions
+from evaluation.tables import motion
+from evaluation.tables.motion import METRICS
+from evaluation.tables.rendering_scores import ROWS
+from models.motion.model import PRESETS, MotionModel
+from models.rendering.model import BASELINES, FrameSynthesisModel
+from models.rendering.model import PRESETS as RENDERER_PRESETS
+from models.spectral_volume import SpectralNormalizer
+
+NO_WEIGHTS = "not computed: no FID Inception weights (see docs/evaluation.md)"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    torch.manual_seed(0)
+    MotionModel(PRESETS["tiny"], SpectralNormalizer("adaptive", (1.0,) * 4)).save_pretrained(folder / "motion")
+    FrameSynthesisModel(RENDERER_PRESETS["tiny"]).save_pretrained(folder / "frame_synthesis")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def run(table: str, dataset: Path, checkpoint: Path, report: Path, *options: str) -> dict:
+    arguments = ["--data", str(dataset), "--split", "validation", "--checkpoint", str(checkpoint)]
+    assert evaluate.main([table, *arguments, "--report", str(report), *options]) == 0
+    return json.loads(report.read_text())
+
+
+class FakeNetwork:
+    """Brightness of four columns of the picture, of clips also how much it changes: features without weights."""
+
+    def __init__(self, name: str, dimension: int) -> None:
+        self.name, self.dimension, self.sha256 = name, dimension, name * 8
+        self.least_frames = 1
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        columns = torch.nn.functional.adaptive_avg_pool2d(values.float().mean(dim=-3), (1, 4)).squeeze(-2)
+        if values.ndim == 4:
+            return columns
+        return torch.cat([columns.mean(dim=1), columns.std(dim=1)], dim=1)
+
+
+def with_fake_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = {"inception": FakeNetwork("inception", 4), "i3d": FakeNetwork("i3d", 8)}
+    missing = dict.fromkeys(("dtfvd", "dtfvd32"), "not computed: no DTI3D weights (see docs/evaluation.md)")
+    monkeypatch.setattr(motion, "load_networks", lambda metrics, folder, device: (networks, missing))
+
+
+# Motion ---------------------------------------------------------------------------------------------------------------
+
+
+def test_motion_table_has_every_method_and_metric(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_fake_networks(monkeypatch)
+    output, page = tmp_path / "figures", tmp_path / "page.html"
+    options = ("--samples", "2", "--steps", "2", "--output", str(output), "--html", str(page), "--renderer", "softmax")
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    table = report["table"]
+    assert list(table) == list(DEFAULT_METHODS)
+    assert all(list(row) == list(METRICS) for row in table.values())
+    for method in ("model", "repeat", "true-motion", "jelly"):
+        assert table[method]["fid"] > 0
+        assert report["counts"][method]["fvd"] == report["counts"]["real"]["fvd"] == 2 * 2  # windows of two sequences
+        assert table[method]["dtfvd"] is None
+        assert "DTI3D" in report["notes"][method]["dtfvd"]
+    assert "one video" in report["notes"]["shuffled"]["fid"]
+    assert table["true-motion"]["fid"] < table["model"]["fid"]  # untrained
+    assert report["ratios"]["repeat"]["fid"] == 1
+    assert report["ratios"]["true-motion"]["fvd"] == table["true-motion"]["fvd"] / table["repeat"]["fvd"]
+    assert table["true-motion"]["localisation"] == pytest.approx(1)
+    assert table["repeat"]["amplitude_ratio"] == 0
+    assert 0 < table["model"]["diversity_motion"] <= 1
+    assert "several samples" in report["notes"]["jelly"]["diversity_motion"]
+    assert set(report["per_sequence"]["model"]) == set(report["data"]["identities"])
+    assert report["curves"]["fvd_window16"]["repeat"]
+    assert {path.suffix for path in output.iterdir()} == {".csv", ".mp4", ".svg"}
+    assert page.stat().st_size > 10_000
+    assert report["versions"] == package_versions()
+
+
+def test_motion_figures_depend_on_the_seed_alone(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
+    options = ("--samples", "2", "--steps", "2", "--methods", "model,jelly", "--metrics", "localisation,seam")
+    tables = [
+        run("motion", small_dataset, checkpoint, tmp_path / f"{number}.json", *options, "--seed", seed)["table"]
+        for number, seed in enumerate(("0", "0", "5"))
+    ]
+    assert tables[0] == tables[1]
+    assert tables[0]["model"] != tables[2]["model"]
+
+
+def test_missing_weights_leave_cells_empty_with_the_reason(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = ("--methods", "repeat", "--metrics", "fid,fvd,seam", "--weights", str(tmp_path))
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert report["table"]["repeat"] == {"fid": None, "fvd": None, "seam": 1.0}
+    assert report["notes"]["repeat"]["fid"] == NO_WEIGHTS
+    assert NO_WEIGHTS in capsys.readouterr().out
+
+
+def test_a_report_names_the_weights_that_its_metrics_rest_on(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    options = ("--methods", "repeat", "--metrics", "fid,fvd32,diversity_vgg16,seam", "--weights", str(tmp_path))
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    # As the registry and `compare` call them; null where there are none.
+    assert report["weights"] == dict.fromkeys(("fid_inception", "i3d_kinetics400", "lpips_vgg16"))
+
+
+def test_frequencies_that_are_not_stored_are_not_claimed(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
+    options = ("--methods", "repeat", "--metrics", "localisation", "--num-frequencies", "9")
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert report["protocol"]["num_frequencies"] == 4
+    assert "4 frequencies, not the 9" in report["warnings"][0]
+    assert report["protocol"]["crop"] == [64, 32]
+
+
+def test_sequences_without_motion_are_left_out_and_named(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evaluation.sequences import EvaluationSequence, load_sequences
+
+    measured = EvaluationSequence.volume
+    first, *_ = load_sequences(small_dataset, "validation")
+
+    def volume(self: EvaluationSequence, count: int | None = None) -> torch.Tensor:
+        return measured(self, count) * (self.id != first.id)
+
+    monkeypatch.setattr(EvaluationSequence, "volume", volume)
+    options = ("--methods", "jelly,shuffled", "--metrics", "amplitude_ratio,spectrum_distance")
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert report["counts"]["jelly"] == {"amplitude_ratio": 1, "spectrum_distance": 2}
+    assert f"nothing moves in sequence {first.id}" in report["warnings"][-1]
+
+
+def test_there_is_no_ratio_to_a_kernel_distance_about_zero() -> None:
+    table = {"repeat": {"kid": 0.1, "fvd": 200.0}, "model": {"kid": -0.02, "fvd": 50.0}}
+    clear, unclear = ({"repeat": {"kid": [low, 0.3], "fvd": [-10.0, 410.0]}} for low in (0.05, -0.1))
+    assert motion.ratios(table, clear, METRICS)["model"] == {"kid": pytest.approx(-0.2), "fvd": 0.25}
+    assert motion.ratios(table, unclear, METRICS)["model"] == {"fvd": 0.25}
+    assert motion.ratios({"repeat": {"kid": -0.1}, "model": {"kid": 1.0}}, {}, METRICS) == {}
+
+
+def test_maps_of_where_things_move_need_no_checkpoint(small_dataset: Path, tmp_path: Path) -> None:
+    options = ("--methods", "gradient,gradient-8,other-start", "--metrics", "localisation,fid")
+    report = run("motion", small_dataset, tmp_path / "nowhere", tmp_path / "r.json", *options)
+    assert report["table"]["other-start"]["localisation"] > 0.9
+    assert report["table"]["gradient"]["localisation"] != report["table"]["gradient-8"]["localisation"]
+    assert report["checkpoint"] is None
+
+
+def test_videos_of_others_make_a_row(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data.media.write_video import write_video
+    from evaluation.sequences import load_sequences
+
+    with_fake_networks(monkeypatch)
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for sequence in load_sequences(small_dataset, "validation"):
+        frames = sequence.frames().permute(0, 2, 3, 1).contiguous().numpy()
+        write_video(folder / f"{sequence.id}.gif", frames, 30)
+    options = ("--methods", "repeat", "--videos", f"theirs={folder}")
+    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert report["table"]["theirs"]["fid"] < 0.1 * report["table"]["repeat"]["fid"]
+    assert report["table"]["theirs"]["localisation"] > 0.7
+
+
+# Rendering ------------------------------------------------------------------------------------------------------------
+
+
+def test_rendering_table_by_the_command_line(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
+    report = run("rendering", small_dataset, checkpoint, tmp_path / "r.json", "--rows", "softmax-splatting,repeat")
+    assert list(report["table"]) == ["softmax-splatting", "repeat"]
+    assert report["table"]["softmax-splatting"]["lpips"] is None
+    assert report["table"]["softmax-splatting"]["psnr"] > report["table"]["repeat"]["psnr"]
+
+
+# Command line ---------------------------------------------------------------------------------------------------------
+
+
+def test_compare_two_reports(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = ("--methods", "repeat", "--metrics", "seam,localisation")
+    run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    assert evaluate.main(["compare", str(tmp_path / "r.json"), str(tmp_path / "r.json")]) == 0
+    assert "localisation" in capsys.readouterr().out.lower()
+
+
+def test_repeated_names_are_those_of_the_packages() -> None:
+    assert tuple(METHODS) == evaluate.METHODS
+    assert evaluate.DEFAULT_METHODS == DEFAULT_METHODS
+    assert tuple(ROWS) == evaluate.ROWS
+    assert set(evaluate.RENDERERS) == {"model", *BASELINES}
+    assert set(evaluate.PRESETS) <= set(PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "nowhere"], "data.prepare"),
+        (["--checkpoint", "nowhere"], "no such checkpoint folder"),
+        (["--metrics", "psnr"], "unknown"),
+        (["--split", "test"], "no sequences in the split 'test'"),
+        (["--videos", "theirs=nowhere"], "no such folder of videos"),
+        (["--videos", "repeat=nowhere"], "there is a method of that name"),
+        (["--report", "."], "is a folder"),
+        (["--html", "pyproject.toml/page.html"], "is a file, not a folder"),
+        (["--output", "pyproject.toml"], "is a file, not a folder"),
+    ],
+)
+def test_bad_input_is_one_line(
+    small_dataset: Path, checkpoint: Path, capsys: pytest.CaptureFixture, options: list[str], message: str
+) -> None:
+    given = ["--data", str(small_dataset), "--split", "validation", "--checkpoint", str(checkpoint), *options]
+    assert evaluate.main(["motion", *given]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [["--methods", "guess"], ["--samples", "0"], ["--seed", "-1"], ["--videos", "folder"], []]
+)
+def test_bad_options_are_refused(options: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        evaluate.main(["motion", *(["--data", "x", *options] if options else [])])
+    assert exit_.value.code == 2
+
+
+def test_weights_with_other_tensors_are_refused(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"Conv3d_1a_7x7.w": torch.zeros(3)}, tmp_path / "i3d_kinetics400.safetensors")
+    given = ["--data", str(small_dataset), "--split", "validation", "--weights", str(tmp_path), "--metrics", "fvd"]
+    assert evaluate.main(["motion", *given, "--methods", "repeat"]) == 2
+    error = capsys.readouterr().err
+    assert "i3d_kinetics400.safetensors" in error
+    assert len(error.strip().splitlines()) == 1

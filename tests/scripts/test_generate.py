@@ -1,0 +1,251 @@
+"""generate.py from the command line, with tiny untrained models."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import evaluate
+import generate
+from data.media.read_video import read_video
+from models.dynamics.motion_file import MotionFile
+from models.motion.config import MotionConfig
+from models.motion.model import DEFAULT_STEPS, SAMPLERS, MotionModel
+from models.motion.model import PRESETS as MOTION_PRESETS
+from models.pipeline import ImageDynamicsPipeline
+from models.rendering.model import BASELINES, FrameSynthesisModel
+from models.rendering.model import PRESETS as RENDERER_PRESETS
+from models.spectral_volume import SpectralNormalizer
+
+QUICK = ["--steps", "2", "--num-frames", "6", "--fps", "6"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = MOTION_PRESETS["tiny"]
+    motion = MotionModel(config, SpectralNormalizer("adaptive", (0.5,) * config.num_frequencies)).eval()
+    folder = tmp_path_factory.mktemp("checkpoint")
+    ImageDynamicsPipeline(motion, FrameSynthesisModel(RENDERER_PRESETS["tiny"]).eval()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with a photo in it."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture(64, 48)).save("photo.png")
+    return tmp_path
+
+
+def picture(width: int, height: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width] / 12
+    return (127 + 120 * np.stack([np.sin(x), np.cos(y), np.sin(x + y)], axis=-1)).astype(np.uint8)
+
+
+def run(checkpoint: Path, *arguments: str) -> int:
+    return generate.main([*arguments, "--checkpoint", str(checkpoint), *QUICK, "--device", "cpu"])
+
+
+def error_line(capsys: pytest.CaptureFixture) -> str:
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ")
+    assert "\n" not in message
+    return message
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_photo_alone_makes_a_loop_in_outputs(checkpoint, folder, capsys):
+    assert run(checkpoint, "photo.png") == 0
+    assert names(folder) == ["outputs", "outputs/photo.mp4", "photo.png"]
+    frames, fps = read_video("outputs/photo.mp4")
+    assert frames.shape == (6, 48, 64, 3)
+    assert fps == pytest.approx(6)
+    told = capsys.readouterr().out
+    for word in ("outputs/photo.mp4", "seam ratio", "load", "motion", "upsample", "render", "write"):
+        assert word in told
+
+
+def test_everything_that_can_be_made_is_made(checkpoint, folder):
+    made = ["--save-motion", "m/sway.safetensors", "--show-motion", "--xt-slice", "7", "--preview", "gif"]
+    assert run(checkpoint, "photo.png", "-o", "new/loop.png", *made, "--report", "report.json") == 0
+    beside = ["new/loop.png", "new/loop_motion.png", "new/loop_preview.gif", "new/loop_xt.png"]
+    assert names(folder) == ["m", "m/sway.safetensors", "new", *beside, "photo.png", "report.json"]
+    with Image.open("new/loop_xt.png") as xt_slice:
+        assert xt_slice.size == (64, 6)
+        assert np.array_equal(np.asarray(xt_slice)[0], picture(64, 48)[7])  # frame 0 is the photo
+    report = json.loads(Path("report.json").read_text())
+    (result,) = report["results"]
+    assert [str(Path(path)) for path in result["outputs"]] == [
+        *beside[:1],
+        beside[2],
+        beside[1],
+        beside[3],
+        "m/sway.safetensors",
+    ]
+    assert result["size"] == [64, 48]
+    assert result["seam_ratio"] < 4
+    assert set(report["seconds"]) == {"load", "motion", "upsample", "render", "write"}
+
+
+def test_a_motion_file_gives_the_same_frames_again(checkpoint, folder):
+    assert run(checkpoint, "photo.png", "-o", "first.png", "--save-motion", "sway.safetensors") == 0
+    assert run(checkpoint, "photo.png", "-o", "again.png", "--motion", "sway.safetensors", "--seed", "9") == 0
+    assert Path("first.png").read_bytes() == Path("again.png").read_bytes()
+    assert run(checkpoint, "photo.png", "-o", "other.png", "--seed", "9") == 0
+    assert Path("first.png").read_bytes() != Path("other.png").read_bytes()
+    stored = MotionFile.read("sway.safetensors")
+    assert (stored.num_frames, stored.fps, stored.photo_size) == (150, 30.0, (64, 48))
+
+
+def test_magnify_and_slow(checkpoint, folder):
+    assert run(checkpoint, "photo.png", "-o", "still.png", "--magnify", "0", "--slow", "1.5") == 0
+    with Image.open("still.png") as animation:
+        assert getattr(animation, "n_frames", 1) in (1, 9)  # equal frames may be joined
+        assert np.array_equal(np.asarray(animation), picture(64, 48))
+    assert run(checkpoint, "photo.png", "-o", "slow.mp4", "--slow", "1.5", "--report", "r.json") == 0
+    assert len(read_video("slow.mp4")[0]) == 9
+    assert json.loads(Path("r.json").read_text())["results"][0]["speed"] == pytest.approx(5 / 1.5)
+
+
+def test_motion_of_another_photo(checkpoint, folder, capsys):
+    assert run(checkpoint, "photo.png", "-o", "a.mp4", "--save-motion", "sway.safetensors") == 0
+    Image.fromarray(picture(128, 96)[::-1]).save("similar.png")
+    Image.fromarray(picture(48, 64)).save("upright.png")
+    capsys.readouterr()
+    assert run(checkpoint, "similar.png", "-o", "b.mp4", "--motion", "sway.safetensors") == 0
+    assert "warning: similar.png: not the file" in capsys.readouterr().err
+    assert run(checkpoint, "upright.png", "-o", "c.mp4", "--motion", "sway.safetensors") == 2
+    assert "aspect ratio" in error_line(capsys)
+    assert not Path("c.mp4").exists()
+
+
+def test_several_photos_go_to_a_folder(checkpoint, folder, capsys):
+    Image.fromarray(picture(40, 60)).save("tall.jpg")
+    assert run(checkpoint, "photo.png", "tall.jpg", "-o", "loops", "--renderer", "softmax") == 0
+    assert names(folder / "loops") == ["photo.mp4", "tall.mp4"]
+    assert read_video("loops/tall.mp4")[0].shape[1:] == (60, 40, 3)
+    assert run(checkpoint, "photo.png", "tall.jpg", "-o", "loop.mp4") == 2
+    assert "need a folder" in error_line(capsys)
+
+
+@pytest.mark.parametrize("renderer", sorted(BASELINES))
+def test_renderers_without_weights(checkpoint, folder, renderer):
+    """A bare motion checkpoint is enough where the renderer has no weights."""
+    assert run(checkpoint / "motion", "photo.png", "-o", "a.gif", "--renderer", renderer) == 0
+    assert read_video("a.gif")[0].shape == (6, 48, 64, 3)
+
+
+def test_choices_and_defaults_agree_with_the_models():
+    assert set(generate.SAMPLERS) == set(SAMPLERS)
+    assert set(generate.RENDERERS) == {"model", *BASELINES}
+    for parser, needed in ((generate.build_parser(), ["p"]), (evaluate.build_parser(), ["motion", "--data", "d"])):
+        defaults = parser.parse_args(needed)
+        assert defaults.steps == DEFAULT_STEPS
+        assert defaults.guidance in (None, MotionConfig.guidance)  # None: what the model's configuration says
+
+
+def save_gray16(path: str) -> None:
+    Image.fromarray(picture(64, 48)[..., 0].astype(np.uint16) * 257).save(path)
+
+
+def save_turned(path: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # held upright, stored lying
+    Image.fromarray(picture(64, 48)).save(path, exif=exif)
+
+
+@pytest.mark.parametrize(
+    ("save", "size"),
+    [
+        (save_gray16, (48, 64)),
+        (lambda path: Image.fromarray(picture(64, 48)).convert("L").save(path), (48, 64)),
+        (lambda path: Image.fromarray(picture(64, 48)).convert("P").save(path), (48, 64)),
+        (lambda path: Image.fromarray(picture(64, 48)).convert("RGBA").save(path), (48, 64)),
+        (save_turned, (64, 48)),
+        (lambda path: Image.fromarray(picture(17, 95)).save(path), (96, 16)),
+    ],
+    ids=["gray16", "gray", "palette", "rgba", "exif", "odd"],
+)
+def test_photos_of_every_kind(checkpoint, folder, save, size):
+    save("kind.png")
+    assert run(checkpoint, "kind.png", "-o", "a.mp4", "--renderer", "remap") == 0
+    assert read_video("a.mp4")[0].shape == (6, *size, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["photo.png", "-o", "a.avi"], "a.avi: unknown suffix"),
+        (["missing.png"], "missing.png: no such image"),
+        (["text.png"], "text.png: not an image"),
+        (["cut.png"], "cut.png: damaged image"),
+        (["photo.png", "-o", "text.png/a.mp4"], "no file can be made in"),
+        (["photo.png", "-o", "photo.png"], "over an input"),
+        (["photo.png", "--report", "outputs/photo.mp4"], "written twice"),
+        (["photo.png", "--steps", "0"], "--steps 0: expected 1 to 1000"),
+        (["photo.png", "--fps", "nan"], "--fps nan"),
+        (["photo.png", "--num-frames", "1"], "--num-frames 1"),
+        (["photo.png", "--size", "wide"], "--size 'wide' is not WIDTHxHEIGHT"),
+        (["photo.png", "--xt-slice", "48"], "rows 0 to 47"),
+        (["photo.png", "--motion", "none.safetensors"], "no such motion file"),
+        (["photo.png", "--motion", "text.png"], "not a motion file"),
+        (["photo.png", "--save-motion", "sway.pt"], "must end in .safetensors"),
+        (["photo.png", "photo.png", "--save-motion", "a.safetensors"], "one photo at a time"),
+        (["photo.png", "photo.png"], "written twice"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_leaves_nothing(checkpoint, folder, capsys, arguments, complaint):
+    Path("text.png").write_text("no picture")
+    Path("cut.png").write_bytes(Path("photo.png").read_bytes()[:200])
+    before = names(folder)
+    assert generate.main(["--checkpoint", str(checkpoint), *QUICK, *arguments]) == 2
+    assert complaint in error_line(capsys)
+    assert names(folder) == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "config", "weights"])
+def test_a_damaged_checkpoint_is_named_and_leaves_nothing(checkpoint, folder, capsys, damage):
+    copy = folder / "copy"
+    if damage != "missing":
+        shutil.copytree(checkpoint, copy)
+    if damage == "config":
+        (copy / "motion" / "config.json").write_text("{")
+    if damage == "weights":
+        weights = copy / "frame_synthesis" / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    before = names(folder)
+    assert run(copy, "photo.png") == 2
+    assert str(copy) in error_line(capsys)
+    assert names(folder) == before
+
+
+def test_an_interrupted_run_leaves_no_half_written_loop(checkpoint, folder, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FrameSynthesisModel, "render", interrupted)
+    assert run(checkpoint, "photo.png", "--save-motion", "sway.safetensors") == 130
+    assert [name for name in names(folder) if "photo." in name] == ["photo.png"]
+    assert MotionFile.read("sway.safetensors").spectral_volume.shape[1] == 4  # the sampled motion is not lost
+
+
+def test_viewer_is_a_page_with_the_loop_inside(checkpoint, folder, capsys):
+    Image.fromarray(picture(64, 48)).save("a<b>&'x.png")
+    assert run(checkpoint, "a<b>&'x.png", "-o", "loop.mp4", "--viewer", "new/page.html", "--report", "r.json") == 0
+    text = Path("new/page.html").read_text(encoding="utf-8")
+    assert "<h1>a&lt;b&gt;&amp;&#x27;x</h1>" in text
+    assert '<video id="loop"' in text
+    assert str(Path("new/page.html")) in json.loads(Path("r.json").read_text())["results"][0]["outputs"]
+    assert str(Path("new/page.html")) in capsys.readouterr().out
+    assert run(checkpoint, "photo.png", "--viewer", "page.txt") == 2
+    assert ".html" in error_line(capsys)
+    assert run(checkpoint, "photo.png", "photo.png", "-o", "x/", "--viewer", "page.html") == 2
+    assert "one photo" in error_line(capsys)

@@ -1,0 +1,267 @@
+"""train_frame_synthesis.py at the tiny preset: it learns, resumes to the last bit, and says what is wrong."""
+
+import csv
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import train_frame_synthesis as script
+from common import checkpoint as training
+from data.media.read_video import scan_video
+from models.rendering import model as frame_synthesis
+from models.rendering.model import FrameSynthesisModel
+from training import renderer_losses as frame_training
+from training.log import read_csv
+
+WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
+
+
+pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
+
+
+@pytest.fixture(scope="module")
+def no_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No VGG16 and no LPIPS, whatever this machine has in its caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("TORCH_HOME", raising=False)
+        yield
+
+
+def write_sequence(path: Path, seed: int) -> None:
+    """A pattern that sways: known flow, and frames that show the pattern where the flow takes it."""
+    generator = torch.Generator().manual_seed(seed)
+    frequencies = 0.2 + 0.5 * torch.rand(3, 2, generator=generator)
+    y, x = torch.meshgrid(torch.arange(HEIGHT).float(), torch.arange(WIDTH).float(), indexing="ij")
+
+    def photo(shift_x: float) -> torch.Tensor:
+        waves = torch.stack([torch.sin(a * (x - shift_x)) * torch.cos(b * y) for a, b in frequencies])
+        return ((waves + 1) * 127.5).round().byte()
+
+    amplitude = 3.0
+    shifts = [amplitude * float(torch.sin(torch.tensor(2 * torch.pi * t / NUM_FRAMES))) for t in range(NUM_FRAMES)]
+    chosen = [1, 2, 5]
+    flows = torch.zeros(len(chosen), 2, HEIGHT, WIDTH)
+    for row, t in enumerate(chosen):
+        flows[row, 0] = shifts[t]
+    volume = torch.zeros(4, 4, HEIGHT, WIDTH)
+    volume[1, 2] = -amplitude / 2  # amplitude * sin as an rfft coefficient over T
+    save_file(
+        {
+            "first_frame": photo(0.0),
+            "frames": torch.stack([photo(shifts[t]) for t in chosen]),
+            "flows": flows.half(),
+            "frame_indices": torch.tensor(chosen, dtype=torch.int32),
+            "spectral_volume": volume.half(),
+        },
+        path,
+    )
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset folder of three sequences, written by hand."""
+    return write_dataset(tmp_path_factory.mktemp("dataset"), ("train", "train", "validation"))
+
+
+def write_dataset(folder: Path, splits: tuple[str, ...]) -> Path:
+    (folder / "sequences").mkdir()
+    columns = "id source source_sha256 start fps num_frames width height stored_frames split status mean_magnitude"
+    columns += " median_magnitude p95_magnitude rms_amplitude moving_fraction"
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns.split())
+        writer.writeheader()
+        for number, split in enumerate(splits):
+            write_sequence(folder / "sequences" / f"s{number}.safetensors", number)
+            row = {"id": f"s{number}", "source": f"{number}.mp4", "start": 0, "fps": 30, "num_frames": NUM_FRAMES}
+            row |= {"width": WIDTH, "height": HEIGHT, "stored_frames": 3, "split": split, "status": "kept"}
+            writer.writerow(row)
+    (folder / "stats.json").write_text(json.dumps({"format_version": 1, "size": [WIDTH, HEIGHT]}))
+    return folder
+
+
+def options(dataset: Path, output: Path, *more: str) -> list[str]:
+    return [
+        "--data", str(dataset), "--output", str(output), "--preset", "tiny", "--crop", "32x32", "--batch-size", "2",
+        "--device", "cpu", "--warmup", "2", *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(one_thread: None, no_weights: None, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 4 steps."""
+    output = tmp_path_factory.mktemp("run")
+    report = str(output / "report.json")
+    assert script.main(options(dataset, output, "--max-steps", "4", "--evaluate-every", "2", "--report", report)) == 0
+    return output
+
+
+def test_a_run_leaves_checkpoint_log_plot_picture_and_report(finished: Path) -> None:
+    model = FrameSynthesisModel.from_pretrained(finished)
+    assert model.config.channels == (8, 12, 16)
+    rows = read_csv(finished / "log.csv")
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert all(float(row["loss"]) > 0 for row in rows)
+    validated = [row for row in rows if row["psnr_model"]]
+    assert [row["step"] for row in validated] == ["2", "4"]
+    others = {"psnr_softmax-splatting", "psnr_average-splatting", "psnr_remap"}
+    assert others <= validated[0].keys()
+    assert 0 < float(validated[0]["ssim_model"]) <= 1
+    assert not validated[0]["lpips_model"]  # for want of its weights
+    for name in ("loss.png", "samples/step_000002.png", "samples/step_000004.png"):
+        assert (finished / name).read_bytes().startswith(b"\x89PNG")
+    for name in ("samples/step_000002.mp4", "samples/step_000004.mp4"):
+        video = scan_video(finished / name)
+        # The stored frames of the validation sequence: original, model, average splatting, remapping.
+        assert (video.num_frames, video.width) == (3, 4 * WIDTH)
+    report = json.loads((finished / "report.json").read_text())
+    assert report["loss"].startswith("L1 + gradients + SSIM")
+    assert report["validation"]["model"]["psnr"] == pytest.approx(float(validated[-1]["psnr_model"]), rel=1e-4)
+    assert not list(finished.rglob("*partial*"))
+
+
+def test_an_interrupted_run_resumes_to_the_last_bit(
+    dataset: Path,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    command = options(dataset, tmp_path, "--max-steps", "4", "--evaluate-every", "2")
+    step = frame_training.train_step
+
+    def interrupted_step(*args):
+        values = step(*args)
+        if read_csv(tmp_path / "log.csv"):  # the second step: its predecessor is logged
+            os.kill(os.getpid(), signal.SIGINT)
+        return values
+
+    monkeypatch.setattr(frame_training, "train_step", interrupted_step)
+    assert script.main(command) == 130
+    assert training.read_training_state(tmp_path)["step"] == 2
+    monkeypatch.setattr(frame_training, "train_step", step)
+    assert script.main(command) == 0
+    assert "resuming at step 2 of 4" in capsys.readouterr().out
+    for name in ("model.safetensors", "state/training.safetensors"):
+        resumed, straight = load_file(tmp_path / name), load_file(finished / name)
+        assert resumed.keys() == straight.keys()
+        assert all(torch.equal(resumed[key], straight[key]) for key in straight)
+    assert [row["step"] for row in read_csv(tmp_path / "log.csv")] == ["1", "2", "3", "4"]
+
+
+def test_it_learns(dataset: Path, tmp_path: Path) -> None:
+    command = options(dataset, tmp_path, "--max-steps", "40", "--learning-rate", "5e-3", "--evaluate-every", "40")
+    assert script.main(command) == 0
+    row = read_csv(tmp_path / "log.csv")[-1]
+    assert float(row["psnr_model"]) > float(row["psnr_softmax-splatting"]) + 0.5
+
+
+def test_init_starts_from_another_run(dataset: Path, finished: Path, tmp_path: Path) -> None:
+    command = options(dataset, tmp_path, "--max-steps", "1", "--learning-rate", "1e-12", "--init", str(finished))
+    assert script.main(command) == 0
+    started, given = load_file(tmp_path / "model.safetensors"), load_file(finished / "model.safetensors")
+    assert all(torch.allclose(started[name], given[name], atol=1e-6) for name in given)
+
+
+def test_film_and_layered_photos_train_together_with_temporal_consistency(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "layered").mkdir()
+    layered = write_dataset(tmp_path / "layered", ("train",))
+    more = ["--temporal", "0.5", "--shares", "1,1", "--keep-best", "psnr", "--flow-noise", "0.1", "--identity", "0.1"]
+    both = ["--data", str(layered), str(dataset)]
+    report = str(tmp_path / "report.json")
+    command = options(dataset, tmp_path / "run", *more, *both, "--evaluate-every", "2", "--report", report)
+    assert script.main([*command, "--max-steps", "4"]) == 0
+    rows = read_csv(tmp_path / "run" / "log.csv")
+    assert any(float(row["temporal"]) > 0 for row in rows)  # it is 0 where all that is drawn stands still
+    best = json.loads((tmp_path / "run" / "best" / "config.json").read_text())["training"]["best"]
+    scores = {int(row["step"]): float(row["psnr_model"]) for row in rows if row["psnr_model"]}
+    assert best["step"] == max(scores, key=lambda step: scores[step])
+    assert best["score"] == pytest.approx(max(scores.values()), rel=1e-4)
+    result = json.loads((tmp_path / "report.json").read_text())
+    assert result["best"] == best
+    assert result["train_pairs"] == [3, 6]
+    assert result["validation_frames"] == 3
+    assert FrameSynthesisModel.from_pretrained(tmp_path / "run" / "best").config.channels == (8, 12, 16)
+    assert capsys.readouterr().err.count("WARNING: training with L1 + gradients + SSIM") == 1
+
+
+def test_a_best_checkpoint_of_the_time_to_come_is_not_believed(tmp_path: Path) -> None:
+    model = FrameSynthesisModel(frame_synthesis.PRESETS["tiny"])
+    best = {"metric": "psnr", "score": 30.0, "step": 10}
+    model.save_pretrained(tmp_path / "best", {"best": best})
+    assert script.read_best(tmp_path, "psnr", 10) == best
+    assert script.read_best(tmp_path, "psnr", 9) is None
+    assert script.read_best(tmp_path, "lpips", 10) is None
+    assert script.read_best(tmp_path, None, 10) is None
+    assert script.read_best(tmp_path / "elsewhere", "psnr", 10) is None
+
+
+def test_models_that_paint_frames_see_pairs_without_motion(dataset: Path) -> None:
+    parser = script.build_parser()
+    plain = parser.parse_args(options(dataset, Path("run")))
+    assert script.training_batches(plain, "direct").augmentation.identity == 0.05
+    assert script.training_batches(plain, "residual").augmentation.identity == 0
+    asked = parser.parse_args(options(dataset, Path("run"), "--identity", "0.2"))
+    assert script.training_batches(asked, "residual").augmentation.identity == 0.2
+
+
+def test_large_datasets_are_not_kept_in_memory(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = script.build_parser().parse_args(options(dataset, Path("run")))
+    assert script.training_batches(arguments, "residual").datasets[0]._cache == {}
+    monkeypatch.setattr(script, "CACHE_LIMIT", 7 * 6 * WIDTH * HEIGHT - 1)
+    assert script.training_batches(arguments, "residual").datasets[0]._cache is None
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_pairs(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(FrameSynthesisModel, "forward", lambda model, source, *rest: source * torch.nan)
+    assert script.main(options(dataset, tmp_path, "--max-steps", "2")) == 1
+    assert "error: the loss is nan on s" in capsys.readouterr().err
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--data", "nowhere"], "nowhere/manifest.csv: no such file"),
+        (["--max-steps", "0"], "--max-steps 0: must be positive"),
+        (["--temporal", "-1"], "--temporal -1.0: must not be negative"),
+        (["--temporal", "1", "--batch-size", "3"], "--batch-size 3: must be even with --temporal"),
+        (["--shares", "0.5,0.5"], "--shares: 2 for 1 folders of --data"),
+        (["--keep-best", "lpips"], "--keep-best lpips: no LPIPS AlexNet weights"),
+        (["--learning-rate", "nan"], "--learning-rate nan"),
+        (["--crop", "640x32"], "a crop of 640x32 is larger than the frames, 64x48"),
+        (["--vgg-weights", "vgg.safetensors"], "vgg.safetensors: no such file"),
+        (["--init", "nowhere"], "nowhere: no checkpoint there"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    dataset: Path, tmp_path: Path, more: list[str], message: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert script.main([*options(dataset, tmp_path), *more]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert len(error) == 1
+    assert message in error[0]
+
+
+def test_checkpoints_that_do_not_fit_are_refused(
+    dataset: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    other = tmp_path / "other"
+    training.save_checkpoint(other, "motion", {}, {}, {})
+    assert script.main(options(dataset, tmp_path / "a", "--init", str(other))) == 2
+    assert "kind 'motion' where one of kind 'frame_synthesis' is needed" in capsys.readouterr().err
+    assert script.main(options(dataset, tmp_path / "a", "--init", str(finished), "--preset", "default")) == 2
+    assert "not of the preset 'default'" in capsys.readouterr().err
+    FrameSynthesisModel.from_pretrained(finished).save_pretrained(tmp_path / "bare")
+    assert script.main(options(dataset, tmp_path / "bare")) == 2
+    assert "without training state" in capsys.readouterr().err

@@ -1,0 +1,151 @@
+import json
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from common import checkpoint as training
+
+
+def small_model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+def take_steps(model, optimizer, ema, first, last):
+    for step in range(first, last):
+        x = torch.randn(8, 3, generator=training.step_generator(5, step))
+        loss = (model(x) - x.sum(dim=1, keepdim=True)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        ema.update(model)
+
+
+def test_resumed_training_equals_uninterrupted_bitwise(tmp_path):
+    def fresh(seed):
+        model = small_model(seed)
+        return model, torch.optim.AdamW(model.parameters(), lr=0.1), training.ExponentialMovingAverage(model, 0.9)
+
+    whole = fresh(0)
+    take_steps(*whole, 0, 4)
+    first = fresh(0)
+    take_steps(*first, 0, 2)
+    training.save_training_state(tmp_path, 2, *first, {"stage": "slice"})
+    second = fresh(1)  # other weights, so that loading has to replace them
+    assert training.load_training_state(tmp_path, *second) == 2
+    take_steps(*second, 2, 4)
+    for name, value in whole[0].state_dict().items():
+        assert torch.equal(value, second[0].state_dict()[name])
+        assert torch.equal(whole[2].shadow[name], second[2].shadow[name])
+    assert training.read_training_state(tmp_path)["stage"] == "slice"
+
+
+def test_step_generators_differ_by_seed_step_and_stream_and_repeat():
+    draws = {
+        key: torch.rand((), generator=training.step_generator(*key)).item()
+        for key in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1), (1, 1, 1)]
+    }
+    assert len(set(draws.values())) == len(draws)
+    assert torch.rand((), generator=training.step_generator(0, 1, 0)).item() == draws[0, 1, 0]
+
+
+def test_samples_of_a_step_are_the_same_however_its_batch_is_divided():
+    whole = training.StepSamples.of(3, 7, 1, 0, 4, 4)
+    parts = [training.StepSamples.of(3, 7, 1, first, 2, 4) for first in (0, 2)]
+    assert torch.equal(whole.normal((2, 3)), torch.cat([part.normal((2, 3)) for part in parts]))
+    assert torch.equal(whole.uniform(), torch.cat([part.uniform() for part in parts]))
+    strata = whole.strata()
+    assert torch.equal(strata, torch.cat([part.strata() for part in parts]))
+    assert (strata * 4).long().tolist() == [0, 1, 2, 3]
+    assert len(set(whole.uniform().tolist())) == 4
+
+
+def test_hash_of_weights_tells_values_names_and_types_apart():
+    model = small_model()
+    found = training.state_hash(model)
+    assert found == training.state_hash(small_model())
+    assert found != training.state_hash(small_model(1))
+    assert found != training.state_hash(model.double())
+    assert found != training.state_hash(nn.Sequential(nn.Identity(), *small_model()))
+
+
+def test_second_signal_stops_at_once_unless_it_repeats_the_first(monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    with training.stop_between_steps() as stop:
+        assert not stop.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)  # what launchers send right after
+        os.kill(os.getpid(), signal.SIGINT)
+        monkeypatch.setattr(training, "SECOND_SIGNAL", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_learning_rate_warms_up_and_decays():
+    rates = [training.learning_rate_at(step, 1.0, 110, "cosine", 10) for step in (0, 9, 10, 60, 110)]
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
+    assert training.learning_rate_at(70, 2.0, 110, "constant", 10) == 2.0
+    with pytest.raises(ValueError, match="schedule"):
+        training.learning_rate_at(0, 1.0, 10, "linear")
+
+
+def test_moving_average_follows_and_can_be_lent():
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    ema = training.ExponentialMovingAverage(model, decay=0.5)
+    nn.init.ones_(model.weight)
+    ema.update(model)
+    assert ema.shadow["weight"].item() == pytest.approx(1 - 2 / 11)  # decay (1 + 1) / (10 + 1) at first
+    with ema.applied_to(model):
+        assert model.weight.item() == pytest.approx(1 - 2 / 11)
+    assert model.weight.item() == 1.0
+
+
+def test_checkpoint_round_trip_in_half_precision(tmp_path):
+    model = small_model()
+    training.save_checkpoint(tmp_path / "c", "motion", {"width": 4}, model.state_dict(), {"steps": 1}, torch.float16)
+    config, tensors = training.load_checkpoint(tmp_path / "c", "motion")
+    assert config["model"] == {"width": 4}
+    assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
+    other = small_model(1)
+    training.load_weights(other, tensors, "c")
+    torch.testing.assert_close(other[0].weight, model[0].weight, atol=1e-3, rtol=1e-3)
+    assert not list((tmp_path / "c").glob(".*"))
+    (tmp_path / "plain").touch()
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "plain", tmp_path / "c" / "model.safetensors")}
+    assert len(modes) == 1  # readable like any other file
+
+
+def write_config(folder, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"format_version": 1, "kind": "motion", "model": {}, "training": {}} | changes
+    (folder / "config.json").write_text(json.dumps(values))
+
+
+def test_wrong_checkpoints_are_named_in_one_line(tmp_path):
+    def message(folder):
+        with pytest.raises(ValueError, match=r"\S") as caught:
+            training.load_checkpoint(folder, "motion")
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "config.json is missing" in message(tmp_path / "nowhere")
+    write_config(tmp_path / "kind", kind="frame_synthesis")
+    assert "'frame_synthesis' where one of kind 'motion'" in message(tmp_path / "kind")
+    write_config(tmp_path / "version", format_version=99)
+    assert "format version 99" in message(tmp_path / "version")
+    write_config(tmp_path / "weights")
+    (tmp_path / "weights" / "model.safetensors").write_bytes(b"not tensors")
+    assert "damaged" in message(tmp_path / "weights")
+    (tmp_path / "weights" / "config.json").write_text("{")
+    assert "not valid JSON" in message(tmp_path / "weights")
+
+
+def test_weights_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="tensors don't fit"):
+        training.load_weights(small_model(), {"0.weight": torch.zeros(4, 3)}, "file")

@@ -1,0 +1,102 @@
+"""Losses of the motion model's training stages, with their parts by frequency band and by noise level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from models.motion.autoencoder import autoencoder_loss
+from models.motion.model import MotionModel, alphas_cumprod, diffusion_loss
+from training.state import StepSamples
+
+AUTOENCODER_STAGES = ("autoencoder", "decoder")
+THIRDS = ("low", "middle", "high")
+AUTOENCODER_PARTS = ("loss", "l1", "gradient", "kl")
+DIFFUSION_PARTS = ("loss", *(f"{kind}_{third}" for kind in ("band", "noise") for third in THIRDS))
+
+
+def loss_parts(stage: str) -> tuple[str, ...]:
+    """Names of the values that a stage's loss is reported as.
+
+    ``band_low`` … are the slices' errors by thirds of the frequencies, ``noise_low`` … by thirds of the noise levels.
+    """
+    return AUTOENCODER_PARTS if stage in AUTOENCODER_STAGES else DIFFUSION_PARTS
+
+
+class StageLoss(nn.Module):
+    """The loss of a stage as a module, which is what several processes average the gradients of."""
+
+    def __init__(
+        self,
+        model: MotionModel,
+        stage: str,
+        condition_dropout: float,  # share of photographs dropped, for classifier-free guidance
+        precision: str,  # bfloat16 or float32, of the forward pass
+        encoded: bool,  # whether the slices given are latents already
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.stage = stage
+        self.condition_dropout = condition_dropout
+        self.precision = precision
+        self.encoded = encoded
+        self.register_buffer("schedule", alphas_cumprod(model.config), persistent=False)
+        self.schedule: Tensor
+
+    def forward(self, image: Tensor, slices: Tensor, index: Tensor, samples: StepSamples) -> tuple[Tensor, Tensor]:
+        """Mean loss of a batch, and its parts in the order of :func:`loss_parts`.
+
+        Args:
+            image: ``[B, 3, H, W]``.
+            slices: ``[B, k, 4, H, W]`` in pixels, or latents ``[B, k, C, h, w]`` if ``encoded``.
+            index: ``[B, k]`` which frequencies they are.
+            samples: their random numbers.
+
+        Returns:
+            A scalar, and ``[parts, 2]``: sum and number of terms of each, so that parts of batches can be added up.
+        """
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            if self.stage in AUTOENCODER_STAGES:
+                losses = autoencoder_losses(self.model, image, slices, index, samples)
+                return losses["loss"], _equal_parts(losses, len(image))
+            latents = slices if self.encoded else self.model.encode_volume(slices, index)
+            timestep = (samples.strata() * self.model.config.train_steps).long().to(image.device)
+            noise = samples.normal(latents.shape[1:]).to(latents)
+            keep = samples.uniform() >= self.condition_dropout
+            errors = diffusion_loss(
+                self.model, latents, index, image, keep, timestep, noise, self.schedule, self.model.coordinate
+            )
+            return errors.mean(), diffusion_parts(self.model, errors.detach(), index, timestep)
+
+
+def autoencoder_losses(
+    model: MotionModel, image: Tensor, volume: Tensor, index: Tensor, samples: StepSamples
+) -> dict[str, Tensor]:
+    """Means of the loss and its parts over ``[B, 3, H, W]``, ``[B, k, 4, H, W]`` in pixels and ``[B, k]``."""
+    slices = model.normalizer.normalize(volume, index)
+    factor, channels = model.autoencoder.downsampling, model.config.autoencoder.latent_channels
+    height, width = slices.shape[-2] // factor, slices.shape[-1] // factor
+    noise = samples.normal((slices.shape[1], channels, height, width)).to(slices)
+    return autoencoder_loss(model.autoencoder, slices.flatten(0, 1), image, noise.flatten(0, 1))
+
+
+def diffusion_parts(model: MotionModel, errors: Tensor, index: Tensor, timestep: Tensor) -> Tensor:
+    """Sums and numbers of the errors ``[B, k]`` of slices by frequency band and noise level: ``[7, 2]``.
+
+    Args:
+        index: ``[B, k]`` frequencies; timestep: ``[B]``.
+    """
+    errors, index, timestep = errors.double().cpu(), index.cpu(), timestep.cpu()[:, None].expand(errors.shape)
+    band = index * 3 // model.config.num_frequencies
+    level = timestep * 3 // model.config.train_steps
+    masks = [torch.ones_like(band, dtype=torch.bool)]
+    masks += [thirds == third for thirds in (band, level) for third in range(3)]
+    return torch.stack([torch.stack([errors[mask].sum(), mask.sum().double()]) for mask in masks])
+
+
+def _equal_parts(losses: Mapping[str, Tensor], count: int) -> Tensor:
+    """Means over ``count`` samples as sums and numbers, ``[4, 2]``."""
+    means = torch.stack([losses[name].detach() for name in AUTOENCODER_PARTS]).double().cpu()
+    return torch.stack([means * count, torch.full_like(means, count)], dim=1)

@@ -1,0 +1,74 @@
+"""Validation scenes of the motion model: what its training is watched by, and what its amplitude is calibrated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.images import tensor_to_image
+from data.dataset.reading import SpectralVolumeDataset
+from data.media.images import write_image
+from data.media.pictures import contact_sheet, magnitude_map
+from models.motion.model import MotionModel
+from models.spectral_volume import motion_amplitude
+from training.batches.motion import scenes_of_sources
+from training.losses import AUTOENCODER_STAGES
+from training.motion import judge_samples, mean_over_scenes
+
+SCENES = 24  # at most so many, spread over all there are
+
+
+class MotionValidation:
+    """Figures of a model on the first sequence of each scene, and a picture of true beside sampled amplitude.
+
+    Args:
+        datasets: validation sequences, of one or several folders.
+        output: run folder, whose ``samples/`` takes the pictures.
+        precision: bfloat16 or float32, of sampling.
+    """
+
+    def __init__(
+        self, datasets: Sequence[SpectralVolumeDataset], output: Path, device: torch.device, precision: str = "bfloat16"
+    ) -> None:
+        self.scenes = scenes_of_sources(datasets, SCENES, device)
+        self.photographs = [pair for pairs in self.scenes.values() for pair in pairs]
+        self._folder = output / "samples"
+        self._precision = precision
+
+    def __call__(self, model: MotionModel, stage: str, step: int) -> tuple[dict[str, float], np.ndarray]:
+        """Figures after a step of a stage, and the picture, uint8 ``[H, W, 3]``, which is also written."""
+        model.eval()
+        shown = {id(image): self._show(model, stage, image, true) for image, true in self.photographs}
+        picture = contact_sheet([part for pair in self.photographs for part in _row(*pair, shown[id(pair[0])])], 6)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_image(self._folder / f"{stage}_{step:06d}.png", picture)
+        if stage in AUTOENCODER_STAGES:
+            errors = [relative_error(shown[id(image)], true) for image, true in self.photographs]
+            return {"relative_error": sum(errors) / len(errors)}, picture
+        # What is pictured is also judged.
+        table = judge_samples(model, self.scenes, 1, lambda model, image, seed: shown[id(image)])
+        return mean_over_scenes(table), picture
+
+    def _show(self, model: MotionModel, stage: str, image: Tensor, true: Tensor) -> Tensor:
+        """A sample, or in the autoencoder's stages the true volume through encoder and decoder."""
+        if stage in AUTOENCODER_STAGES:
+            with torch.no_grad():
+                return model.reconstruct(true, image)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
+            return model.sample(image, [0]).float()
+
+
+def relative_error(volume: Tensor, true: Tensor) -> float:
+    """Root mean square error over root mean square of volumes ``[1, K, 4, H, W]``, without the mean displacement."""
+    return float((volume - true)[:, 1:].square().mean() / true[:, 1:].square().mean()) ** 0.5
+
+
+def _row(image: Tensor, true: Tensor, shown: Tensor) -> list[np.ndarray]:
+    """Photograph, true and shown amplitude at the same scale."""
+    limit = float(motion_amplitude(true).quantile(0.99))
+    maps = [magnitude_map(motion_amplitude(volume)[0, 0].cpu().numpy(), limit) for volume in (true, shown)]
+    return [tensor_to_image(image), *maps]

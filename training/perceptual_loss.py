@@ -1,0 +1,138 @@
+"""The renderer's training loss: L1 with VGG16 features, or with gradients and SSIM where no VGG weights are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from evaluation.networks.weights import MissingWeightsError, load_metric_weights
+
+# Output channels of VGG16's convolutions up to relu4_3, a pooling as 0; torchvision numbers layers as built from it.
+_VGG16_LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)
+_VGG16_TAPS = {3: "relu1_2", 8: "relu2_2", 15: "relu3_3", 22: "relu4_3"}
+_TORCHVISION_FILE = "vgg16-397923af.pth"
+_METRIC_WEIGHTS = "lpips_vgg16"  # a metric's file that holds the same VGG16
+
+
+class VGG16Loss(nn.Module):
+    """Relative L1 distance of VGG16 features, the mean over relu1_2, relu2_2, relu3_3 and relu4_3.
+
+    Each layer's difference is divided by its mean activation on the target, so that layers count alike.
+
+    Args:
+        weights: tensors by torchvision's names, ``features.0.weight`` and so on.
+        source: what to name in an error.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, weights: dict[str, Tensor], source: str) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in _VGG16_LAYERS:
+            if width == 0:
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+        self.features = nn.Sequential(*layers)
+        expected = self.state_dict()
+        for name, tensor in expected.items():
+            if name not in weights or weights[name].shape != tensor.shape:
+                found = tuple(weights[name].shape) if name in weights else "missing"
+                raise ValueError(f"{source}: not VGG16 weights, {name} is {found} instead of {tuple(tensor.shape)}")
+        self.load_state_dict({name: weights[name].float() for name in expected})
+        self.requires_grad_(False)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+
+    def reduce_precision(self) -> VGG16Loss:
+        """Keep the weights, and compute, in bfloat16: converted once, where autocast would at every step."""
+        self.features.to(torch.bfloat16)
+        return self
+
+    def forward(self, frame: Tensor, target: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` in [-1, 1], twice -> scalar."""
+        with torch.no_grad():
+            wanted = self._activations(target)
+        found = self._activations(frame)
+        terms = [
+            (a - b).abs().mean(dtype=torch.float32) / b.mean(dtype=torch.float32).clamp_min(1e-3)
+            for a, b in zip(found, wanted, strict=True)
+        ]
+        return torch.stack(terms).mean()
+
+    def _activations(self, image: Tensor) -> list[Tensor]:
+        values = ((image + 1) / 2 - self.mean) / self.std
+        values = values.to(next(self.features.parameters()).dtype, memory_format=torch.channels_last)
+        taps = []
+        for index, layer in enumerate(self.features):
+            values = layer(values)
+            if index in _VGG16_TAPS:
+                taps.append(values)
+        return taps
+
+
+class StructureLoss(nn.Module):
+    """L1 distance of image gradients plus ``1 - SSIM`` (7x7 box windows), for training without VGG weights."""
+
+    def forward(self, frame: Tensor, target: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` in [-1, 1], twice -> scalar."""
+        horizontal = (frame.diff(dim=3) - target.diff(dim=3)).abs().mean()
+        vertical = (frame.diff(dim=2) - target.diff(dim=2)).abs().mean()
+        return horizontal + vertical + 1 - _structural_similarity((frame + 1) / 2, (target + 1) / 2)
+
+
+def load_perceptual_loss(path: Path | None, folder: Path | None = None) -> VGG16Loss | None:
+    """VGG16 loss with weights from a safetensors file or, without one, from where metrics or torchvision keep theirs.
+
+    Nothing is ever downloaded: returns None where none is there.
+
+    Args:
+        path: a safetensors file with torchvision's tensor names.
+        folder: of metric weights, searched for ``lpips_vgg16`` before the cache.
+
+    Raises:
+        ValueError: one line, for a file that is missing, damaged or holds other tensors.
+    """
+    if path is not None:
+        return VGG16Loss(_read_safetensors(path), str(path))
+    try:
+        return VGG16Loss(load_metric_weights(_METRIC_WEIGHTS, folder)[0], f"{_METRIC_WEIGHTS}.safetensors")
+    except MissingWeightsError:
+        pass
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / _TORCHVISION_FILE
+    if not cached.is_file():
+        return None
+    return VGG16Loss(torch.load(cached, map_location="cpu", weights_only=True), str(cached))
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; give --vgg-weights a safetensors file of torchvision's VGG16")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith("features.")]  # noqa: SIM118 - not a dict
+            return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: can't be read as safetensors ({error})") from None
+
+
+def _structural_similarity(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
+    """Mean SSIM of images in [0, 1]."""
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, window, stride=1)
+
+    mean_a, mean_b = mean(a), mean(b)
+    variance_a, variance_b = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2
+    covariance = mean(a * b) - mean_a * mean_b
+    luminance = (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
+    return (luminance * (2 * covariance + 0.03**2) / (variance_a + variance_b + 0.03**2)).mean()

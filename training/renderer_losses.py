@@ -1,0 +1,133 @@
+"""What a training step of the renderer computes: the losses of rendered frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.rendering.model import FrameSynthesisModel
+from models.rendering.warping import magnitude
+from models.splatting import plan_splat
+
+VISIBLE = 1.0  # pixels; a pixel is hidden where what landed on it moves by more than so much differently
+
+
+class FramePairs(Protocol):
+    """What is used of a `training.batches.pairs.FramePairBatch`, which describes it."""
+
+    @property
+    def source(self) -> Tensor: ...
+    @property
+    def target(self) -> Tensor: ...
+    @property
+    def flow(self) -> Tensor: ...
+    @property
+    def importance(self) -> Tensor: ...
+    @property
+    def known(self) -> Tensor: ...
+    @property
+    def motion(self) -> Tensor: ...
+    @property
+    def ids(self) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Factors of the losses beside L1."""
+
+    perceptual: float = 0.05
+    temporal: float = 0.0  # above 0, samples 2i and 2i + 1 of a batch are two frames from one source
+
+
+def train_step(
+    model: FrameSynthesisModel,
+    optimizer: torch.optim.Optimizer,
+    batch: FramePairs,
+    distance: torch.nn.Module,
+    weights: LossWeights,
+) -> dict[str, float]:
+    """One update of the weights; returns the losses and the norm of the gradient.
+
+    Raises:
+        FloatingPointError: naming the batch's samples, where the loss or the gradient is not finite.
+    """
+    model.train()
+    losses = rendering_losses(model, batch, distance, weights)
+    if not torch.isfinite(losses["loss"]):
+        raise FloatingPointError(f"the loss is {losses['loss'].item()} on {', '.join(batch.ids)}")
+    optimizer.zero_grad(set_to_none=True)
+    losses["loss"].backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not torch.isfinite(norm):
+        raise FloatingPointError(f"a gradient is not finite on {', '.join(batch.ids)}")
+    optimizer.step()
+    return {name: float(value.detach()) for name, value in {**losses, "gradient_norm": norm}.items()}
+
+
+def rendering_losses(
+    model: FrameSynthesisModel,
+    batch: FramePairs,
+    distance: nn.Module,  # perceptual distance of two images, a scalar
+    weights: LossWeights,
+) -> dict[str, Tensor]:
+    """``loss``, the weighted sum, and its parts ``l1``, ``perceptual`` and, where it has a weight, ``temporal``."""
+    frame = model(batch.source, batch.flow, batch.importance)
+    # Near a cut the prediction stands in for the target: no loss, whatever receptive field the loss has. And no
+    # gradient: else the perceptual loss would shape what nothing holds so as to suit the pixels beside it.
+    known = batch.known > 0
+    frame = torch.where(known, frame, frame.detach())
+    target = torch.where(known, batch.target, frame.detach())
+    losses = {"l1": (frame - target).abs().mean(), "perceptual": distance(frame, target)}
+    if weights.temporal:
+        losses["temporal"] = temporal_loss(frame - target, batch.motion, batch.importance, batch.known)
+    total = losses["l1"] + weights.perceptual * losses["perceptual"] + weights.temporal * losses.get("temporal", 0.0)
+    return {"loss": total, **losses}
+
+
+def temporal_loss(errors: Tensor, motion: Tensor, importance: Tensor, known: Tensor) -> Tensor:
+    """How much the error of rendering changes from one frame to another at the same point of the scene.
+
+    With r and y the rendered and the real frames t and s, and p a pixel of the source that is seen in both, the mean of
+    ``|(r_t(p + F_t(p)) - r_s(p + F_s(p))) - (y_t(p + F_t(p)) - y_s(p + F_s(p)))|``. Only r - y enters it. What is wrong
+    in both frames alike costs nothing here, what flickers does.
+
+    Args:
+        errors: r - y, ``[B, 3, H, W]``; frames 2i and 2i + 1 are of one source.
+        motion: F, ``[B, 2, H, W]`` in pixels.
+        importance: ``[B, 1, H, W]``, which decides what hides what.
+        known: ``[B, 1, H, W]``; pixels that land where it is 0 take no part.
+
+    Returns:
+        A scalar, 0 where no pixel is seen in both frames.
+    """
+    if len(errors) % 2:
+        raise ValueError(f"{len(errors)} frames are no pairs of neighbours")
+    followed = follow(errors, motion)
+    seen = follow(known, motion) > 0.999  # beyond the border it is 0
+    seen &= visible(motion, importance)
+    both = seen[0::2] & seen[1::2]
+    change = (followed[0::2] - followed[1::2]).abs().where(both, 0)
+    return change.sum() / (errors.shape[1] * both.sum()).clamp_min(1)
+
+
+def visible(motion: Tensor, importance: Tensor) -> Tensor:
+    """Which pixels of the source are seen in the frame: bool ``[B, 1, H, W]``.
+
+    A pixel is if, where it lands, the motion that shows there by softmax splatting is its own.
+    """
+    with torch.no_grad():
+        arrived = follow(plan_splat(motion, importance)(motion), motion)
+        return magnitude(arrived - motion) < VISIBLE
+
+
+def follow(image: Tensor, motion: Tensor) -> Tensor:
+    """Bilinear lookup of ``[B, C, H, W]`` at ``p + motion(p)`` for every p; 0 beyond the border."""
+    height, width = motion.shape[2:]
+    x = torch.arange(width, device=motion.device, dtype=motion.dtype) + motion[:, 0]
+    y = torch.arange(height, device=motion.device, dtype=motion.dtype)[:, None] + motion[:, 1]
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

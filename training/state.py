@@ -1,0 +1,202 @@
+"""The state of a training run: random numbers of a step, learning rate, averaged weights, saving and resuming."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from common.checkpoint import load_weights, write_safetensors
+
+SCHEDULES = ("cosine", "constant")
+STATE_FILE = Path("state") / "training.safetensors"
+
+
+def step_generator(seed: int, step: int, stream: int = 0, sample: int = -1) -> torch.Generator:
+    """A CPU generator for one training step, from its arguments alone: resuming needs no saved random state.
+
+    Args:
+        stream: tells apart what must not use the same numbers.
+        sample: position in the step's batch, for numbers that belong to one sample; -1 for those of the whole step.
+    """
+    # Multiplying by large odd constants keeps neighbouring (seed, step) pairs from sharing Mersenne Twister states.
+    mixed = seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB
+    return torch.Generator().manual_seed((mixed + (sample + 1) * 0xD6E8FEB86659FD93) % 2**63)
+
+
+@dataclass(frozen=True)
+class StepSamples:
+    """Random numbers of some neighbouring samples of a step's batch, each of which has a generator of its own.
+
+    However a batch is divided, among processes or to be added up, its samples are the same.
+    """
+
+    generators: list[torch.Generator]
+    first: int  # position of the first of them in the whole batch
+    total: int  # samples in the whole batch
+
+    @classmethod
+    def of(cls, seed: int, step: int, stream: int, first: int, count: int, total: int) -> StepSamples:
+        """The samples ``first ... first + count - 1`` of a step."""
+        generators = [step_generator(seed, step, stream, sample) for sample in range(first, first + count)]
+        return cls(generators, first, total)
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """Standard normal numbers ``[b, *shape]``."""
+        return torch.stack([torch.randn(*shape, generator=generator) for generator in self.generators])
+
+    def uniform(self) -> Tensor:
+        """One number in [0, 1) a sample, ``[b]``."""
+        return torch.stack([torch.rand((), generator=generator) for generator in self.generators])
+
+    def strata(self) -> Tensor:
+        """One number in [0, 1) a sample, ``[b]``: the whole batch has one in each of ``total`` equal intervals."""
+        return (self.first + torch.arange(len(self.generators)) + self.uniform()) / self.total
+
+
+def learning_rate_at(step: int, base: float, max_steps: int, schedule: str = "cosine", warmup: int = 0) -> float:
+    """Learning rate of a step: linear warm-up, then constant or a cosine to zero at ``max_steps``."""
+    if schedule not in SCHEDULES:
+        raise ValueError(f"unknown learning rate schedule {schedule!r}, expected one of {', '.join(SCHEDULES)}")
+    if step < warmup:
+        return base * (step + 1) / warmup
+    if schedule == "constant":
+        return base
+    progress = min(1.0, (step - warmup) / max(1, max_steps - warmup))
+    return base * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class ExponentialMovingAverage:
+    """Moving average of a model's trainable parameters, ``s <- d s + (1 - d) p``.
+
+    The decay warms up as ``(1 + n) / (10 + n)``, so that a short run is not an average with its initialisation.
+    """
+
+    def __init__(self, model: nn.Module, decay: float = 0.999) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.shadow = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the model's parameters after an optimizer step."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        parameters = dict(model.named_parameters())
+        for name, average in self.shadow.items():
+            average.lerp_(parameters[name].detach(), 1 - decay)
+
+    @contextlib.contextmanager
+    def applied_to(self, model: nn.Module):
+        """Within this context the model carries the averaged parameters."""
+        parameters = dict(model.named_parameters())
+        backup = {name: parameters[name].detach().clone() for name in self.shadow}
+        self._copy(self.shadow, parameters)
+        try:
+            yield model
+        finally:
+            self._copy(backup, parameters)
+
+    @staticmethod
+    @torch.no_grad()
+    def _copy(values: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            parameters[name].copy_(value)
+
+
+def save_training_state(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: ExponentialMovingAverage,
+    extra: dict,
+) -> None:
+    """Write all that resuming needs as one file, so that its parts can't come from different steps.
+
+    Args:
+        extra: primitives kept beside the step (such as the stage or the run's configuration).
+    """
+    state = optimizer.state_dict()
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in ema.shadow.items()}
+    for index, values in state["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
+    summary = {"step": step, "ema_updates": ema.updates, "param_groups": state["param_groups"], **extra}
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # shared storage is refused by safetensors
+    write_safetensors(Path(folder) / STATE_FILE, tensors, {"state": json.dumps(summary)})
+
+
+def read_training_state(folder: str | Path) -> dict | None:
+    """The primitives of a saved training state (step, extra …), or None where there is nothing to resume."""
+    path = Path(folder) / STATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["state"])
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: can't be read ({error}); remove the folder to start again") from None
+
+
+def load_training_state(
+    folder: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: ExponentialMovingAverage
+) -> int:
+    """Restore what :func:`save_training_state` wrote and return its step."""
+    summary = read_training_state(folder)
+    if summary is None:
+        raise ValueError(f"{folder}: no training state to resume from")
+    path = Path(folder) / STATE_FILE
+    tensors = load_file(path)
+    load_weights(model, {n[6:]: t for n, t in tensors.items() if n.startswith("model.")}, path)
+    averages = {n[4:]: t for n, t in tensors.items() if n.startswith("ema.")}
+    if averages.keys() != ema.shadow.keys():
+        raise ValueError(f"{path}: its averages belong to other parameters; remove the folder to start again")
+    for name, value in averages.items():
+        ema.shadow[name].copy_(value)
+    ema.updates = summary["ema_updates"]
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            states.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": states, "param_groups": summary["param_groups"]})
+    return summary["step"]
+
+
+SECOND_SIGNAL = 1.0  # seconds after the first, from which on another Ctrl-C is meant as one: launchers repeat signals
+
+
+@contextlib.contextmanager
+def stop_between_steps() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C (or SIGTERM) into an event that the loop looks at; a second Ctrl-C stops at once."""
+    stop, first = threading.Event(), 0.0
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # signals reach the main thread alone
+        return
+
+    def request(number: int, frame: object) -> None:
+        nonlocal first
+        if not stop.is_set():
+            first = time.monotonic()
+            stop.set()
+        elif number == signal.SIGINT and time.monotonic() - first > SECOND_SIGNAL:
+            raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
