@@ -88,7 +88,7 @@ def convert(name: str, checkpoint: Path, output: Path | None = None, say: Callab
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of ``python -m evaluation.networks``; status 2 for bad input or files, 1 for a failed download."""
+    """The command line of ``python -m evaluation.networks``; status 2 for bad input, 1 for a failed download."""
     options = build_parser().parse_args(arguments)
     try:
         if options.command == "fetch":

@@ -13,7 +13,8 @@ from torch.utils.data import ConcatDataset
 from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.reading import SpectralVolumeDataset
 from training.batches.augmentation import AugmentationConfig, augment_motion_sample
-from training.batches.options import CACHE_LIMIT, Mixture, available_splits
+from training.batches.mixture import Mixture
+from training.batches.options import CACHE_LIMIT, available_splits
 
 SHAPE_SHARES = (0.7, 0.15, 0.15)  # of the pictures, for each of :func:`batch_sizes`
 PERIOD_TOLERANCE = 0.01  # by which the sequences of folders that train together may differ in length
