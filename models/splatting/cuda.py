@@ -1,4 +1,4 @@
-"""Softmax splatting on NVIDIA GPUs: launches the kernels of ``softsplat_kernels.cu`` through CuPy.
+"""Softmax splatting on NVIDIA GPUs: launches the kernels of ``kernels.cu`` through CuPy.
 
 The kernels read and write PyTorch's memory in place, on PyTorch's current stream. They are compiled once a machine
 (CuPy keeps the result on disk) for all shapes and strides: float32, float16 and bfloat16 with sums in float32, and
@@ -26,7 +26,7 @@ from torch import Tensor
 from models.splatting.reference import MODES
 from models.splatting.sorted import new_result
 
-SOURCE = Path(__file__).with_name("softsplat_kernels.cu")
+SOURCE = Path(__file__).with_name("kernels.cu")
 BLOCK = 128  # threads
 GATHER_CHANNELS = 8  # at most, of a thread of `splat`; the kernel has the same number
 BACKWARD_CHANNELS = 16  # at most, of a thread of `splat_backward`; each thread adds three numbers a pixel to memory

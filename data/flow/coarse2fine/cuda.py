@@ -1,7 +1,7 @@
 """The coarse-to-fine flow of `data.flow.coarse2fine` on NVIDIA GPUs: many pairs at once, relaxed in red-black order.
 
 The order of relaxation is all that differs: with the same number of sweeps, in float32, flow differs from the
-processor's by about 1e-4 px in the mean. The kernels of ``coarse2fine_cuda.cu`` do a whole batch of pairs a launch: one
+processor's by about 1e-4 px in the mean. The kernels of ``kernels.cu`` do a whole batch of pairs a launch: one
 warps, differentiates and builds the linear system of an iteration, one does several sweeps in registers and shared
 memory, all of them where a level is at most 64x64 pixels. `benchmarks.flow` measures it.
 """
@@ -30,7 +30,7 @@ from data.flow.coarse2fine.parameters import (
 )
 from data.flow.coarse2fine.regions import REGION_WIDTH, plan_regions
 
-SOURCE = Path(__file__).with_suffix(".cu")
+SOURCE = Path(__file__).with_name("kernels.cu")
 PURPOSE = ("coarse2fine-cuda", "use coarse2fine, the same algorithm on the processor")
 BLOCK = 256  # threads
 TILE_WIDTH, TILE_HEIGHT = 32, 16  # pixels a block of `linearise` makes
