@@ -189,7 +189,7 @@ def build(folder: Path, source: Path) -> HostKernels:
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler here")
-    library, shim = folder / f"{source.stem}.so", folder / "cuda_on_host.h"
+    library, shim = folder / f"{source.parent.name}_{source.stem}.so", folder / "cuda_on_host.h"
     with_barriers = "__syncthreads" in source.read_text()
     if not library.is_file():
         shim.write_text(SHIM)
