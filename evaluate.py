@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from baselines.registry import METHODS
 from common.command_line import add_common_options, check_writable, run_script, write_report
 
 PRETRAINED = Path(__file__).parent / "models" / "pretrained"
@@ -20,18 +21,7 @@ SPLITS = ("train", "validation", "test")
 # Repeated from the packages, whose import would make --help slow; a test compares them.
 RENDERERS = ("model", "softmax", "average", "linear", "remap")
 ROWS = ("model", "average-splatting", "linear-splatting", "softmax-splatting", "remap", "repeat")
-METHODS = (
-    "model",
-    "repeat",
-    "true-motion",
-    "shuffled",
-    "jelly",
-    "gradient",
-    "gradient-8",
-    "gradient-16",
-    "other-start",
-)
-DEFAULT_METHODS = ("model", "repeat", "true-motion", "shuffled", "jelly")
+DEFAULT_METHODS = tuple(method.name for method in METHODS.values() if method.default)
 PRESETS = ("tiny", "default")
 SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
 DEFAULT_SAMPLERS = ("dpmsolver++:5,10,20,50", "ddim:20,50,100", "ddpm:100,1000")
@@ -55,7 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     tables = parser.add_subparsers(dest="table", required=True, metavar="rendering|motion|sampling|ablation|compare")
     for name, add_options in SUBCOMMANDS.items():
-        add_options(tables.add_parser(name, help=f"{name} --help lists its options"))
+        table = tables.add_parser(
+            name, help=f"{name} --help lists its options", formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        add_options(table)
     return parser
 
 
@@ -70,10 +63,13 @@ def add_rendering_options(parser: argparse.ArgumentParser) -> None:
 
 def add_motion_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate.py motion``."""
+    parser.epilog = "methods:\n" + "\n".join(f"  {name:<13} {method.summary}" for name, method in METHODS.items())
     add_table_options(parser)
     add = parser.add_argument
-    add("--methods", type=_names(METHODS), metavar="A,B,...", default=DEFAULT_METHODS,
-        help=f"of {', '.join(METHODS)} (default: {','.join(DEFAULT_METHODS)})")  # fmt: skip
+    add("--methods", type=_names(tuple(METHODS)), metavar="A,B,...", default=DEFAULT_METHODS,
+        help=f"rows of the table, listed below (default: {','.join(DEFAULT_METHODS)})")  # fmt: skip
+    add("--method-checkpoint", type=_named_folder, action="append", default=[], metavar="NAME=DIR",
+        help="checkpoint of a learned baseline; may be given several times")  # fmt: skip
     add("--videos", type=_named_folder, action="append", default=[], metavar="NAME=FOLDER",
         help="a row for videos made elsewhere, <sequence id>.mp4 each; may be given several times")  # fmt: skip
     add("--metrics", type=_names(None), metavar="A,B,...", help="only these columns (default: all)")

@@ -94,8 +94,11 @@ def jelly(setting: Setting) -> Predict:
     return predict
 
 
-def gradient(blur: float, setting: Setting) -> Predict:
-    """No motion, only where it would be: the photo's gradient magnitude, blurred; what a network has to beat."""
+def gradient(setting: Setting, *, blur: float = 0.0) -> Predict:
+    """A map of where things might move: the photo's gradient magnitude, Gaussian-blurred by so many pixels.
+
+    What a network has to beat.
+    """
     return lambda _, sequence: Prediction((gradient_magnitude(sequence.first_frame(), blur),), note=MAP_NOTE)
 
 

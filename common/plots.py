@@ -1,4 +1,4 @@
-"""What all plots on pages look like: SVG, small labels, few lines."""
+"""The look of all plots on pages: SVG, small labels, few lines, and one palette."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
+
+# The palette of Okabe and Ito, whose colours people with any colour vision tell apart, without its yellow: too light.
+BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7"
+GRAY, BLACK, BROWN, VIOLET = "#767676", "#000000", "#8c6d31", "#7b3294"  # beside it, for more lines than it has colours
+FAINT = "#999999"  # reference lines and cells without a figure
 
 STYLE = {"text.parse_math": False, "svg.hashsalt": "report", "svg.fonttype": "path", "font.size": 9}
 

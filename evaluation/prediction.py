@@ -39,6 +39,11 @@ class Setting:
     loop_guidance: float = 0.0
     recurrence: int = 0  # extra passes of each step under loop guidance
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks of methods compute."""
+        return self.pipeline.device
+
     def used_guidance(self) -> float:
         """The weight of classifier-free guidance that samples are taken with."""
         return self.pipeline.motion_config.guidance if self.guidance is None else self.guidance

@@ -47,7 +47,7 @@ def page(report: Mapping, media: Media | None = None) -> str:
         _warnings(report.get("warnings") or ()),
         _results(report),
         _ratios(report.get("ratios") or {}),
-        _plots([*report_plots(report), *media.plots]),
+        _plots([*report_plots(report, colors=media.colors), *media.plots]),
         _slices(media.slices),
         _clips(media.clips),
         _per_sequence(report),

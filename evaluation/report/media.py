@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from common.plots import VERMILION
+
 PANELS_A_ROW = 4
 PANEL_WIDTH = 2.7  # inches
 LOWEST_SLICE = 0.4  # height of a slice, of its width
@@ -26,6 +28,7 @@ class Media:
     slices: list[tuple[str, bytes]] = field(default_factory=list)  # PNG
     clips: list[tuple[str, bytes]] = field(default_factory=list)  # mp4
     plots: list[tuple[str, str | bytes]] = field(default_factory=list)  # SVG as text, or PNG; after the page's own
+    colors: Mapping[str, str | None] = field(default_factory=dict)  # of rows in the page's own plots
 
     def add_slices(self, caption: str, frames_by_method: Mapping[str, Tensor], row: int) -> None:
         """Add :func:`xt_slices` of one sequence."""
@@ -85,7 +88,7 @@ def xt_slices(frames_by_method: Mapping[str, Tensor], row: int) -> bytes:
             panel.set_ylabel("time (frames)", fontsize=7)
             panel.set_yticks([0, len(picture) - 1])
             panel.tick_params(labelsize=7)
-        axes[0].axhline(row, color="#d55e00", linewidth=1.2)
+        axes[0].axhline(row, color=VERMILION, linewidth=1.2)
         for panel in axes[len(panels) :]:
             panel.set_axis_off()
         return png(figure)

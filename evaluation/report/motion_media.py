@@ -22,7 +22,11 @@ SHOWN = 4  # sequences, each of another video
 class MotionMedia:
     """Keeps the frames of a few sequences, spread over the split, and writes what there is to look at."""
 
-    def __init__(self, sequences: Sequence[EvaluationSequence]) -> None:
+    def __init__(
+        self, sequences: Sequence[EvaluationSequence], *, colors: Mapping[str, str | None] | None = None
+    ) -> None:
+        """``colors``: of the methods in plots, see :func:`evaluation.report.plots.row_colors`."""
+        self._colors = colors or {}
         first = list({sequence.source: sequence for sequence in reversed(sequences)}.values())[::-1]
         count = min(SHOWN, len(first))
         self._shown = [first[index * len(first) // count] for index in range(count)]
@@ -38,12 +42,12 @@ class MotionMedia:
         comparisons = [self._comparison(sequence) for sequence in self._shown]
         if output is not None:
             write_csv(output / "per_sequence.csv", report)
-            for caption, picture in report_plots(report):
+            for caption, picture in report_plots(report, colors=self._colors):
                 (output / f"{file_name(caption)}.svg").write_text(picture, encoding="utf-8")
             for comparison in comparisons:
                 write_comparison(output, comparison)
         if page is not None:
-            media = Media()
+            media = Media(colors=self._colors)
             for comparison in comparisons:
                 add_comparison(media, comparison)
             write_html(page, report, media)

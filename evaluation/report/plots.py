@@ -1,6 +1,6 @@
 """The plots of a report as SVG: distances over time, and every metric's values by row with their intervals.
 
-Colours are those of Okabe and Ito, which people with any colour vision tell apart; rows keep theirs in all plots.
+Rows keep their colours in all plots of a report; the tables give those of the rows that they know.
 """
 
 from __future__ import annotations
@@ -10,28 +10,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle
 from zlib import crc32
 
-from common.plots import clean_axes, plain_log_scale, save_svg, svg_figure
+from common.plots import (
+    BLACK,
+    BLUE,
+    BROWN,
+    FAINT,
+    GRAY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    VIOLET,
+    clean_axes,
+    plain_log_scale,
+    save_svg,
+    svg_figure,
+)
 from evaluation.metrics.registry import metric_names, metric_of
 
-# The rows that tables usually have; the others take from OTHER_COLORS in their order.
-COLORS = {
-    **{"model": "#0072b2", "repeat": "#767676", "true-motion": "#009e73", "shuffled": "#e69f00", "jelly": "#d55e00"},
-    **{"softmax-splatting": "#009e73", "average-splatting": "#e69f00", "linear-splatting": "#d55e00"},
-    "remap": "#cc79a7",
-}
-OTHER_COLORS = ("#cc79a7", "#56b4e9", "#000000", "#8c6d31", "#7b3294")
+OTHER_COLORS = (PURPLE, SKY, BLACK, BROWN, VIOLET)  # of rows without a colour of their own, in their order
 DASHES = ((1, 0), (5, 2), (2, 2), (6, 2, 2, 2), (1, 1), (8, 3))
 MOST_VECTOR_POINTS = 3000  # in one plot; more of them are drawn as pixels
 COLUMNS = 3
 ONE_COLOR = ("ablation", "sampling")  # tables of more rows than there are colours
-GRAY = "#999999"
 ARROWS = {"higher": "{} \N{RIGHTWARDS ARROW}", "lower": "\N{LEFTWARDS ARROW} {}"}  # towards what is better
 
 
-def report_plots(report: Mapping) -> list[tuple[str, str]]:
-    """(caption, SVG) of every plot that a report has the values for."""
+def report_plots(report: Mapping, *, colors: Mapping[str, str | None] | None = None) -> list[tuple[str, str]]:
+    """(caption, SVG) of every plot that a report has the values for; ``colors`` as for :func:`row_colors`."""
     plots = [
-        (f"{curve_label(name)} against time; lower is better.", curve_plot(curves, curve_label(name)))
+        (f"{curve_label(name)} against time; lower is better.", curve_plot(curves, curve_label(name), colors=colors))
         for name, curves in (report.get("curves") or {}).items()
         if any(points for points in curves.values())
     ]
@@ -39,7 +48,9 @@ def report_plots(report: Mapping) -> list[tuple[str, str]]:
     for metrics in _groups(report):
         names = ", ".join(metric_of(name).label for name in metrics)
         small = " Small dots are sequences." if per_sequence and not metric_of(metrics[0]).distribution else ""
-        plots.append((f"{names}: each row's figure with its 95 % interval.{small}", value_plot(report, metrics)))
+        plots.append(
+            (f"{names}: each row's figure with its 95 % interval.{small}", value_plot(report, metrics, colors=colors))
+        )
     return plots
 
 
@@ -51,20 +62,25 @@ def curve_label(name: str) -> str:
     return f"{metric_of(match[1]).label} of windows of {match[2]} frames"
 
 
-def curve_plot(curves: Mapping[str, Sequence[Sequence[float | None]]], label: str) -> str:
+def curve_plot(
+    curves: Mapping[str, Sequence[Sequence[float | None]]],
+    label: str,
+    *,
+    colors: Mapping[str, str | None] | None = None,
+) -> str:
     """Lines over time, one a method, as SVG: ``{method: [[time in frames, value], ...]}``; gaps where a value is None.
 
     Methods are told apart by dashes as well as by colour.
     """
     with svg_figure(8.0, 3.4) as (figure, buffer):
         axes = figure.subplots()
-        colors = row_colors(curves)
+        shown = row_colors(curves, colors)
         for (name, points), dashes in zip(curves.items(), cycle(DASHES), strict=False):
             times = [point[0] for point in points]
             values = [float("nan") if point[1] is None else point[1] for point in points]
             mark = "o" if len(points) < 40 else ""
             line = axes.plot(
-                times, values, mark, linestyle="-", color=colors[name], markersize=3, label=_short(name, 24)
+                times, values, mark, linestyle="-", color=shown[name], markersize=3, label=_short(name, 24)
             )
             line[0].set_dashes(dashes)
         axes.set_xlabel("time (frames)")
@@ -75,7 +91,7 @@ def curve_plot(curves: Mapping[str, Sequence[Sequence[float | None]]], label: st
         return save_svg(figure, buffer)
 
 
-def value_plot(report: Mapping, metrics: Sequence[str]) -> str:
+def value_plot(report: Mapping, metrics: Sequence[str], *, colors: Mapping[str, str | None] | None = None) -> str:
     """One panel a metric as SVG: a row's figure as a large dot with its interval, its sequences as small ones.
 
     A dashed line stands at the first row's figure, at 1 for metrics that are best there.
@@ -83,10 +99,13 @@ def value_plot(report: Mapping, metrics: Sequence[str]) -> str:
     rows = [row for row in report["table"] if any(report["table"][row].get(name) is not None for name in metrics)]
     columns = min(COLUMNS, len(metrics))
     lines = -(-len(metrics) // columns)
+    shown = row_colors(report["table"], colors)
+    if report.get("kind") in ONE_COLOR:
+        shown = dict.fromkeys(shown, BLUE)
     with svg_figure(2.2 + 2.6 * columns, lines * (0.9 + 0.27 * len(rows))) as (figure, buffer):
         panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
         for panel, name in zip(panels, metrics, strict=False):
-            _value_panel(panel, report, rows, name)
+            _value_panel(panel, report, rows, name, shown)
         for panel in panels[len(metrics) :]:
             panel.set_axis_off()
         panels[0].set_yticks(range(len(rows)), [_short(row) for row in rows])
@@ -114,7 +133,7 @@ def cost_plot(report: Mapping) -> str | None:
     columns = min(COLUMNS, len(metrics))
     with svg_figure(1.2 + 2.9 * columns, 2.6 * -(-len(metrics) // columns)) as (figure, buffer):
         panels = figure.subplots(-(-len(metrics) // columns), columns, squeeze=False).ravel()
-        colors = dict(zip(lines, cycle((*OTHER_COLORS, *COLORS.values())), strict=False))
+        colors = dict(zip(lines, cycle((*OTHER_COLORS, BLUE, GRAY, GREEN, ORANGE, VERMILION)), strict=False))
         for panel, metric in zip(panels, metrics, strict=False):
             for name, rows in lines.items():
                 points = [(table[row]["network_calls"], table[row].get(metric)) for row in rows]
@@ -123,7 +142,7 @@ def cost_plot(report: Mapping) -> str | None:
                     panel.plot(*zip(*known, strict=True), "o-", color=colors[name], markersize=3.5, label=name)
             truth = (table.get("true-motion") or {}).get(metric)
             if truth is not None:
-                panel.axhline(truth, color=GRAY, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
+                panel.axhline(truth, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
             known_metric = metric_of(metric)
             panel.set_title(ARROWS.get(known_metric.better or "", "{}").format(known_metric.label), fontsize=9)
             panel.set_xscale("log")
@@ -138,29 +157,26 @@ def cost_plot(report: Mapping) -> str | None:
         return save_svg(figure, buffer)
 
 
-def row_colors(rows: Iterable[str]) -> dict[str, str]:
-    """Colour of each row, the same for the usual rows in all plots."""
-    others = cycle(OTHER_COLORS)
-    return {row: COLORS.get(row) or next(others) for row in rows}
+def row_colors(rows: Iterable[str], colors: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """Colour of each row: its own where ``colors`` has one, else the next of :data:`OTHER_COLORS`."""
+    others, own = cycle(OTHER_COLORS), colors or {}
+    return {row: own.get(row) or next(others) for row in rows}
 
 
-def _value_panel(panel, report: Mapping, rows: Sequence[str], name: str) -> None:
+def _value_panel(panel, report: Mapping, rows: Sequence[str], name: str, colors: Mapping[str, str]) -> None:
     known = metric_of(name)
-    colors = (
-        row_colors(report["table"]) if report.get("kind") not in ONE_COLOR else dict.fromkeys(rows, COLORS["model"])
-    )
     values = {row: report["table"][row].get(name) for row in rows}
     points = {row: _sequence_values(report, row, name) for row in rows}
     pixels = sum(map(len, points.values())) > MOST_VECTOR_POINTS
     reference = 1.0 if known.better == "one" else values[rows[0]] if rows[:1] == list(report["table"])[:1] else None
     if reference is not None:
-        panel.axvline(reference, color=GRAY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+        panel.axvline(reference, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     for y, row in enumerate(rows):
         value = values[row]
         if value is None:
             across = panel.get_yaxis_transform()  # a share of the panel across, a row number down
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            panel.text(0.02, y, "not computed", color=GRAY, va="center", fontsize=7, transform=across, bbox=box)
+            panel.text(0.02, y, "not computed", color=FAINT, va="center", fontsize=7, transform=across, bbox=box)
             continue
         color = colors[row]
         heights = [y + _jitter(identifier) for identifier in points[row]]

@@ -95,10 +95,19 @@ def checkpoint_provenance(path: str | Path, parts: Sequence[str] = ("motion", "f
     defaults = [part for part in parts if folders[part] == PRETRAINED / part and not own]
     files: dict[str, str] = {}
     for part in parts:
-        used = [folders[part] / "config.json", *sorted(folders[part].glob("*.safetensors"))]
-        files |= {f"{part}/{file.name}": file_sha256(file) for file in used}
+        files |= {f"{part}/{name}": digest for name, digest in _checkpoint_files(folders[part]).items()}
     local = Path(path)
     return {"name": local.resolve().name if local.is_dir() else str(path), "files": files, "defaults": defaults}
+
+
+def folder_provenance(folder: Path) -> dict:
+    """``name`` of a learned baseline's checkpoint folder and under ``files`` the sha256 of what is loaded from it."""
+    return {"name": folder.resolve().name, "files": _checkpoint_files(folder)}
+
+
+def _checkpoint_files(folder: Path) -> dict[str, str]:
+    used = [path for path in (folder / "config.json", *sorted(folder.glob("*.safetensors"))) if path.is_file()]
+    return {file.name: file_sha256(file) for file in used}
 
 
 def weights_provenance(names: Iterable[str], folder: Path | None = None) -> dict[str, str | None]:

@@ -95,13 +95,9 @@ def score_row(ablation: Ablation, name: str, arguments: argparse.Namespace) -> d
     checkpoint = Path(arguments.checkpoint)
     if row.method == "model":
         checkpoint = join_pipeline(folder / "pipeline", ablation.train(name), renderer_folder(arguments.checkpoint))
-    arguments = argparse.Namespace(
-        **(
-            vars(arguments)
-            | {"checkpoint": checkpoint, "methods": (row.method,), "videos": [], "output": None, "html": None}
-            | {"renderer": row.renderer or arguments.renderer}
-        )
-    )
+    changed = {"checkpoint": checkpoint, "methods": (row.method,), "method_checkpoint": [], "videos": []}
+    changed |= {"output": None, "html": None, "renderer": row.renderer or arguments.renderer}
+    arguments = argparse.Namespace(**(vars(arguments) | changed))
     depends = dependencies(row.method, arguments)
     path = folder / SCORE_FILE
     stored = read_json(path)

@@ -6,11 +6,13 @@ import argparse
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from baselines.registry import METHODS, RENDERED
+from baselines.registry import METHODS, Method
+from baselines.videos import videos
 from common.command_line import select_device
 from common.stopwatch import Stopwatch
 from evaluation.metrics.distances import bootstrap_interval
@@ -21,29 +23,39 @@ from evaluation.metrics.motion_scores import MOTION_METRICS, RELATIVE_METRICS, S
 from evaluation.metrics.registry import chosen, in_order, metric_of
 from evaluation.prediction import Predict, Prediction, Setting
 from evaluation.report.motion_media import MotionMedia
-from evaluation.report.report import checkpoint_provenance, data_provenance, weights_provenance
+from evaluation.report.report import checkpoint_provenance, data_provenance, folder_provenance, weights_provenance
 from evaluation.sequences import EvaluationSequence, centre_crop, crop_size, load_sequences
-from evaluation.videos import videos
 from models.pipeline import ImageDynamicsPipeline
 
 METRICS = (*DISTRIBUTION_METRICS, *MOTION_METRICS, "seam", *DIVERSITY_METRICS)
 REAL = "real"  # the name of the real videos among the methods
 
 
-def evaluate_motion(arguments: argparse.Namespace) -> dict:
-    """The report of ``evaluate.py motion``, whose fields docs/evaluation.md describes."""
+def evaluate_motion(arguments: argparse.Namespace, *, known: Mapping[str, Method] = METHODS) -> dict:
+    """The report of ``evaluate.py motion``, whose fields docs/evaluation.md describes.
+
+    Args:
+        known: the methods that ``--methods`` chooses from.
+    """
     metrics = chosen(arguments.metrics, METRICS, "--metrics")
     clock = Stopwatch()
     device = select_device(arguments.device)
     sequences = load_sequences(arguments.data, arguments.split, arguments.max_sequences)
-    setting = make_setting(arguments, sequences, device, renders=not set(metrics) <= set(MOTION_METRICS))
-    methods = make_methods(arguments, setting)
+    chosen_methods = [known[name] for name in arguments.methods]
+    checkpoints = method_checkpoints(arguments.method_checkpoint, chosen_methods)
+    renders = not set(metrics) <= set(MOTION_METRICS)
+    setting = make_setting(arguments, sequences, device, methods=chosen_methods, renders=renders)
+    methods = make_methods(arguments, setting, chosen_methods, checkpoints)
     with clock("loading weights"):
         distances_asked = [metric for metric in metrics if metric in DISTRIBUTION_METRICS]
         networks, notes = load_networks(distances_asked, arguments.weights, device)
         diversity = Diversity([m for m in metrics if m in DIVERSITY_METRICS], arguments.weights, device)
         weights = weights_provenance(in_order(w for m in metrics for w in metric_of(m).weights), arguments.weights)
-    media = MotionMedia(sequences) if arguments.html or arguments.output else None
+    media = (
+        MotionMedia(sequences, colors={name: method.color for name, method in known.items()})
+        if arguments.html or arguments.output
+        else None
+    )
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of rendering
     judge = Judge(setting, metrics, FeatureCollector(networks, distances_asked), diversity, clock, media)
@@ -57,6 +69,7 @@ def evaluate_motion(arguments: argparse.Namespace) -> dict:
         "kind": "motion",
         "data": data_provenance(arguments.data, arguments.split, sequences),
         "checkpoint": checkpoint_provenance(arguments.checkpoint, setting.parts) if setting.parts else None,
+        **({"method_checkpoints": checkpoint_hashes(checkpoints)} if checkpoints else {}),
         "weights": weights,
         "seed": arguments.seed,
         "protocol": protocol(arguments, setting),
@@ -69,12 +82,43 @@ def evaluate_motion(arguments: argparse.Namespace) -> dict:
     return report
 
 
+def method_checkpoints(given: Sequence[tuple[str, Path]], methods: Sequence[Method]) -> dict[str, Path]:
+    """Folder of each learned baseline's checkpoint by the method's name.
+
+    Raises:
+        ValueError: one for a method that the table does not have or that takes none, two for one, no such folder.
+    """
+    folders: dict[str, Path] = {}
+    takers = [method.name for method in methods if method.checkpoint]
+    for name, folder in given:
+        option = f"--method-checkpoint {name}={folder}"
+        if name not in takers:
+            expected = f"those that do: {', '.join(takers)}" if takers else "no method chosen takes one"
+            raise ValueError(f"{option}: {name} is no method of --methods that takes a checkpoint ({expected})")
+        if name in folders:
+            raise ValueError(f"{option}: {name} has a checkpoint already, {folders[name]}; give one")
+        if not folder.is_dir():
+            raise ValueError(f"{option}: no such folder")
+        folders[name] = folder
+    return folders
+
+
+def checkpoint_hashes(checkpoints: Mapping[str, Path]) -> dict:
+    """Name and files of each learned baseline's checkpoint, for the report."""
+    return {name: folder_provenance(folder) for name, folder in checkpoints.items()}
+
+
 def make_setting(
-    arguments: argparse.Namespace, sequences: Sequence[EvaluationSequence], device: torch.device, renders: bool
+    arguments: argparse.Namespace,
+    sequences: Sequence[EvaluationSequence],
+    device: torch.device,
+    *,
+    methods: Sequence[Method],
+    renders: bool,
 ) -> Setting:
-    """Load the parts of the checkpoint that the methods need."""
-    parts = ["motion"] if "model" in arguments.methods else []
-    if renders and arguments.renderer == "model" and not set(RENDERED).isdisjoint(arguments.methods):
+    """Load the parts of the checkpoint that the methods need, the renderer where any video is rendered by it."""
+    parts = list(dict.fromkeys(part for method in methods for part in method.parts))
+    if renders and arguments.renderer == "model" and any(method.video == "rendered" for method in methods):
         parts.append("frame_synthesis")
     load = ImageDynamicsPipeline.from_pretrained
     return Setting(
@@ -90,14 +134,16 @@ def make_setting(
     )
 
 
-def make_methods(arguments: argparse.Namespace, setting: Setting) -> dict[str, Predict]:
+def make_methods(
+    arguments: argparse.Namespace, setting: Setting, methods: Sequence[Method], checkpoints: Mapping[str, Path]
+) -> dict[str, Predict]:
     """The table's rows by name: the methods chosen, then the folders of videos."""
-    methods = {name: METHODS[name](setting) for name in arguments.methods}
+    rows = {method.name: method.make(setting, checkpoint=checkpoints.get(method.name)) for method in methods}
     for name, folder in arguments.videos:
-        if name in METHODS or name in methods or name == REAL:
+        if name in METHODS or name in rows or name == REAL:
             raise ValueError(f"--videos {name}={folder}: there is a method of that name, choose another")
-        methods[name] = videos(folder, setting)
-    return methods
+        rows[name] = videos(folder, setting)
+    return rows
 
 
 def protocol(arguments: argparse.Namespace, setting: Setting) -> dict:

@@ -24,7 +24,15 @@ from evaluation.report.comparison_video import Comparison, add_comparison, extre
 from evaluation.report.media import Media
 from evaluation.report.report import checkpoint_provenance, data_provenance, weights_provenance, write_csv
 from evaluation.sequences import EvaluationSequence, load_sequences
-from evaluation.tables.rendering_scores import METRICS, ROWS, Distance, RenderingTable, Scores, read_sequence_frames
+from evaluation.tables.rendering_scores import (
+    COLORS,
+    METRICS,
+    ROWS,
+    Distance,
+    RenderingTable,
+    Scores,
+    read_sequence_frames,
+)
 from models.pipeline import ImageDynamicsPipeline
 from models.rendering.model import FrameSynthesisModel
 
@@ -197,7 +205,7 @@ def label(row: str, scores: Scores) -> str:
 def write_media(arguments: argparse.Namespace, report: dict, compared: Iterator[Comparison]) -> None:
     """The CSV and the videos of ``--output``, the page of ``--html``."""
     output, page = arguments.output, getattr(arguments, "html", None)
-    media = Media()
+    media = Media(colors=COLORS)
     for comparison in compared if output or page else ():
         if output:
             write_comparison(output, comparison)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from common.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION
 from common.stopwatch import Stopwatch
 from data.dataset.reading import importance_motion
 from evaluation.metrics.flicker import Flicker
@@ -27,6 +28,14 @@ ROWS = {
     "softmax-splatting": "softmax",
     "remap": "remap",
     "repeat": "repeat",
+}
+COLORS = {
+    "model": BLUE,
+    "average-splatting": ORANGE,
+    "linear-splatting": VERMILION,
+    "softmax-splatting": GREEN,
+    "remap": PURPLE,
+    "repeat": GRAY,
 }
 METRICS = ("psnr", "ssim", "lpips", "flicker")
 REAL = "real"

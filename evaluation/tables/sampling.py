@@ -140,7 +140,7 @@ class SamplingJudge:
             self._collect(REAL, sequence, [self.setting.true_volume(sequence)])
         for name in BASELINES:
             with clock("baselines"):
-                self._judge(name, METHODS[name](self.setting))
+                self._judge(name, METHODS[name].make(self.setting))
         samples = self.setting.samples * len(self.setting.sequences)
         total = sum(samples * row.steps * cost.calls_a_step for row, cost in costs.items())
         done: list[Row] = []
@@ -149,7 +149,7 @@ class SamplingJudge:
                 bar.set_description(str(row))
                 try:
                     with clock(str(row)), counted_calls(self.setting.pipeline, bar.update) as calls:
-                        self._judge(str(row), METHODS["model"](row_setting(self.setting, row)), calls)
+                        self._judge(str(row), METHODS["model"].make(row_setting(self.setting, row)), calls)
                 except KeyboardInterrupt:
                     if not done:
                         raise

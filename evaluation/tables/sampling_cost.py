@@ -74,7 +74,7 @@ def row_setting(setting: Setting, row: Row) -> Setting:
 def estimate(rows: Sequence[Row], setting: Setting) -> dict[Row, Cost]:
     """What each row will cost a sample: each kind of row is timed with one step and with three on the first photo."""
     measured: dict[tuple, Cost] = {}
-    METHODS["model"](row_setting(replace(setting, samples=1), Row(rows[0].sampler, 1)))(0, setting.sequences[0])
+    METHODS["model"].make(row_setting(replace(setting, samples=1), Row(rows[0].sampler, 1)))(0, setting.sequences[0])
     costs = {}
     for row in rows:
         kind = (row.sampler, row.loop_guidance > 0, row.recurrence)
@@ -91,7 +91,7 @@ def _timed(row: Row, setting: Setting) -> tuple[float, int]:
     """Seconds and U-Net calls of one sample of the first photo."""
     with counted_calls(setting.pipeline) as calls:
         start = time.perf_counter()
-        METHODS["model"](row_setting(replace(setting, samples=1), row))(0, setting.sequences[0])
+        METHODS["model"].make(row_setting(replace(setting, samples=1), row))(0, setting.sequences[0])
         return time.perf_counter() - start, calls.count
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines.registry import DEFAULT_METHODS, METHODS
+from baselines.registry import METHODS
+from baselines.videos import video_files, videos
 from data.media.write_video import write_video
 from evaluation.metrics.motion import localisation
 from evaluation.metrics.motion_scores import match_frequencies, motion_scores, seam
 from evaluation.prediction import Setting
 from evaluation.sequences import EvaluationSequence, as_float, centre_crop, load_sequences
-from evaluation.videos import video_files, videos
 from models.pipeline import ImageDynamicsPipeline
 from models.spectral_volume import rms_amplitude, spectral_volume_to_motion
 
@@ -23,7 +23,7 @@ def setting(small_dataset: Path) -> Setting:
 
 
 def predict(setting: Setting, name: str, index: int = 0):
-    return METHODS[name](setting)(index, setting.sequences[index])
+    return METHODS[name].make(setting)(index, setting.sequences[index])
 
 
 def test_true_motion_renders_frames_close_to_the_real_ones(setting: Setting) -> None:
@@ -73,7 +73,7 @@ def test_jelly_moves_all_pixels_alike_along_one_sinusoid(setting: Setting) -> No
     mean = sum(float(rms_amplitude(setting.true_volume(s))) for s in setting.sequences) / len(setting.sequences)
     assert float(rms_amplitude(volume)) == pytest.approx(mean, rel=1e-5)
     assert torch.equal(volume, predict(setting, "jelly").motion[0])
-    assert not torch.equal(volume, METHODS["jelly"](replace(setting, seed=1))(0, setting.sequences[0]).motion[0])
+    assert not torch.equal(volume, METHODS["jelly"].make(replace(setting, seed=1))(0, setting.sequences[0]).motion[0])
 
 
 def test_maps_have_a_localisation_and_no_video(setting: Setting) -> None:
@@ -159,7 +159,3 @@ def test_unusable_folders_of_videos_are_named(setting: Setting, tmp_path: Path) 
     write_frames(tmp_path / "photo", sequence, sequence.frames()[:1], ".gif")
     with pytest.raises(ValueError, match="a single frame"):
         videos(tmp_path / "photo", alone)
-
-
-def test_the_default_methods_exist() -> None:
-    assert set(DEFAULT_METHODS) <= set(METHODS)
