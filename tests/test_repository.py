@@ -16,12 +16,13 @@ from helpers.places import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-PACKAGES = ("models", "data", "evaluation", "server")
+from docs.draw.imports import ROOMS, modules
+
 # Heavy packages are imported by the functions that use them: rendering needs only torch, numpy and safetensors.
 HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "scipy", "diffusers", "huggingface_hub")
 HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distributed", "cupy")
 # Modules of these names need numba's decorators and are imported late themselves.
-COMPILED_KERNELS = ("data.coarse2fine_", "models.splatting.loops")
+COMPILED_KERNELS = ("data.flow.coarse2fine.", "models.splatting.loops")
 OPTIONAL = ("cupy", "distributed", "pyflow")  # used where somebody has them, a ValueError or a slower path where not
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID
 DISTRIBUTIONS = {
@@ -45,11 +46,6 @@ def _files(*patterns: str) -> list[Path]:
     return sorted(found)
 
 
-def _modules() -> list[str]:
-    paths = [path for package in PACKAGES for path in (ROOT / package).glob("*.py")]
-    return sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths if path.stem != "__init__")
-
-
 def _imports(path: Path) -> Iterator[str]:
     """Dotted names of the modules that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -62,9 +58,10 @@ def _imports(path: Path) -> Iterator[str]:
 def _scripts() -> dict[str, list[str]]:
     """Command of each script as written in the documents -> arguments for the interpreter."""
     scripts = {f"python {path.name}": [str(path)] for path in sorted(ROOT.glob("*.py"))}
-    for module in _modules():
-        if '__name__ == "__main__"' in (ROOT / (module.replace(".", "/") + ".py")).read_text():
-            scripts[f"python -m {module}"] = ["-m", module]
+    for module, path in modules().items():
+        if "." in module and '__name__ == "__main__"' in path.read_text():
+            name = module.removesuffix(".__main__")
+            scripts[f"python -m {name}"] = ["-m", name]
     return scripts
 
 
@@ -107,38 +104,16 @@ def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def test_importing_every_module_is_light_and_creates_nothing(tmp_path: Path) -> None:
-    modules = [module for module in _modules() if not module.startswith(COMPILED_KERNELS)]
+    names = [module for module in modules() if not module.startswith(COMPILED_KERNELS)]
     code = (
         f"import importlib, sys\n"
-        f"for name in {modules}: importlib.import_module(name)\n"
+        f"for name in {names}: importlib.import_module(name)\n"
         f"print(*[name for name in {HEAVY} if name in sys.modules])"
     )
     result = _run(["-c", code], tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == []
     assert not list(tmp_path.iterdir())
-
-
-def test_models_never_import_data_and_packages_never_import_scripts() -> None:
-    scripts = {path.stem for path in ROOT.glob("*.py")}
-    for path in _files(*(f"{package}/*.py" for package in PACKAGES)):
-        for name in _imports(path):
-            top, *rest = name.split(".")
-            assert top not in scripts, f"{path.name} imports the script {name}"
-            if path.parent.name in ("evaluation", "server"):
-                continue  # above both
-            assert top not in ("evaluation", "server"), f"{path.name} imports {name}"
-            if path.parent.name == "models":
-                assert top != "data", f"{path.name} imports {name}"
-            elif top == "models":
-                # Representation, pages and hashes need neither networks nor weights.
-                assert rest[0] in ("spectral_volume", "single_page", "hashing"), f"data may not use {name}: {path.name}"
-
-
-def test_only_the_pipeline_knows_both_models() -> None:
-    both = {("models", "motion_diffusion"), ("models", "frame_synthesis")}
-    knows = {path.stem for path in _files("models/*.py") if both <= {tuple(n.split(".")[:2]) for n in _imports(path)}}
-    assert knows == {"pipeline"}
 
 
 # Dependencies ---------------------------------------------------------------------------------------------------------
@@ -163,10 +138,8 @@ def test_constraints_pin_every_requirement_within_its_range() -> None:
 
 
 def test_requirements_are_what_the_code_imports() -> None:
-    own = {*PACKAGES, *(path.stem for path in ROOT.glob("*.py"))}
-    files = _files(*(f"{package}/*.py" for package in PACKAGES))
-    imported = {name.split(".")[0] for path in files for name in _imports(path)}
-    imported |= {name.split(".")[0] for path in ROOT.glob("*.py") for name in _imports(path)}
+    own = {module.split(".")[0] for module in modules()}
+    imported = {name.split(".")[0] for path in modules().values() for name in _imports(path)}
     third_party = imported - own - set(sys.stdlib_module_names) - set(OPTIONAL)
     needed = {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in third_party}
     assert needed | INDIRECT == set(_requirements("requirements.txt"))
@@ -194,7 +167,7 @@ def test_commands_in_documents_use_options_that_exist(helps: dict[str, str]) -> 
     for path in _files("*.md"):
         for command in _commands(path):
             command = command.partition("#")[0]
-            match = re.search(r"python (-m (?:data|models)\.\w+|\w+\.py)", command)
+            match = re.search(r"python (-m (?:" + "|".join(ROOMS) + r")(?:\.\w+)+|\w+\.py)", command)
             if not match:
                 continue
             seen += 1
@@ -207,7 +180,7 @@ def test_commands_in_documents_use_options_that_exist(helps: dict[str, str]) -> 
 
 def _names(module: str) -> set[str]:
     """Classes, functions and methods, and global values that a module defines."""
-    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    tree = ast.parse(modules()[module].read_text())
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     assigned = [n.targets if isinstance(n, ast.Assign) else [n.target] for n in tree.body if hasattr(n, "value")
                 and isinstance(n, ast.Assign | ast.AnnAssign)]  # fmt: skip
@@ -215,17 +188,21 @@ def _names(module: str) -> set[str]:
 
 
 def test_code_named_in_documents_exists() -> None:
-    names = {module: _names(module) for module in _modules()}
+    known = modules()
+    dotted = re.compile(r"`((?:" + "|".join(ROOMS) + r")(?:\.\w+)+)(?:\(\))?`")
     for path in _files("*.md"):
+        if path.name == "CHANGELOG.md":  # what names were is its matter
+            continue
         text = path.read_text()
-        named = re.findall(r"`((?:models|data|evaluation|server)\.\w+)((?:\.\w+)*)(?:\(\))?`", text)
+        named = dotted.findall(text)
         for block in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
             for node in ast.walk(ast.parse(block)):
                 if isinstance(node, ast.ImportFrom) and node.module:
-                    named += [(node.module, f".{alias.name}") for alias in node.names]
-        for module, rest in named:
-            assert module in names, f"{path.name}: no module {module}"
-            missing = set(rest.split(".")[1:]) - names[module]
+                    named += [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in named:
+            module = max((m for m in known if name == m or name.startswith(m + ".")), key=len, default="")
+            assert module, f"{path.name}: no module of {name}"
+            missing = set(name[len(module) :].split(".")[1:]) - _names(module)
             assert not missing, f"{path.name}: {module} has no {', '.join(missing)}"
 
 
@@ -257,6 +234,17 @@ def test_no_text_names_a_machine_or_a_registry() -> None:
         if path.suffix in TEXT_SUFFIXES and path.name != "LICENSE":
             for number, line in enumerate(path.read_text().splitlines(), 1):
                 assert not pattern.search(line), f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+
+
+def test_documents_are_wrapped_at_100_columns() -> None:
+    wide = []
+    for path in _files("*.md"):
+        fenced = False
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            fenced ^= line.startswith("```")
+            if len(line) > 100 and not fenced and not line.lstrip().startswith("|") and "://" not in line:
+                wide.append(f"{path.relative_to(ROOT)}:{number}: {len(line)}")
+    assert not wide, "\n".join(wide)
 
 
 # Sizes ----------------------------------------------------------------------------------------------------------------
