@@ -14,7 +14,7 @@ INSTALL := [ -t 1 ] && quiet= || quiet=--quiet; \
 .PHONY: help demo test lint clean
 
 help:
-	@echo "make demo    animate $(PHOTO) into $(OUTPUTS)/ (PHOTO=path for another photo)"
+	@echo "make demo    animate $(PHOTO) into $(OUTPUTS)/ (PHOTO=path names another)"
 	@echo "make test    run the tests"
 	@echo "make lint    run ruff and mypy"
 	@echo "make clean   remove $(VENV), $(OUTPUTS) and the tools' caches"
