@@ -25,7 +25,7 @@ demo: $(VENV)/.installed
 		--viewer $(OUTPUTS)/$(basename $(notdir $(PHOTO))).html
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

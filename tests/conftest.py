@@ -18,6 +18,13 @@ CLIP_FRAMES = 32
 os.environ.setdefault("SCAN_CACHE", "")  # tests, and the commands that they run, leave nothing in the user's cache
 
 
+def pytest_configure() -> None:
+    """Processes of pytest-xdist that share the cores take one thread each, and so do the commands that they run."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
+
+
 def swaying_clip(seed: int) -> list[np.ndarray]:
     """Frames uint8 [96, 160, 3] of a textured patch that swings over a still textured ground, a loop of 32 frames."""
     random = np.random.default_rng(seed)

@@ -143,13 +143,13 @@ def _path(curve: str, color: str, thickness: float) -> str:
 
 def draw_box(box: Box) -> str:
     """A room: its name, and what is in it."""
-    color = COLORS[box.name]
-    name = f"{box.name}.py" if box.name in SCRIPTS else f"{box.name}/"
+    color, script = COLORS[box.name], box.name in SCRIPTS
+    name, size = (f"{box.name}.py", 12) if script else (f"{box.name}/", 14)
     parts = [
         f'<rect x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" rx="8" '
         f'fill="#fbfbfa" stroke="{color}" stroke-width="1.5"/>',
-        f'<text x="{box.x + 10:.0f}" y="{box.y + 20:.0f}" font-size="{12 if box.name in SCRIPTS else 14}" font-weight="600" fill="{color}">'
-        f"{escape(name)}</text>",
+        f'<text x="{box.x + 10:.0f}" y="{box.y + 20:.0f}" font-size="{size}" font-weight="600" '
+        f'fill="{color}">{escape(name)}</text>',
     ]
     y = box.y + TITLE + 4
     for line in rows_of_chips(box.chips, box.width - 16) if box.chips else []:

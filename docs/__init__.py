@@ -1,0 +1,1 @@
+"""The documents, and in `draw` the pictures in them that are made from the code."""
