@@ -11,6 +11,7 @@ from pathlib import Path
 
 from docs.draw.imports import ROOT
 from models.motion.config import PRESETS as MOTION_PRESETS
+from models.motion.unet import UNetConfig
 from models.rendering.model import PRESETS as RENDERER_PRESETS
 
 FOLDER = ROOT / "docs" / "media"
@@ -82,6 +83,7 @@ def motion_model() -> str:
     """Latent diffusion over spectral volumes, conditioned on one photo (paper section 4.2)."""
     config = MOTION_PRESETS["default"]
     unet, latents = config.unet, config.autoencoder.latent_channels
+    assert isinstance(unet, UNetConfig)
     (width, height), count = config.size, config.num_frequencies
     grid = (height // STRIDE, width // STRIDE)
     sheet = Sheet("The motion model", 940, 420)
