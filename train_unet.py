@@ -179,7 +179,7 @@ def build_validation(
 
     folders, count = validation_folders(arguments), model.config.num_frequencies
     split = "validation" if folders else "train"
-    datasets = [SpectralVolumeDataset(folder, split, count) for folder in folders or arguments.data]
+    datasets = [SpectralVolumeDataset(folder, split, num_frequencies=count) for folder in folders or arguments.data]
     return MotionValidation(datasets, arguments.output, processes.device, arguments.precision), split
 
 
@@ -187,14 +187,14 @@ def stage_batches(
     arguments: argparse.Namespace, model: MotionModel, stage: str, batches: MotionBatches, processes: Processes
 ) -> MotionBatches | LatentBatches:
     """What a stage's batches are drawn from: a cache of latents where one is asked for and of use."""
-    from common.checkpoint import state_hash
+    from common.hashing import content_hash
     from training.batches.latents import LatentSource, open_cache, remove_others
     from training.losses import AUTOENCODER_STAGES
     from training.state import step_generator
 
     if arguments.cache_latents is None or stage in AUTOENCODER_STAGES:
         return batches
-    weights, seed = state_hash(model.autoencoder), arguments.seed
+    weights, seed = content_hash(model.autoencoder.state_dict()), arguments.seed
     source = LatentSource(
         lambda volume: model.eval().encode_volume(volume.to(processes.device)),
         {"autoencoder": weights, "normalizer": model.normalizer.to_dict(), "seed": seed},

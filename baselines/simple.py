@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from common.images import to_8_bits
 from evaluation.metrics.motion import gradient_magnitude
 from evaluation.prediction import Predict, Prediction, Setting
-from evaluation.sequences import EvaluationSequence, as_bytes
+from evaluation.sequences import EvaluationSequence
 from models.dynamics.loop import LoopMotion, Playback
 from models.spectral_volume import resize_motion, rms_amplitude
 
@@ -44,7 +45,7 @@ def repeat(setting: Setting) -> Predict:
     """The photo, unmoved."""
 
     def predict(_: int, sequence: EvaluationSequence) -> Prediction:
-        photo = as_bytes(sequence.first_frame())
+        photo = to_8_bits(sequence.first_frame())
         still = torch.zeros_like(setting.true_volume(sequence))
         return Prediction((still,), lambda _, count: photo.expand(count, -1, -1, -1))
 

@@ -28,9 +28,9 @@ from torch.utils.data import Dataset
 
 from benchmarks.os_cache import drop_from_cache
 from common.command_line import OneLineParser, add_common_options, count, positive, run_script, write_report
-from data.dataset.folder import COLUMNS, write_manifest
-from data.dataset.manifest import load_manifest, load_statistics
-from data.dataset.reading import FramePairDataset, SpectralVolumeDataset, as_float
+from common.images import from_8_bits
+from data.dataset.manifest import COLUMNS, load_manifest, load_statistics, write_manifest
+from data.dataset.reading import FramePairDataset, SpectralVolumeDataset
 from data.dataset.sequence_file import read_sequence, sequence_path
 from data.dataset.splits import SPLITS
 from data.media.read_video import read_frames
@@ -64,7 +64,7 @@ class UnpreparedVolumes(Dataset):
         flows = torch.from_numpy(np.load(fields)).float()
         motion = torch.cat([torch.zeros_like(flows[:1]), flows])
         volume = motion_to_spectral_volume(motion[None], self.num_frequencies)[0]
-        return {"image": as_float(photo.contiguous()), "spectral_volume": volume}
+        return {"image": from_8_bits(photo.contiguous()), "spectral_volume": volume}
 
 
 class UnpreparedPairs(Dataset):
@@ -86,7 +86,7 @@ class UnpreparedPairs(Dataset):
         video, fields = self.files[sequence]
         source, target = torch.from_numpy(read_frames(video, [0, later])).permute(0, 3, 1, 2).contiguous()
         flow = torch.from_numpy(np.load(fields, mmap_mode="r")[later - 1].astype(np.float32))
-        return {"source": as_float(source), "target": as_float(target), "flow": flow, "frame_index": later}
+        return {"source": from_8_bits(source), "target": from_8_bits(target), "flow": flow, "frame_index": later}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def prepare_readings(
     chosen = np.random.default_rng(seed).choice(len(rows), min(num_sequences, len(rows)), replace=False)
     rows = [rows[index] for index in sorted(chosen)]
     copy = copy_sequences(folder, rows, scratch / "dataset")
-    volumes, pairs = SpectralVolumeDataset(copy, split, num_frequencies), FramePairDataset(copy, split)
+    volumes, pairs = SpectralVolumeDataset(copy, split, num_frequencies=num_frequencies), FramePairDataset(copy, split)
     files = [write_unprepared(copy, row, scratch) for row in volumes.rows]
     later = [(sequence, int(pairs[item]["frame_index"])) for item, (sequence, _) in enumerate(pairs.pairs)]
     prepared = [sequence_path(copy, row["id"]) for row in volumes.rows]

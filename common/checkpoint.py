@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from common.command_line import write_json
+from common.files import save_tensors
+
 FORMAT_VERSION = 1
-
-
-def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors to a temporary file beside ``path`` and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    contiguous = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    try:
-        save_file(contiguous, temporary, dict(metadata or {}))
-        temporary.chmod(0o666 & ~_umask())  # safetensors writes files that only their owner may read
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def save_checkpoint(
     folder: Path,
     kind: str,  # "motion" or "frame_synthesis": a loader refuses the other
+    *,
     model_config: dict,  # whatever rebuilds the model, statistics included; primitives only
     tensors: Mapping[str, Tensor],  # the weights that inference uses
-    training: dict,  # how they came about
+    training: dict,  # how the weights came about
     dtype: torch.dtype | None = None,  # floating tensors are stored in it; None keeps each as it is
 ) -> None:
     """Write ``config.json`` and ``model.safetensors`` of a checkpoint folder."""
@@ -49,10 +31,8 @@ def save_checkpoint(
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     config = {"format_version": FORMAT_VERSION, "kind": kind, "model": model_config, "training": training}
     folder = Path(folder)
-    write_safetensors(folder / "model.safetensors", tensors)
-    temporary = folder / ".config.json.partial"
-    temporary.write_text(json.dumps(config, indent=1, allow_nan=False) + "\n")
-    os.replace(temporary, folder / "config.json")
+    save_tensors(folder / "model.safetensors", tensors)
+    write_json(folder / "config.json", config)
 
 
 def load_config(folder: str | Path, kind: str) -> dict:
@@ -97,13 +77,3 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], source: str | 
         )
         raise ValueError(f"{source}: {len(wrong)} tensors don't fit the configured model: {listing}")
     model.load_state_dict(dict(tensors), strict=True)
-
-
-def state_hash(module: nn.Module) -> str:
-    """Hash of a module's parameters and buffers: names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        plain = value.detach().to("cpu").contiguous()
-        digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

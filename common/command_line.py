@@ -21,11 +21,16 @@ REPORTED_PACKAGES = (
 )
 
 
+class MachineFailure(Exception):  # noqa: N818 - it is the machine that failed, not the input
+    """The machine failed, not the input: a full disk, a worker that died. The message is one line."""
+
+
 def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
     """Run a script's body and turn what goes wrong into one line on stderr and an exit status.
 
-    Bad input (`ValueError`, `OSError`) gives 2, Ctrl-C 130. Anything else is a defect of ours: its traceback is
-    kept, because a report needs it, and Python ends with status 1.
+    Bad input (`ValueError`, `OSError`) gives 2; a loss that is not finite, or a `MachineFailure`, gives 1; Ctrl-C gives
+    130. Anything else is a defect of ours: its traceback is kept, because a report needs it, and Python ends with
+    status 1.
     """
     wait_without_spinning()
     try:
@@ -37,7 +42,7 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
             message = f"{error.filename}: {error.strerror}; check the path, its permissions and the space left"
         print(f"error: {message}", file=sys.stderr)
         return 2
-    except FloatingPointError as error:
+    except (FloatingPointError, MachineFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

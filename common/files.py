@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, locks, tensor files, and dataclasses that JSON can hold."""
+"""Files that are there as a whole or not at all, the cache, locks, tensor files, and dataclasses that JSON can hold."""
 
 from __future__ import annotations
 
@@ -81,8 +81,18 @@ def _host_name() -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
 
 
+def cache_folder(name: str) -> Path:
+    """Where this project keeps what can be obtained again: below ``$XDG_CACHE_HOME``, or else ``~/.cache``.
+
+    Args:
+        name: the folder for one kind of thing, "metrics".
+    """
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "generative-image-dynamics" / name
+
+
 @contextmanager
-def locked(path: Path, shared: bool = False) -> Iterator[None]:
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock by a file that exists meanwhile; the system frees it when this process ends, however that happens.
 
     Where the file system (some of those on networks) or the system (Windows) knows no locks, nothing is locked.
@@ -137,11 +147,13 @@ DTYPES = {
 }
 
 
-def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file as a whole or not at all, readable for everybody (umask 022), as datasets are shared.
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file as a whole or not at all, making its folder if need be.
 
-    Its bytes depend on what it holds alone: the library's own writer puts the lines of the metadata in another order in
-    each process, and two runs then never give the same file. Files are read with the library.
+    Who may read it follows from the umask: the library's own writer makes files for their owner alone.
+
+    The bytes depend only on what the file holds: the library's writer orders the metadata differently in each process,
+    so that two runs never give the same file. Files are read with the library.
 
     The format: 8 bytes with the length of the header (little endian), the header in JSON, then the tensors without gaps
     in little endian order. Here the header's keys are sorted, wide types come first so that each tensor is aligned, and
@@ -153,7 +165,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
     import torch  # here: what only writes other files need not wait for it
 
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
+    header: dict[str, object] = {"__metadata__": dict(sorted((metadata or {}).items()))}
     end = 0
     for name in names:
         begin, end = end, end + tensors[name].numel() * tensors[name].element_size()
@@ -165,12 +177,11 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
         }
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    with temporary_path(path) as temporary:
-        with temporary.open("wb") as file:
-            file.write(struct.pack("<Q", len(text)) + text)
-            for name in names:
-                file.write(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-        temporary.chmod(0o644)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with temporary_path(path) as temporary, temporary.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in names:
+            file.write(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def from_plain(kind: type, values: Mapping[str, Any]) -> Any:
@@ -188,3 +199,13 @@ def from_plain(kind: type, values: Mapping[str, Any]) -> Any:
 def as_tuple(value: Any) -> Any:
     """JSON has lists for tuples: a value with tuples in their place, at all depths."""
     return tuple(as_tuple(item) for item in value) if isinstance(value, list) else value
+
+
+def expect_content(path: Path, what: str) -> None:
+    """Raise ValueError in one line unless there is a file with something in it; ``what`` it is: image, video."""
+    if not path.exists():
+        raise ValueError(f"{path}: no such {what} file")
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, expected {'an' if what == 'image' else 'a'} {what} file")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def file_sha256(path: str | Path) -> str:
@@ -19,8 +20,15 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def text_sha256(text: str) -> str:
+    """SHA-256 of a text in UTF-8, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def content_hash(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over the tensors in order of name: name, dtype, shape and values; a file's metadata take no part."""
+    import torch  # here: what hashes only files need not wait for it
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

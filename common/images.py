@@ -1,4 +1,4 @@
-"""Pictures of 8 bits to tensors in [-1, 1] and back."""
+"""8-bit pictures to tensors in [-1, 1] and back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,24 @@ import torch
 from torch import Tensor
 
 
+def from_8_bits(images: Tensor) -> Tensor:
+    """uint8 of any shape -> float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def to_8_bits(images: Tensor) -> Tensor:
+    """Float of any shape in [-1, 1] -> uint8, rounded and clamped."""
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
 def image_to_tensor(image: np.ndarray) -> Tensor:
     """uint8 ``[H, W, 3]`` -> float32 ``[1, 3, H, W]`` in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return from_8_bits(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None])
+
+
+def to_uint8(frames: Tensor) -> np.ndarray:
+    """Float ``[N, 3, H, W]`` in [-1, 1] -> uint8 ``[N, H, W, 3]``, rounded and clamped."""
+    return to_8_bits(frames.detach()).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def tensor_to_image(tensor: Tensor) -> np.ndarray:
@@ -18,5 +33,4 @@ def tensor_to_image(tensor: Tensor) -> np.ndarray:
         tensor = tensor[0]
     if tensor.ndim != 3 or len(tensor) != 3:
         raise ValueError(f"expected one image [3, H, W], got shape {tuple(tensor.shape)}")
-    values = ((tensor.detach().float() + 1) * 127.5).round().clamp(0, 255)
-    return values.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return to_uint8(tensor[None])[0]

@@ -1,7 +1,7 @@
 """Videos -> dataset folder: ``python -m data.prepare VIDEO_OR_FOLDER... --output DATASET``.
 
-Estimates the flow of every sequence (the slow part, one process a core), writes its spectral volume, and describes the
-whole in ``manifest.csv`` and ``stats.json``. The same command goes on where an interrupted run stopped.
+Estimates the flow of every sequence (the slow part, one process per core), writes its spectral volume, and describes
+the whole in ``manifest.csv`` and ``stats.json``. The same command resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -12,32 +12,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common.command_line import OneLineParser, count, frame_count, frame_rate, frame_size, not_negative, write_report
-from data.dataset.build import (
-    complete_dataset,
-    compute_sequence,
-    run_jobs,
-    source_problems,
+from common.command_line import (
+    OneLineParser,
+    count,
+    frame_count,
+    frame_rate,
+    frame_size,
+    not_negative,
+    run_script,
+    write_report,
 )
-from data.dataset.folder import open_dataset, writing
-from data.dataset.options import (
-    add_dataset_options,
-    add_footage_options,
-    add_worker_options,
-    run_dataset_script,
-)
-from data.dataset.plan import recorded_options, sequence_options, sequence_plan
-from data.dataset.shards import (
-    Shard,
-    ShardResult,
-    listing_hash,
-    parse_shard,
-    recorded_arguments,
-    remove_shards,
-    write_shard,
-)
+from data.command_line import add_footage_options, add_split_options, add_worker_options, options_of, parse_shard
+from data.dataset.build import build_dataset, run_jobs, source_problems
+from data.dataset.compute import compute_sequence
+from data.dataset.folder import naming_full_disks, open_dataset, writing
+from data.dataset.options import PrepareOptions
+from data.dataset.plan import plan_videos, recorded_options
+from data.dataset.shards import Shard, ShardResult, listing_hash, remove_shards, write_shard
 from data.flow.estimators import ESTIMATORS
 from data.footage.find import find_sources
+from data.footage.frames import SequenceReader
 from data.footage.sources import Source, scan_sources
 from data.media.read_video import VIDEO_SUFFIXES
 from data.workers import Workers
@@ -56,82 +50,132 @@ EXAMPLES = """examples:
 def build_parser() -> argparse.ArgumentParser:
     """The command line of ``python -m data.prepare``."""
     parser = OneLineParser(
-        prog="python -m data.prepare", description="Turn videos into a dataset folder of spectral volumes.",
-        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    add = parser.add_argument
-    add("inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER", help="folders are searched for videos")
-    add("--output", required=True, type=Path, metavar="DATASET", help="folder; an unfinished one is gone on with")
-    add("--size", type=frame_size, default=(256, 160), metavar="WxH", help="of the sequences (default: 256x160)")
-    add("--fps", type=frame_rate, default=30.0, help="default: 30; clips within 10 %% of it keep their own rate")
-    add("--num-frames", type=frame_count, default=150, metavar="T", help="frames of a sequence (default: 150)")
-    add("--stride", type=count, default=10, help="frames between the starts of sequences (default: 10)")
-    add("--num-frequencies", type=count, default=24, metavar="K", help="frequencies to keep (default: 24)")
-    add("--stored-frames", type=count, default=10, metavar="M", help="frames kept to train the renderer (default: 10)")
-    add("--flow", choices=tuple(ESTIMATORS), default="coarse2fine", help="estimator (default: coarse2fine)")
+        prog="python -m data.prepare",
+        description="Turn videos into a dataset folder of spectral volumes.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add, default = parser.add_argument, PrepareOptions()
+    add("inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER", help="videos, and folders to search for videos")
+    add("--output", required=True, type=Path, metavar="DATASET", help="dataset folder; an unfinished one is resumed")
+    add("--size", type=frame_size, default=default.size, metavar="WxH", help="size of the frames (default: 256x160)")
+    add(
+        "--fps",
+        type=frame_rate,
+        default=default.fps,
+        help="frame rate (default: 30); clips within 10 %% of it keep their own rate",
+    )
+    add(
+        "--num-frames",
+        type=frame_count,
+        default=default.num_frames,
+        metavar="T",
+        help="frames in a sequence (default: 150)",
+    )
+    add("--stride", type=count, default=default.stride, help="frames between the starts of sequences (default: 10)")
+    add(
+        "--num-frequencies",
+        type=count,
+        default=default.num_frequencies,
+        metavar="K",
+        help="frequencies to keep (default: 24)",
+    )
+    add(
+        "--stored-frames",
+        type=count,
+        default=default.stored_frames,
+        metavar="M",
+        help="later frames to keep for training the renderer (default: 10)",
+    )
+    add(
+        "--flow",
+        choices=tuple(ESTIMATORS),
+        default=default.flow,
+        help="optical flow estimator (default: coarse2fine)",
+    )
     add("--wrap", action="store_true", help="the clips loop: sequences start anywhere and wrap around the end")
-    add("--max-sequences-per-video", type=count, metavar="N", help="take at most N, spread over the video")
-    add("--min-motion", type=not_negative, default=0.1, metavar="PX",
-        help="drop what moves less in the mean (default: 0.1)")  # fmt: skip
+    add(
+        "--max-sequences-per-video",
+        type=count,
+        metavar="N",
+        help="take at most N sequences from a video, spread over it",
+    )
+    add(
+        "--min-motion",
+        type=not_negative,
+        default=default.min_motion,
+        metavar="PX",
+        help="drop sequences whose mean motion is smaller (default: 0.1)",
+    )
     add("--keep-all", action="store_true", help="keep sequences without motion or with camera motion")
-    add("--shard", type=parse_shard, metavar="I/N",
-        help="make only part I of N, for array jobs; `merge` joins the parts")  # fmt: skip
+    add(
+        "--shard",
+        type=parse_shard,
+        metavar="I/N",
+        help="make only part I of N, for array jobs; `merge` joins the parts",
+    )
     add_footage_options(parser)
     add_worker_options(parser)
-    add_dataset_options(parser, "videos", "; 51 MB a sequence by default instead of 11")
+    add_split_options(parser, things="videos", full_note="; 51 MB per sequence by default instead of 11")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    given = sys.argv[1:] if argv is None else argv
-    if given[:1] == ["merge"]:
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["merge"]:
         from data.dataset.merge import main as merge
 
-        return merge(given[1:])
-    if given[:1] == ["report"]:
+        return merge(words[1:])
+    if words[:1] == ["report"]:
         from data.report.command import main as report
 
-        return report(given[1:])
-    arguments = build_parser().parse_args(given)
-    return run_dataset_script(prepare, arguments)
+        return report(words[1:])
+    return run_script(prepare, build_parser().parse_args(words))
 
 
 def prepare(arguments: argparse.Namespace) -> None:
     """Make or complete the dataset folder that the command line describes, or a shard of it."""
     started = time.perf_counter()
-    names = find_sources(arguments.inputs, VIDEO_SUFFIXES, "video")
+    options, folder = options_of(PrepareOptions, arguments), arguments.output
     shard: Shard | None = arguments.shard
-    if shard and arguments.overwrite:
-        raise ValueError("--overwrite can't be combined with --shard: delete the folder before the first shard starts")
-    folder: Path = arguments.output
-    existed = folder.exists()
-    with writing(folder, shard.file_name if shard else None), Workers(arguments.workers, arguments.dask) as workers:
-        open_dataset(folder, recorded_options(arguments, sequence_options(arguments)), arguments.overwrite)
-        sources = scan_sources(shard.part(names) if shard else names, workers)
-        scanned = time.perf_counter()
-        if shard:
-            results = prepare_shard(sources, listing_hash(names), arguments, workers)
-        else:
-            results = complete_dataset(folder, sequence_plan(sources, arguments), arguments, workers, existed)
-            remove_shards(folder)
-    timings = {"scan": scanned - started, "sequences": time.perf_counter() - scanned}
-    write_report(arguments.report, "data.prepare", arguments, {"timings_seconds": timings, "results": results})
+    with naming_full_disks(folder):
+        names = find_sources(arguments.inputs, VIDEO_SUFFIXES, thing="video")
+        if shard and arguments.overwrite:
+            raise ValueError(
+                "--overwrite can't be combined with --shard: delete the folder before the first shard starts"
+            )
+        with (
+            writing(folder, shard=shard.file_name if shard else None) as existed,
+            Workers(arguments.workers, dask=arguments.dask) as workers,
+        ):
+            open_dataset(folder, recorded_options(options), overwrite=arguments.overwrite)
+            sources = scan_sources(shard.part(names) if shard else names, workers)
+            scanned = time.perf_counter()
+            if shard:
+                results = prepare_shard(shard, sources, folder, workers, options=options, listing=listing_hash(names))
+            else:
+                results = build_dataset(plan_videos(sources, options), folder, workers, existed=existed)
+                remove_shards(folder)
+        timings = {"scan": scanned - started, "sequences": time.perf_counter() - scanned}
+        write_report(arguments.report, "data.prepare", arguments, {"timings_seconds": timings, "results": results})
 
 
 def prepare_shard(
-    scanned: list[Source], listing: str, arguments: argparse.Namespace, workers: Workers
+    shard: Shard, scanned: list[Source], folder: Path, workers: Workers, *, options: PrepareOptions, listing: str
 ) -> dict[str, Any]:
-    """Compute the sequences of a shard's videos; returns what a ``--report`` says of it."""
-    folder: Path = arguments.output
+    """Compute the sequences of a shard's videos; returns what a ``--report`` says about it.
+
+    Args:
+        listing: :func:`data.dataset.shards.listing_hash` of the videos of all shards.
+    """
     # Splits that stay empty here may have videos elsewhere: merging decides.
-    plan = sequence_plan(scanned, arguments, fill_empty=False)
+    plan = plan_videos(scanned, options, fill_empty=False)
     for problem in source_problems(plan.sources):
         print(f"warning: {problem}", file=sys.stderr)
-    failures, computed = run_jobs(plan, folder, compute_sequence, workers)
-    recorded = recorded_arguments(arguments)
-    write_shard(folder, ShardResult(arguments.shard, listing, recorded, scanned, failures))
-    print(f"{folder}: shard {arguments.shard}, {len(scanned)} videos, {computed} sequences computed now")
+    failures, computed = run_jobs(plan, folder, workers, compute=compute_sequence, resource=SequenceReader)
+    write_shard(folder, ShardResult(shard, listing, options, scanned, failures))
+    print(f"{folder}: shard {shard}, {len(scanned)} videos, {computed} sequences computed now")
     return {"videos": len(scanned), "computed": computed}
 
 

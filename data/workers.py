@@ -1,4 +1,4 @@
-"""What the commands that make a dataset folder share on their command lines: options, their types, and errors."""
+"""Processes that share the work of making a dataset folder: on this machine, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for_sentinel
 from pathlib import Path
 from typing import Any
+
+from common.command_line import MachineFailure
 
 
 def available_cores() -> int:
@@ -32,7 +35,7 @@ CONNECT_SECONDS = 30
 WINDOWS_PROCESSES = 61  # for more of them Windows can't wait at once
 
 
-class WorkerDiedError(Exception):
+class WorkerDiedError(MachineFailure):
     """Worker processes ended without a result; the message is one line that says what to try."""
 
 
@@ -45,12 +48,13 @@ class Workers:
     Args:
         count: local processes; 1 works in this process.
         dask: address or scheduler file of a Dask cluster, whose workers are used instead.
+        connect_seconds: how long to wait for the scheduler's answer.
     """
 
-    def __init__(self, count: int = 1, dask: str | None = None) -> None:
+    def __init__(self, count: int = 1, *, dask: str | None = None, connect_seconds: float = CONNECT_SECONDS) -> None:
         self.count = count
         self.remote = dask is not None
-        self._client = _dask_client(dask) if dask is not None else None
+        self._client = _dask_client(dask, connect_seconds) if dask is not None else None
         self._executor: Executor | None = None
         self._asked = -1e9  # time at which the cluster's size was asked for
         self._window = 0
@@ -68,9 +72,22 @@ class Workers:
         if self._client is not None:
             self._client.close()  # the cluster then forgets what it has not begun
 
+    @property
+    def processes(self) -> int:
+        """Local processes that are running."""
+        return len(getattr(self._executor, "_processes", None) or {})
+
     def map(
-        self, function: Callable, items: Iterable, total: int, unit: str, done: int = 0, brief: bool = False
-    ) -> Iterator[tuple]:
+        self,
+        function: Callable,
+        items: Iterable,
+        *,
+        total: int,
+        unit: str,
+        done: int = 0,
+        brief: bool = False,
+        resource: Callable[[], Any] | None = None,
+    ) -> Generator[tuple, None, None]:
         """Pairs ``(item, function(item))`` in the order in which they are finished, with a progress bar.
 
         An exception of ``function`` ends it.
@@ -79,31 +96,42 @@ class Workers:
             function: can be pickled, as the items and results can.
             total: number of items.
             unit: what the progress bar counts.
-            done: what it begins at, besides.
+            done: the count that the progress bar begins at.
             brief: no trace of the progress bar remains.
+            resource: class of what each worker makes once, keeps from item to item and passes to ``function`` as the
+                second argument; in this process its ``close()`` is called at the end.
 
         Raises:
             WorkerDiedError: see there.
         """
         from tqdm import tqdm
 
-        results = self._results(function, items, total)
-        with tqdm(
-            total=done + total, initial=done, unit=f" {unit}", dynamic_ncols=True, smoothing=0, leave=not brief,
-            disable=None if brief else False,
-        ) as progress:  # fmt: skip
+        with (
+            closing(self._results(function, items, total, resource)) as results,
+            tqdm(
+                total=done + total,
+                initial=done,
+                unit=f" {unit}",
+                dynamic_ncols=True,
+                smoothing=0,
+                leave=not brief,
+                disable=None if brief else False,
+            ) as progress,
+        ):
             for result in results:
                 progress.update()
                 yield result
 
-    def _results(self, function: Callable, items: Iterable, total: int) -> Iterator[tuple]:
+    def _results(
+        self, function: Callable, items: Iterable, total: int, resource: Callable[[], Any] | None
+    ) -> Generator[tuple, None, None]:
         if not self.remote and (self.count == 1 or total < 2):
-            yield from ((item, function(item)) for item in items)
+            yield from _results_here(function, items, resource)
             return
         if self._executor is None:
             self._executor = self._start()
         try:
-            yield from self._from_window(self._executor, function, items)
+            yield from self._from_window(self._executor, _Call(function, resource), items)
         except BrokenProcessPool as error:
             raise WorkerDiedError("a worker process died, perhaps for lack of memory; try fewer --workers") from error
         except CancelledError as error:
@@ -129,7 +157,7 @@ class Workers:
         count = min(self.count, WINDOWS_PROCESSES) if sys.platform == "win32" else self.count
         return ProcessPoolExecutor(count, context, initializer=_start_worker)
 
-    def _from_window(self, executor: Executor, function: Callable, items: Iterable) -> Iterator[tuple]:
+    def _from_window(self, executor: Executor, call: _Call, items: Iterable) -> Iterator[tuple]:
         pending: dict[Any, Any] = {}
         iterator = iter(items)
         exhausted = False
@@ -143,9 +171,9 @@ class Workers:
                 with _held_back_interrupts():
                     if self.remote:
                         # Only the worker unpacks it: a scheduler need not be able to import this program.
-                        future = executor.submit(pickle.loads, pickle.dumps(_Call(function, item)))
+                        future = executor.submit(pickle.loads, pickle.dumps(_PickledCall(call, item)))
                     else:
-                        future = executor.submit(function, item)
+                        future = executor.submit(call, item)
                 pending[future] = item
             for future in wait(pending, return_when=FIRST_COMPLETED).done if pending else ():
                 yield pending.pop(future), future.result()
@@ -157,6 +185,37 @@ class Workers:
             self._window = AHEAD * sum(self._client.nthreads().values()) + DASK_AHEAD
             self._asked = time.monotonic()
         return self._window
+
+
+def _results_here(
+    function: Callable, items: Iterable, resource: Callable[[], Any] | None
+) -> Generator[tuple, None, None]:
+    """Pairs ``(item, function(item))``, computed in this process."""
+    if resource is None:
+        yield from ((item, function(item)) for item in items)
+        return
+    with closing(resource()) as held:
+        for item in items:
+            yield item, function(item, held)
+
+
+_resources = threading.local()  # .held: class -> what this worker keeps from item to item
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a worker does with an item."""
+
+    function: Callable
+    resource: Callable[[], Any] | None
+
+    def __call__(self, item: Any) -> Any:
+        if self.resource is None:
+            return self.function(item)
+        held: dict = _resources.__dict__.setdefault("held", {})
+        if self.resource not in held:
+            held[self.resource] = self.resource()
+        return self.function(item, held[self.resource])
 
 
 @contextmanager
@@ -199,7 +258,7 @@ def _use_one_thread() -> None:
 # Dask -----------------------------------------------------------------------------------------------------------------
 
 
-def _dask_client(scheduler: str):  # -> distributed.Client, which is optional
+def _dask_client(scheduler: str, connect_seconds: float):  # -> distributed.Client, which is optional
     try:
         from distributed import Client
     except ImportError as error:
@@ -211,7 +270,7 @@ def _dask_client(scheduler: str):  # -> distributed.Client, which is optional
         options: dict[str, Any] = {"scheduler_file": scheduler}
     else:
         options = {"address": scheduler}
-    options |= {"timeout": CONNECT_SECONDS, "set_as_default": False}
+    options |= {"timeout": connect_seconds, "set_as_default": False}
     try:
         asyncio.run(_expect_answer(options))
         client = Client(**options)
@@ -249,21 +308,21 @@ async def _expect_answer(options: Mapping[str, Any]) -> None:
 _worker_ready = threading.Event()
 
 
-class _Call:
+class _PickledCall:
     """A call that is made where its pickle is unpacked; what unpacking gives is the result."""
 
-    def __init__(self, function: Callable, item: Any) -> None:
-        self.parts = function, item
+    def __init__(self, call: _Call, item: Any) -> None:
+        self.parts = call, item
 
-    def __reduce__(self) -> tuple[Callable, tuple[Callable, Any]]:
+    def __reduce__(self) -> tuple[Callable, tuple[_Call, Any]]:
         return _run_on_worker, self.parts
 
 
-def _run_on_worker(function: Callable, item: Any) -> Any:
+def _run_on_worker(call: _Call, item: Any) -> Any:
     if not _worker_ready.is_set():
         _use_one_thread()
         _worker_ready.set()
-    return function(item)
+    return call(item)
 
 
 def expect_visible(*paths: str | Path) -> None:

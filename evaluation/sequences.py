@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from common.images import from_8_bits
 from data.dataset.full import load_full_sequence
 from data.dataset.manifest import load_manifest
-from data.dataset.reading import as_float
 from data.dataset.sequence_file import read_sequence, read_slice, sequence_path
 
 CROP = (256, 128)  # width and height that videos are compared at (paper section 7)
@@ -51,7 +50,7 @@ class EvaluationSequence:
 
     def first_frame(self) -> Tensor:
         """The photo, float ``[1, 3, H, W]`` in [-1, 1]."""
-        return as_float(read_sequence(self.path, ["first_frame"])["first_frame"][None])
+        return from_8_bits(read_sequence(self.path, ["first_frame"])["first_frame"][None])
 
     def volume(self, num_frequencies: int | None = None) -> Tensor:
         """The measured spectral volume, float32 ``[1, K, 4, H, W]`` in pixels; all stored frequencies by default.
@@ -78,11 +77,6 @@ def load_sequences(folder: Path, split: str, per_source: int | None = None) -> l
         if per_source is None or taken[row["source"]] <= per_source:
             chosen.append(EvaluationSequence(Path(folder), row))
     return chosen
-
-
-def as_bytes(images: Tensor) -> Tensor:
-    """Float in [-1, 1] -> uint8, rounded and clamped: what a viewer gets."""
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def crop_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from common.images import to_uint8
 from models.dynamics.loop import LoopMotion, Playback
 from models.dynamics.motion_file import as_stored
 from models.motion.model import DEFAULT_STEPS
@@ -311,12 +312,6 @@ def resize_photo(image: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(image.shape[-2:]) == tuple(size):
         return image
     return F.interpolate(image, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
-
-
-def to_uint8(frames: Tensor) -> np.ndarray:
-    """``[N, 3, H, W]`` in [-1, 1] -> uint8 ``[N, H, W, 3]``, rounded and clamped."""
-    values = ((frames.float() + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
-    return values.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def _photo_size(image: Tensor) -> tuple[int, int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from common.files import temporary_path
 
 
 class CsvLog:
@@ -19,12 +20,10 @@ class CsvLog:
         kept = read_csv(self.path) if step and self.path.exists() else []
         # A process that was killed may have left half a line: its last values are missing.
         kept = [row for row in kept if None not in row.values() and int(row["step"]) <= step]
-        temporary = self.path.with_name(f".{self.path.name}.partial")
-        with temporary.open("w", newline="") as file:
+        with temporary_path(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(kept)
-        os.replace(temporary, self.path)
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
         """Add one row; columns without a value stay empty."""
@@ -60,9 +59,8 @@ def plot_log(log: Path, output: Path, columns: Iterable[str], logarithmic: bool 
         axes.set_yscale("log")
     if axes.lines:
         axes.legend()
-    temporary = output.with_name(f".{output.stem}.partial.png")
-    figure.savefig(temporary, dpi=110)
-    os.replace(temporary, output)
+    with temporary_path(output) as temporary:
+        figure.savefig(temporary, dpi=110)
 
 
 def _running_mean(values: Iterable[float], memory: float = 0.95) -> list[float]:

@@ -9,10 +9,11 @@ from statistics import fmean
 
 import torch
 
+from common.images import from_8_bits
 from evaluation.metrics.image import psnr
 from evaluation.report.comparison_video import Comparison, write_comparison
 from evaluation.report.pictures import comparison_picture
-from evaluation.sequences import EvaluationSequence, as_float, load_sequences
+from evaluation.sequences import EvaluationSequence, load_sequences
 from evaluation.tables.rendering import COMPARED_ROWS, STORED_FPS
 from evaluation.tables.rendering_scores import Distance, RenderingTable, SequenceFrames, read_sequence_frames
 from models.rendering.model import FrameSynthesisModel
@@ -84,7 +85,7 @@ class RendererValidation:
         cells = {"original": part.targets}
         for row in COMPARED_ROWS:
             video = torch.cat([batch[row].cpu() for batch in batches])
-            cells[f"{row}  {float(psnr(as_float(video), as_float(part.targets)).mean()):.2f} dB"] = video
+            cells[f"{row}  {float(psnr(from_8_bits(video), from_8_bits(part.targets)).mean()):.2f} dB"] = video
         folder.mkdir(parents=True, exist_ok=True)
         fps = sequence.fps if consecutive else STORED_FPS
         write_comparison(folder, Comparison(name, f"{sequence.id}", cells, fps, 0))
@@ -98,7 +99,7 @@ class RendererValidation:
         pairs = []
         for frames in chosen:
             farthest = int(frames.flows.float().abs().mean(dim=(1, 2, 3)).argmax())
-            images = (as_float(frames.source[None]), as_float(frames.targets[farthest][None]))
+            images = (from_8_bits(frames.source[None]), from_8_bits(frames.targets[farthest][None]))
             flow = frames.flows[farthest][None].float()
             pairs.append([tensor.to(self._device) for tensor in (*images, flow, frames.importance)])
         path.parent.mkdir(parents=True, exist_ok=True)

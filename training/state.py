@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from common.checkpoint import load_weights, write_safetensors
+from common.checkpoint import load_weights
+from common.files import save_tensors
 
 SCHEDULES = ("cosine", "constant")
 STATE_FILE = Path("state") / "training.safetensors"
@@ -135,7 +136,7 @@ def save_training_state(
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
     summary = {"step": step, "ema_updates": ema.updates, "param_groups": state["param_groups"], **extra}
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # shared storage is refused by safetensors
-    write_safetensors(Path(folder) / STATE_FILE, tensors, {"state": json.dumps(summary)})
+    save_tensors(Path(folder) / STATE_FILE, tensors, {"state": json.dumps(summary)})
 
 
 def read_training_state(folder: str | Path) -> dict | None:

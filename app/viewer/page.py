@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from common.images import tensor_to_image
 from common.page import data_url, inline_policy, script_json
 from models.dynamics.basis import LARGEST_DISPLACEMENT, SOFTNESS, ModalBasis
 from models.dynamics.motion_file import MotionFile
@@ -131,8 +132,7 @@ def encode_photo(photo: Tensor) -> tuple[bytes, tuple[int, int]]:
     """JPEG of a photo ``[1, 3, H, W]`` in [-1, 1] within :data:`PHOTO_SIDE` and :data:`PHOTO_LIMIT`, and its (W, H)."""
     from PIL import Image
 
-    values = ((photo[0].detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    image = Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
+    image = Image.fromarray(tensor_to_image(photo.cpu()))
     scale = min(1.0, PHOTO_SIDE / max(image.size))
     if scale < 1:
         image = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)

@@ -1,12 +1,7 @@
-"""Videos -> dataset folder: ``python -m data.prepare VIDEO_OR_FOLDER... --output DATASET``.
-
-Estimates the flow of every sequence (the slow part, one process a core), writes its spectral volume, and describes the
-whole in ``manifest.csv`` and ``stats.json``. The same command goes on where an interrupted run stopped.
-"""
+"""Computing what a dataset folder lacks, and describing the whole in ``manifest.csv`` and ``stats.json``."""
 
 from __future__ import annotations
 
-import argparse
 import csv
 import functools
 import json
@@ -14,59 +9,56 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common.command_line import (
-    write_json,
-)
-from data.dataset.compute import finished_sequence, prepare_sequence
-from data.dataset.folder import write_manifest, write_sources
-from data.dataset.plan import pinned_names
+from common.command_line import write_json
+from data.dataset.compute import compute_sequence, finished_sequence
+from data.dataset.folder import write_sources
+from data.dataset.manifest import write_manifest
+from data.dataset.options import SplitOptions
+from data.dataset.plan import VideoPlan
 from data.dataset.sequence import SequenceJob, SequenceOptions, SequencePlan, SequenceResult
 from data.dataset.sequence_file import sequence_path
 from data.dataset.splits import SPLITS, unmatched_patterns
 from data.dataset.statistics import drop_reason, volume_statistics
-from data.footage.frames import close_kept
+from data.footage.frames import SequenceReader
 from data.footage.sources import Source
 from data.workers import Workers, expect_visible
 
+# (job, [resource,] options=, folder=) -> what the file holds, or a line about what went wrong
+Compute = Callable[..., SequenceResult | str]
 
-def complete_dataset(
-    folder: Path, plan: SequencePlan, arguments: argparse.Namespace, workers: Workers, existed: bool = True,
-    failures: Mapping[str, str] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Compute what a folder lacks and write its manifest and statistics; returns what a ``--report`` says of it.
+
+def build_dataset(
+    plan: VideoPlan, folder: Path, workers: Workers, *, existed: bool = True, failures: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Compute what a folder lacks and write its manifest and statistics; returns what a ``--report`` says about it.
 
     Args:
-        plan: from :func:`sequence_plan`.
-        arguments: the options of this script.
-        existed: see :func:`data.dataset.build.accept_sources`.
-        failures: see :func:`data.dataset.build.run_jobs`.
+        existed: see :func:`accept_sources`.
+        failures: see :func:`run_jobs`.
     """
-    accept_sources(plan.sources, folder, existed, "videos", pinned_names(arguments))
-    failures, computed = run_jobs(plan, folder, compute_sequence, workers, failures)
-    counts = write_results(plan, failures, folder, arguments.num_frames, arguments.fps)
+    accept_sources(plan.sources, folder, options=plan.prepare, things="videos", existed=existed)
+    failures, computed = run_jobs(
+        plan, folder, workers, compute=compute_sequence, resource=SequenceReader, failures=failures
+    )
+    counts = write_results(plan, folder, failures, num_frames=plan.prepare.num_frames, fps=plan.prepare.fps)
     listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
     kept = counts.total() - counts["dropped"]
     print(f"{folder}: {kept} sequences ({listed}), {counts['dropped']} dropped, {computed} computed now")
     return report_results(counts, computed)
 
 
-Compute = Callable[..., SequenceResult | str]  # (job, options=, folder=) -> what the file holds, or what went wrong
-
-
-def accept_sources(
-    sources: list[Source], folder: Path, existed: bool, things: str, pinned: Mapping[str, list[str]]
-) -> None:
-    """Name what can't be used, and write down where the rest is.
+def accept_sources(sources: list[Source], folder: Path, *, options: SplitOptions, things: str, existed: bool) -> None:
+    """Name the sources that can't be used, and record where the others are.
 
     Args:
-        existed: whether the folder was there before; a new one is removed where nothing is usable.
         things: what the sources are called, "videos".
-        pinned: see :func:`data.dataset.splits.assign_splits`.
+        existed: whether the folder was there before; a new one is removed where nothing is usable.
 
     Raises:
         ValueError: none of them is usable.
@@ -80,7 +72,7 @@ def accept_sources(
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
     # A typing error would train on what was meant for validation.
-    for pattern in unmatched_patterns(sources, pinned):
+    for pattern in unmatched_patterns(sources, options):
         print(f"warning: {pattern} matches none of the {things} that can be used", file=sys.stderr)
     write_sources(folder, sources)
 
@@ -94,75 +86,73 @@ def source_problems(sources: list[Source]) -> list[str]:
 
 
 def run_jobs(
-    plan: SequencePlan, folder: Path, compute: Compute, workers: Workers, failed: Mapping[str, str] | None = None
+    plan: SequencePlan,
+    folder: Path,
+    workers: Workers,
+    *,
+    compute: Compute,
+    resource: type | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, str], int]:
     """Compute what is not there yet; returns what went wrong, by sequence id, and how many had to be computed.
 
     Args:
-        folder: the dataset's.
-        failed: what is known to go wrong, which is not tried again.
+        folder: the dataset folder.
+        resource: see :meth:`data.workers.Workers.map`.
+        failures: sequences that are known to fail, which are not tried again, with the reasons.
     """
-    failures = dict(failed or {})
+    failed = dict(failures or {})
     # Absolute, because other machines work in other folders.
     sequences = folder.absolute() / "sequences"
     finished = bytearray(
-        job.id in failures or finished_sequence(job, plan.options, sequences) is not None for job in plan.jobs()
+        job.id in failed or finished_sequence(job, plan.options, sequences) is not None for job in plan.jobs()
     )
     missing = (job for job, there in zip(plan.jobs(), finished, strict=True) if not there)
-    make = functools.partial(_checked, compute) if workers.remote else compute
-    make = functools.partial(make, options=plan.options, folder=sequences)
     count = finished.count(0)
-    try:
-        for job, outcome in workers.map(make, missing, count, "sequences", len(finished) - count):
+    call = functools.partial(
+        _compute_visible, compute=compute, remote=workers.remote, options=plan.options, folder=sequences
+    )
+    done = len(finished) - count
+    with closing(workers.map(call, missing, total=count, unit="sequences", done=done, resource=resource)) as results:
+        for job, outcome in results:
             if isinstance(outcome, str):
-                failures[job.id] = outcome
+                failed[job.id] = outcome
                 print(f"warning: {job.id}: {outcome}", file=sys.stderr)
-    finally:
-        close_kept()  # with one worker this process made the sequences
-    return failures, count
+    return failed, count
 
 
-def compute_sequence(job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult | str:
-    """Estimate the flow of a sequence and write its file; what is wrong with its video is returned as a line."""
-    from data.flow.estimators import estimate_flow, estimate_flow_pairs
-
-    estimate = functools.partial(estimate_flow, estimator=options.estimator, num_threads=1)
-    estimate_pairs = functools.partial(estimate_flow_pairs, estimator=options.estimator, num_threads=1)
-    try:
-        return prepare_sequence(job, options, folder, estimate, estimate_pairs)
-    except ValueError as error:
-        return str(error).removeprefix(f"{job.path}: ")
-
-
-def _checked(compute: Compute, job: SequenceJob, options: SequenceOptions, folder: Path) -> SequenceResult | str:
-    """On another machine, where the storage may be missing."""
-    expect_visible(folder, job.path)
-    return compute(job, options=options, folder=folder)
+def _compute_visible(
+    job: SequenceJob, *resource: Any, compute: Compute, remote: bool, options: SequenceOptions, folder: Path
+) -> SequenceResult | str:
+    """A worker's call; on another machine the storage may be missing."""
+    if remote:
+        expect_visible(folder, job.path)
+    return compute(job, *resource, options=options, folder=folder)
 
 
 # Results --------------------------------------------------------------------------------------------------------------
 
 
 def write_results(
-    plan: SequencePlan, failures: Mapping[str, str], folder: Path, num_frames: int, fps: float
+    plan: SequencePlan, folder: Path, failures: Mapping[str, str], *, num_frames: int, fps: float
 ) -> Counter:
     """Write ``manifest.csv`` and ``stats.json``; returns how many sequences each split has, and how many are dropped.
 
     Args:
         failures: see :func:`run_jobs`.
-        num_frames: of the sequences, as asked for.
+        num_frames: frames of a sequence, as asked for.
         fps: frame rate, as asked for.
     """
     counts: Counter = Counter()
 
     def counted() -> Iterator[dict[str, Any]]:
-        for row in manifest_rows(plan, failures, folder):
+        for row in manifest_rows(plan, folder, failures):
             counts[row["split"] if row["status"] == "kept" else "dropped"] += 1
             yield row
 
     write_manifest(folder / "manifest.csv", counted())
     if counts.total() == counts["dropped"]:
-        (folder / "stats.json").unlink(missing_ok=True)  # of an earlier run, with other filters
+        (folder / "stats.json").unlink(missing_ok=True)  # from an earlier run, with other filters
         raise ValueError(f"no sequence is usable; {folder / 'manifest.csv'} says why for each video")
     for split in ("validation", "test"):
         if split in plan.splits.values() and not counts[split]:
@@ -177,8 +167,8 @@ def write_results(
     return counts
 
 
-def manifest_rows(plan: SequencePlan, failures: Mapping[str, str], folder: Path) -> Iterator[dict[str, Any]]:
-    """A row a sequence, and one for each video or shot that gave none; the order depends on the inputs alone."""
+def manifest_rows(plan: SequencePlan, folder: Path, failures: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """One row per sequence, and one for each video or shot that gave none; the order depends on the inputs alone."""
     options = plan.options
     common = {
         "width": options.size[0],
@@ -220,7 +210,7 @@ def _statistics(folder: Path, counts: Counter, common: Mapping[str, Any]) -> dic
     total = counts["train"] or counts.total() - counts["dropped"]
     paths = (sequence_path(folder, row["id"]) for row in _kept_rows(folder, split))
     with tqdm(total=total, unit=" statistics", dynamic_ncols=True, leave=False) as progress:
-        values = volume_statistics(paths, progress.update)
+        values = volume_statistics(paths, progress=progress.update)
     magnitudes = np.fromiter((row["mean_magnitude"] for row in _kept_rows(folder, split)), np.float64)
     described = {"split": split, "num_sequences": total, **common, **values}
     return described | {"mean_magnitude": float(magnitudes.mean())}

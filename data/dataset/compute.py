@@ -7,7 +7,6 @@ their whole flow.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -16,73 +15,76 @@ import torch
 from torch import Tensor
 
 from common.files import save_tensors
-from data.dataset.sequence import Estimate, EstimatePairs, SequenceJob, SequenceOptions, SequenceResult
-from data.dataset.sequence_file import _open, sequence_metadata
+from common.hashing import text_sha256
+from data.dataset.sequence import SequenceJob, SequenceOptions, SequenceResult
+from data.dataset.sequence_file import open_sequence, sequence_metadata
 from data.dataset.statistics import drop_reason, motion_consistency, motion_statistics
-from data.footage.frames import View, read_sequence_frames
+from data.flow.estimators import estimate_flow
+from data.footage.frames import SequenceReader
 from models.spectral_volume import motion_to_spectral_volume
 
 
-def source_indices(resampled: np.ndarray, start: int, num_frames: int) -> tuple[int, ...]:
-    """The video's frame for each frame of a sequence; past the end it goes on at the beginning, as clips that loop do.
+def compute_sequence(
+    job: SequenceJob, reader: SequenceReader, *, options: SequenceOptions, folder: Path
+) -> SequenceResult | str:
+    """Estimate the flow of a sequence and write ``folder/<id>.safetensors``.
+
+    The file's metadata says how it was made. For a sequence that the filters drop the file holds nothing else, so that
+    a second run need not find that out again.
 
     Args:
-        resampled: the video's frames at the frame rate of the sequence
-        (:meth:`data.media.read_video.VideoInfo.resample`).
-        start: of the sequence, counted in those.
+        reader: decodes the frames; it keeps the video open for the next sequence.
+
+    Returns:
+        What the file holds, or one line about what is wrong with the video.
     """
-    return tuple(resampled[(start + np.arange(num_frames)) % len(resampled)].tolist())
+    try:
+        frames = reader.read(job, options.view)
+        motion = compute_motion(frames, job, estimator=options.estimator, stabilized=options.stabilize)
+        consistency = motion_consistency(frames, motion, count=options.consistency_frames, estimator=options.estimator)
+    except ValueError as error:
+        return str(error).removeprefix(f"{job.path}: ")
+    statistics = motion_statistics(motion) | consistency
+    dropped = drop_reason(statistics, options) is not None
+    tensors = {} if dropped else _tensors(frames, motion, job, options)
+    result = SequenceResult(statistics, 0 if dropped else job.stored_frames)
+    save_tensors(folder / f"{job.id}.safetensors", tensors, sequence_metadata(job, options, result))
+    return result
 
 
 def compute_motion(
-    sequence: SequenceJob, view: View, estimate: Estimate, keep_open: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Frames uint8 ``[T, H, W, 3]`` and motion texture float32 ``[T, H, W, 2]`` (x, y in pixels; zero at t = 0).
+    frames: np.ndarray, sequence: SequenceJob, *, estimator: str, stabilized: bool, num_threads: int = 1
+) -> np.ndarray:
+    """Motion texture float32 ``[T, H, W, 2]`` of a sequence: x and y in pixels, zero at t = 0.
 
     Args:
-        keep_open: see :func:`data.footage.frames.read_sequence_frames`.
+        frames: uint8 ``[T, H, W, 3]``.
+        stabilized: whether the frames were steadied.
+
+    Raises:
+        ValueError: all frames are the same, or the flow is not finite.
     """
-    frames = read_sequence_frames(sequence, view, keep_open)
     # A loop shorter than the sequence shows frames twice, and so does a raised frame rate: each is estimated once.
-    # Of stabilised frames no two are the same, since each has a place on the camera's path.
-    shown = np.arange(len(frames)) if view.stabilize else sequence.source_indices
+    # No two stabilised frames are the same, since each has its own place on the camera's path.
+    shown = np.arange(len(frames)) if stabilized else sequence.source_indices
     _, first, occurrence = np.unique(shown, return_index=True, return_inverse=True)
     still = occurrence[0]
     others = np.delete(np.arange(len(first)), still)
     if len(others) == 0:
         raise ValueError(f"{sequence.source}: frames {sequence.start} and on are all the same frame")
     unique_flows = np.zeros((len(first), *frames.shape[1:3], 2), np.float32)
-    unique_flows[others] = estimate(frames[0], frames[first[others]])
+    unique_flows[others] = estimate_flow(frames[0], frames[first[others]], estimator=estimator, num_threads=num_threads)
     if not np.isfinite(unique_flows).all():
         raise ValueError(f"{sequence.source}: the flow from frame {sequence.start} is not finite")
-    return frames, unique_flows[occurrence]
+    return unique_flows[occurrence]
 
 
 def stratified_indices(num_frames: int, count: int, sequence_id: str) -> np.ndarray:
     """One frame drawn uniformly from each of ``count`` equal strata of the frames 1..T-1, the same for the same id."""
     count = min(count, num_frames - 1)
     edges = 1 + np.arange(count + 1) * (num_frames - 1) // count
-    seed = int.from_bytes(hashlib.sha256(sequence_id.encode()).digest()[:8], "big")
+    seed = int(text_sha256(sequence_id)[:16], 16)
     return np.random.default_rng(seed).integers(edges[:-1], edges[1:]).astype(np.int32)
-
-
-def prepare_sequence(
-    sequence: SequenceJob, options: SequenceOptions, folder: Path, estimate: Estimate, estimate_pairs: EstimatePairs
-) -> SequenceResult:
-    """Compute a sequence and write ``folder/<id>.safetensors``.
-
-    The file's metadata says how it was made; :func:`read_metadata` reads it back. For a sequence that the filters drop
-    it holds nothing else, so that a second run need not find that out again. The video stays open for the next sequence
-    (:func:`data.footage.frames.close_kept` closes it).
-    """
-    frames, motion = compute_motion(sequence, options.view, estimate, keep_open=True)
-    statistics = motion_statistics(motion)
-    statistics |= motion_consistency(frames, motion, options.consistency_frames, estimate_pairs)
-    dropped = drop_reason(statistics, options) is not None
-    tensors = {} if dropped else _tensors(frames, motion, sequence, options)
-    result = SequenceResult(statistics, 0 if dropped else sequence.stored_frames)
-    save_tensors(folder / f"{sequence.id}.safetensors", tensors, sequence_metadata(sequence, options, result))
-    return result
 
 
 def _tensors(
@@ -106,7 +108,7 @@ def finished_sequence(sequence: SequenceJob, options: SequenceOptions, folder: P
     A file with all frames suffices where a sample is wanted: it holds the sample too, and took long to make.
     """
     try:
-        with _open(folder / f"{sequence.id}.safetensors") as file:
+        with open_sequence(folder / f"{sequence.id}.safetensors") as file:
             metadata, empty = file.metadata() or {}, not file.keys()
         result = SequenceResult(json.loads(metadata.get("statistics", "{}")), int(metadata.get("stored_frames", 0)))
     except ValueError:

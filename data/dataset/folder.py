@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-import csv
+import errno
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from common.command_line import write_json
-from common.files import is_temporary, locked, remove_stale_files, temporary_path
-from data.dataset.sequence import STATISTICS
+from common.command_line import MachineFailure, write_json
+from common.files import is_temporary, locked, remove_stale_files
 from data.footage.sources import Source
 
 SOURCES_VERSION = 1
 LOCK = ".lock"
 OWN_NAMES = (LOCK, "parameters.json", "sequences", "shards")  # what a run that has just begun has made
-COLUMNS = (
-    *("id", "source", "source_sha256", "shot", "start", "fps", "num_frames", "width", "height", "stored_frames"),
-    *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason"),
-)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+FREE_SPACE = "free some space and run the same command again, what is finished is kept"
+
+
+class DiskFullError(MachineFailure):
+    """A disk is full; the message is one line that names the folder."""
 
 
 @contextmanager
-def writing(folder: Path, shard: str | None = None) -> Iterator[None]:
-    """Hold a dataset folder, which is made if need be, alone or, for ``shard``, beside other shards.
+def naming_full_disks(folder: Path) -> Iterator[None]:
+    """Turn what a full disk raises into one line that names the dataset folder, or the other folder that is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        parent = Path(os.fsdecode(error.filename)).parent if error.filename else folder
+        within = folder.absolute() in (parent.absolute(), *parent.absolute().parents)
+        raise DiskFullError(f"{folder if within else parent}: {error.strerror}; {FREE_SPACE}") from error
 
-    Temporary files of killed runs are removed before and after.
+
+@contextmanager
+def writing(folder: Path, *, shard: str | None = None) -> Iterator[bool]:
+    """Hold a dataset folder, which is made if need be, alone or, for a ``shard``, beside other shards.
+
+    Temporary files of killed runs are removed before and after. Gives whether the folder was there before.
 
     Raises:
         ValueError: another run writes to the folder, it holds something else, or it is a file.
@@ -39,7 +54,7 @@ def writing(folder: Path, shard: str | None = None) -> Iterator[None]:
         with locked(folder / LOCK, shared=shard is not None), _shard_lock(folder, shard):
             _remove_stale_files(folder)
             try:
-                yield
+                yield not new
             finally:
                 _remove_stale_files(folder)
     except BlockingIOError:
@@ -74,11 +89,11 @@ def _remove_stale_files(folder: Path) -> None:
         remove_stale_files(place)
 
 
-def open_dataset(folder: Path, options: Mapping[str, Any], overwrite: bool = False) -> None:
-    """Say in a folder that :func:`writing` holds with which options it is made, or check that they are the same.
+def open_dataset(folder: Path, options: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    """Record the options of a folder that :func:`writing` holds, or check that they are the same as before.
 
     Args:
-        options: what ``parameters.json`` records, plain values; an unfinished folder is gone on with if they are equal.
+        options: what ``parameters.json`` records, plain values; an unfinished folder is continued if they are equal.
         overwrite: remove what is there if they are not.
     """
     file = folder / "parameters.json"
@@ -122,18 +137,10 @@ def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def clear_dataset(folder: Path) -> None:
-    """Remove all that this program wrote; nothing else."""
+    """Remove everything that this program wrote, and nothing else."""
     written = [folder / name for name in ("manifest.csv", "stats.json", "sources.json")]
     for path in (*written, *(folder / "sequences").glob("*.safetensors"), *(folder / "shards").glob("*-of-*.json")):
         path.unlink(missing_ok=True)
-
-
-def write_manifest(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write ``manifest.csv``, a row at a time."""
-    with temporary_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def write_sources(folder: Path, sources: Iterable[Source]) -> None:

@@ -20,6 +20,7 @@ from data.dataset.compute import channels_first, compute_motion
 from data.dataset.folder import read_sources
 from data.dataset.sequence import SequenceJob
 from data.dataset.sequence_file import read_metadata, read_sequence, sequence_path
+from data.flow.estimators import estimator_parameters
 from data.footage.frames import View, read_sequence_frames
 
 
@@ -31,7 +32,7 @@ class FullSequence:
     flows: Tensor | None  # float32 [T-1, 2, H, W], x and y in pixels from frame 0 to frames 1..T-1
 
 
-def load_full_sequence(folder: str | Path, row: Mapping, flows: bool = True) -> FullSequence:
+def load_full_sequence(folder: str | Path, row: Mapping, *, flows: bool = True) -> FullSequence:
     """All frames of a sequence and, unless ``flows=False``, the flow from the first to each later one.
 
     Read from the file if it holds them, else decoded from the source video. Then the flow is estimated again too, which
@@ -39,7 +40,7 @@ def load_full_sequence(folder: str | Path, row: Mapping, flows: bool = True) -> 
 
     Args:
         folder: dataset folder.
-        row: of its manifest, a kept sequence.
+        row: the row of a kept sequence in its manifest.
 
     Raises:
         ValueError: the file holds a sample, and the source is gone, has changed, decodes to other pixels, or the flow
@@ -63,17 +64,21 @@ def load_full_sequence(folder: str | Path, row: Mapping, flows: bool = True) -> 
 
 
 def _decode_again(folder: str | Path, metadata: Mapping[str, str], flows: bool) -> FullSequence:
-    from data.flow.estimators import estimate_flow
-
     job = _job_again(folder, metadata)
     size = int(metadata["width"]), int(metadata["height"])
     view = View(size, tuple(json.loads(metadata["crop"])), json.loads(metadata["stabilize"]))
+    if flows:
+        _expect_same_estimator(metadata)
+    frames = read_sequence_frames(job, view)
     if not flows:
-        return FullSequence(channels_first(read_sequence_frames(job, view)), None)
-    _expect_same_estimator(metadata)
-    threads = torch.get_num_threads()  # the flow does not depend on it
-    estimate = functools.partial(estimate_flow, estimator=metadata["estimator"], num_threads=threads)
-    frames, motion = compute_motion(job, view, estimate)
+        return FullSequence(channels_first(frames), None)
+    motion = compute_motion(
+        frames,
+        job,
+        estimator=metadata["estimator"],
+        stabilized=view.stabilize,
+        num_threads=torch.get_num_threads(),  # the flow does not depend on it
+    )
     return FullSequence(channels_first(frames), channels_first(motion[1:]).half().float())
 
 
@@ -93,9 +98,17 @@ def _job_again(folder: str | Path, metadata: Mapping[str, str]) -> SequenceJob:
         raise ValueError(f"its source {video} is missing") from error
     frames = tuple(json.loads(metadata["source_indices"]))
     return SequenceJob(
-        metadata["id"], video, metadata["source"], digest, int(metadata["start"]), float(metadata["fps"]), frames,
-        len(frames) - 1, int(metadata["shot"]), json.loads(metadata["interlaced"]),
-    )  # fmt: skip
+        id=metadata["id"],
+        path=video,
+        source=metadata["source"],
+        source_sha256=digest,
+        start=int(metadata["start"]),
+        fps=float(metadata["fps"]),
+        source_indices=frames,
+        stored_frames=len(frames) - 1,
+        shot=int(metadata["shot"]),
+        interlaced=json.loads(metadata["interlaced"]),
+    )
 
 
 @functools.lru_cache(maxsize=1024)
@@ -106,8 +119,6 @@ def _verify(path: str, sha256: str, size: int, changed: int) -> None:
 
 
 def _expect_same_estimator(metadata: Mapping[str, str]) -> None:
-    from data.flow.estimators import estimator_parameters
-
     name, then = metadata["estimator"], metadata["estimator_parameters"]
     now = json.dumps(estimator_parameters(name), sort_keys=True)
     if now != then:

@@ -1,19 +1,39 @@
-"""Reading the manifest and the statistics of a dataset folder."""
+"""The manifest of a dataset folder, written and read, and reading its statistics."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-# Columns of manifest.csv that are numbers. Folders whose sequences were made in other ways lack some of the statistics.
-INTEGERS = ("start", "num_frames", "width", "height", "stored_frames", "shot")
-NUMBERS = (
-    *("fps", "mean_magnitude", "median_magnitude", "p95_magnitude", "rms_amplitude", "moving_fraction"),
+from common.files import temporary_path
+
+# What data.dataset.statistics measures. Folders whose sequences were made in other ways lack some of it.
+STATISTICS = (
+    "mean_magnitude",
+    "median_magnitude",
+    "p95_magnitude",
+    "rms_amplitude",
+    "moving_fraction",
     "consistency",
 )
+COLUMNS = (
+    *("id", "source", "source_sha256", "shot", "start", "fps", "num_frames", "width", "height", "stored_frames"),
+    *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason"),
+)
+INTEGERS = ("start", "num_frames", "width", "height", "stored_frames", "shot")
+NUMBERS = ("fps", *STATISTICS)
 NEEDED = ("id", "source", "source_sha256", "start", "fps", "num_frames", "split", "status")
+
+
+def write_manifest(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``manifest.csv`` row by row."""
+    with temporary_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def iterate_manifest(folder: str | Path) -> Iterator[dict]:

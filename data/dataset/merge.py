@@ -12,19 +12,22 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common.command_line import OneLineParser, write_report
-from common.files import as_tuple, save_tensors, temporary_path
-from data.dataset.build import complete_dataset
+from common.command_line import OneLineParser, run_script, write_report
+from common.files import save_tensors, temporary_path
+from data.command_line import add_worker_options
+from data.dataset.build import build_dataset
 from data.dataset.compute import finished_sequence, stratified_indices
-from data.dataset.folder import differences, open_dataset, read_parameters, writing
-from data.dataset.options import add_worker_options, run_dataset_script
-from data.dataset.plan import recorded_options, sequence_options, sequence_plan, source_splits
+from data.dataset.folder import differences, naming_full_disks, open_dataset, read_parameters, writing
+from data.dataset.plan import VideoPlan, plan_videos, recorded_options
 from data.dataset.sequence import SequenceJob, SequencePlan
 from data.dataset.sequence_file import read_metadata, read_sequence, sequence_path
 from data.dataset.shards import ShardResult, read_shards, remove_shards
+from data.dataset.splits import assign_splits
+from data.footage.sources import Source
 from data.workers import Workers
 
 EXAMPLES = """examples:
@@ -36,12 +39,25 @@ EXAMPLES = """examples:
 def build_parser() -> argparse.ArgumentParser:
     """The command line of ``python -m data.prepare merge``."""
     parser = OneLineParser(
-        prog="python -m data.prepare merge", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m data.prepare merge",
         description="Join what runs of python -m data.prepare with --shard I/N have made.",
-    )  # fmt: skip
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
-    add("folders", nargs="+", type=Path, metavar="SHARD_FOLDER", help="one that all shards share, or one each")
-    add("--output", type=Path, metavar="DATASET", help="needed for several folders, which are left as they are")
+    add(
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="SHARD_FOLDER",
+        help="the folder that all shards share, or one folder per shard",
+    )
+    add(
+        "--output",
+        type=Path,
+        metavar="DATASET",
+        help="merged folder, required for several SHARD_FOLDERs, which are left as they are",
+    )
     add_worker_options(parser)
     add("--report", type=Path, metavar="FILE.json", help="write what was run, versions, timings and results")
     return parser
@@ -55,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
         if len(arguments.folders) > 1:
             parser.error("several folders need an --output")
         arguments.output = arguments.folders[0]
-    return run_dataset_script(merge, arguments)
+    return run_script(merge, arguments)
 
 
 def merge(arguments: argparse.Namespace) -> None:
@@ -65,24 +81,36 @@ def merge(arguments: argparse.Namespace) -> None:
     for folder in arguments.folders:
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder")
-    with writing(output), Workers(arguments.workers, arguments.dask) as workers:
-        shards = complete_shards(arguments.folders)
-        options = argparse.Namespace(**{name: as_tuple(value) for name, value in shards[0].arguments.items()})
-        recorded = recorded_options(options, sequence_options(options))
-        _expect_same_parameters(arguments.folders, recorded)
-        open_dataset(output, recorded)
-        plan = sequence_plan(_in_listing_order(shards), options)
-        _collect_sequences(plan, arguments.folders, output)
-        _remove_others(plan, shards, options, output)
-        unfilled = source_splits(plan.sources, options, fill_empty=False)
-        for job in plan.jobs():
-            was_whole = unfilled[job.source_sha256] in options.full
-            _as_one_run_has_it(job, plan, output, was_whole)
-        failures = {name: reason for shard in shards for name, reason in shard.failures.items()}
-        results = complete_dataset(output, plan, options, workers, failures=failures)
-        remove_shards(output)
-    timings = {"merge": time.perf_counter() - started}
-    write_report(arguments.report, "data.prepare merge", arguments, {"timings_seconds": timings, "results": results})
+    with naming_full_disks(output):
+        with writing(output), Workers(arguments.workers, dask=arguments.dask) as workers:
+            results = merge_shards(arguments.folders, output, workers)
+        timings = {"merge": time.perf_counter() - started}
+        write_report(
+            arguments.report, "data.prepare merge", arguments, {"timings_seconds": timings, "results": results}
+        )
+
+
+def merge_shards(folders: list[Path], output: Path, workers: Workers) -> dict[str, Any]:
+    """Join the shards in ``folders`` to one dataset folder; returns what a ``--report`` says about it.
+
+    Args:
+        output: may be one of ``folders``; the caller holds it (:func:`data.dataset.folder.writing`).
+    """
+    shards = complete_shards(folders)
+    options = shards[0].options
+    recorded = recorded_options(options)
+    _expect_same_parameters(folders, recorded)
+    open_dataset(output, recorded)
+    plan = plan_videos(_in_listing_order(shards), options)
+    _collect_sequences(plan, folders, output)
+    _remove_others(plan, shards, output)
+    unfilled = assign_splits(plan.sources, options, fill_empty=False)
+    for job in plan.jobs():
+        _as_one_run_has_it(job, plan, output, was_whole=unfilled[job.source_sha256] in options.full)
+    failures = {name: reason for shard in shards for name, reason in shard.failures.items()}
+    results = build_dataset(plan, output, workers, failures=failures)
+    remove_shards(output)
+    return results
 
 
 def complete_shards(folders: list[Path]) -> list[ShardResult]:
@@ -99,7 +127,7 @@ def complete_shards(folders: list[Path]) -> list[ShardResult]:
     for folder, result in found:
         if result.shard.count != first.shard.count:
             raise ValueError(f"{folder}: has shard {result.shard}, {first_folder} has {first.shard}; delete either")
-        differing = differences(first.arguments, result.arguments)
+        differing = differences(asdict(first.options), asdict(result.options))
         if differing:
             raise ValueError(f"{folder}: shard {result.shard}, unlike {first.shard}, was made with {differing}")
         if result.listing != first.listing:
@@ -122,7 +150,7 @@ def _expect_same_parameters(folders: list[Path], recorded: Mapping[str, Any]) ->
             raise ValueError(f"{folder}: made with {differing}; merge where the same versions are installed")
 
 
-def _in_listing_order(shards: list[ShardResult]) -> list:
+def _in_listing_order(shards: list[ShardResult]) -> list[Source]:
     """The sources of all shards as one run lists them."""
     total = sum(len(result.sources) for result in shards)
     return [shards[position % len(shards)].sources[position // len(shards)] for position in range(total)]
@@ -147,16 +175,16 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _remove_others(plan: SequencePlan, shards: list[ShardResult], options: argparse.Namespace, output: Path) -> None:
+def _remove_others(plan: VideoPlan, shards: list[ShardResult], output: Path) -> None:
     """Remove sequences that a shard made of a video which is another one's duplicate."""
     wanted = {job.id for job in plan.jobs()}
     for shard in shards:
-        for job in sequence_plan(shard.sources, options, fill_empty=False).jobs():
+        for job in plan_videos(shard.sources, plan.prepare, fill_empty=False).jobs():
             if job.id not in wanted:
                 sequence_path(output, job.id).unlink(missing_ok=True)
 
 
-def _as_one_run_has_it(job: SequenceJob, plan: SequencePlan, output: Path, was_whole: bool) -> None:
+def _as_one_run_has_it(job: SequenceJob, plan: SequencePlan, output: Path, *, was_whole: bool) -> None:
     """Write a sequence's file again where a shard knew the video by another name, or in another split.
 
     Args:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from common.images import from_8_bits
 from data.dataset.compute import stratified_indices
 from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.sequence_file import read_sequence, read_slice, sequence_path
@@ -36,12 +37,12 @@ class SpectralVolumeDataset(Dataset):
     Args:
         folder: dataset folder.
         split: ``train``, ``validation`` or ``test``.
-        num_frequencies: K, the lowest so many of those stored.
+        num_frequencies: K, the number of lowest frequencies to read.
         cache: keep what was read in memory (as uint8 and float16), about 5 MB a sequence at 256x160 and K = 16.
     """
 
     def __init__(
-        self, folder: str | Path, split: str = "train", num_frequencies: int = 16, cache: bool = False
+        self, folder: str | Path, split: str = "train", *, num_frequencies: int = 16, cache: bool = False
     ) -> None:
         stored = load_statistics(folder)["num_frequencies"]
         if not 1 <= num_frequencies <= stored:
@@ -56,7 +57,7 @@ class SpectralVolumeDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict:
         image, volume = self._read(index)
-        return {"image": as_float(image), "spectral_volume": volume.float(), "id": self.rows[index]["id"]}
+        return {"image": from_8_bits(image), "spectral_volume": volume.float(), "id": self.rows[index]["id"]}
 
     def _read(self, index: int) -> tuple[Tensor, Tensor]:
         if self._cache is not None and index in self._cache:
@@ -84,7 +85,7 @@ class FramePairDataset(Dataset):
         cache: keep frames and flows in memory (as uint8 and float16). The importance maps are always kept.
     """
 
-    def __init__(self, folder: str | Path, split: str = "train", cache: bool = False) -> None:
+    def __init__(self, folder: str | Path, split: str = "train", *, cache: bool = False) -> None:
         self.rows = load_manifest(folder, split)
         self.folder = Path(folder)
         self._positions = _frame_positions(self.rows)
@@ -99,8 +100,8 @@ class FramePairDataset(Dataset):
         sequence, number = self.pairs[index]
         tensors = self._read(sequence, number)
         return {
-            "source": as_float(tensors["first_frame"]),
-            "target": as_float(tensors["frames"]),
+            "source": from_8_bits(tensors["first_frame"]),
+            "target": from_8_bits(tensors["frames"]),
             "flow": tensors["flows"].float(),
             "importance_motion": self.importance(sequence),
             "id": self.rows[sequence]["id"],
@@ -143,8 +144,3 @@ def _frame_positions(rows: list[dict]) -> list[list[int]]:
             taken = (stratified_indices(row["num_frames"], max(sampled), row["id"]) - 1).tolist()
         positions.append(taken)
     return positions
-
-
-def as_float(images: Tensor) -> Tensor:
-    """uint8 -> float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1

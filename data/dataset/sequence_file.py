@@ -20,7 +20,7 @@ def sequence_path(folder: str | Path, sequence_id: str) -> Path:
 
 
 def sequence_metadata(sequence: SequenceJob, options: SequenceOptions, result: SequenceResult) -> dict[str, str]:
-    """What a sequence's file says about how it was made, by which it is recognised."""
+    """What a sequence's file says about how it was made; by this a finished file is recognised."""
     return {
         "format_version": str(FORMAT_VERSION),
         "id": sequence.id,
@@ -47,7 +47,7 @@ def sequence_metadata(sequence: SequenceJob, options: SequenceOptions, result: S
 
 def read_metadata(path: str | Path) -> dict[str, str]:
     """Metadata of a sequence file: num_frames (the period T of its motion), fps, source, start and how it was made."""
-    with _open(path) as file:
+    with open_sequence(path) as file:
         return file.metadata() or {}
 
 
@@ -55,10 +55,10 @@ def read_sequence(path: str | Path, names: Iterable[str] | None = None) -> dict[
     """Tensors of a sequence file; only the named ones are read from disk.
 
     Args:
-        names: of ``first_frame`` uint8 ``[3, H, W]``, ``spectral_volume`` float16 ``[K, 4, H, W]``, ``frames`` uint8
-            ``[M, 3, H, W]``, ``flows`` float16 ``[M, 2, H, W]``, ``frame_indices`` int32 ``[M]``; all by default.
+        names: some of ``first_frame`` uint8 ``[3, H, W]``, ``spectral_volume`` float16 ``[K, 4, H, W]``, ``frames``
+            uint8 ``[M, 3, H, W]``, ``flows`` float16 ``[M, 2, H, W]``, ``frame_indices`` int32 ``[M]``; all by default.
     """
-    with _open(path) as file:
+    with open_sequence(path) as file:
         there = list(file.keys())
         missing = [name for name in names or () if name not in there]
         if missing:
@@ -68,11 +68,16 @@ def read_sequence(path: str | Path, names: Iterable[str] | None = None) -> dict[
 
 def read_slice(path: str | Path, name: str, index: int | slice) -> Tensor:
     """A part along the first axis of one tensor, such as a few frequencies or one frame, without reading the rest."""
-    with _open(path) as file:
+    with open_sequence(path) as file:
         return file.get_slice(name)[index]
 
 
-def _open(path: str | Path):
+def open_sequence(path: str | Path):  # -> safetensors.safe_open
+    """The open file of a sequence, a context manager.
+
+    Raises:
+        ValueError: missing, or cut off.
+    """
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:

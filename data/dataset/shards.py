@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,13 +11,13 @@ from typing import Any
 
 from common.command_line import write_json
 from common.files import from_plain
+from common.hashing import text_sha256
+from data.dataset.options import PrepareOptions
 from data.footage.sources import Source
 from data.media.read_video import VideoInfo
 
 SHARD_VERSION = 1
 FILE_NAME = re.compile(r"([1-9]\d*)-of-([1-9]\d*)\.json")
-# Options that say where and how fast work is done, not what comes out.
-PLACES = ("inputs", "output", "shard", "overwrite", "workers", "dask", "device", "report")
 
 
 @dataclass(frozen=True)
@@ -37,16 +35,8 @@ class Shard:
         return f"{self.index}-of-{self.count}.json"
 
     def part(self, items: list) -> list:
-        """This shard's items of all."""
+        """The items that are this shard's."""
         return items[self.index - 1 :: self.count]
-
-
-def parse_shard(text: str) -> Shard:
-    """``2/8`` -> the second of eight parts."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 1/8: a number from 1 to N, a slash and N")
-    return Shard(int(match[1]), int(match[2]))
 
 
 @dataclass(frozen=True)
@@ -55,25 +45,20 @@ class ShardResult:
 
     shard: Shard
     listing: str  # hash of the names of all videos, those of other shards too
-    arguments: dict[str, Any]  # options that the result depends on, as JSON has them
+    options: PrepareOptions
     sources: list[Source]  # as scanned: what other shards hold is not known
     failures: dict[str, str]  # id of a sequence that can't be computed -> reason
 
 
 def listing_hash(names: list[tuple[Path, str]]) -> str:
     """Hash of what :func:`data.footage.find.find_sources` returned, without the places."""
-    return hashlib.sha256("\0".join(name for _, name in names).encode()).hexdigest()
-
-
-def recorded_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options that what is computed depends on, plain values."""
-    return json.loads(json.dumps({key: value for key, value in vars(arguments).items() if key not in PLACES}))
+    return text_sha256("\0".join(name for _, name in names))
 
 
 def write_shard(folder: Path, result: ShardResult) -> None:
     """Write ``shards/I-of-N.json`` of a dataset folder."""
     values: dict[str, Any] = {"format_version": SHARD_VERSION, "listing": result.listing}
-    values |= {"arguments": result.arguments, "failures": result.failures}
+    values |= {"arguments": asdict(result.options), "failures": result.failures}
     values["sources"] = [asdict(source) for source in result.sources]
     write_json(folder / "shards" / result.shard.file_name, values)
 
@@ -95,7 +80,8 @@ def read_shards(folder: Path) -> list[ShardResult]:
                 raise ValueError
             sources = [_source(value) for value in values["sources"]]
             shard = Shard(int(match[1]), int(match[2]))
-            results.append(ShardResult(shard, values["listing"], values["arguments"], sources, values["failures"]))
+            options = from_plain(PrepareOptions, values["arguments"])
+            results.append(ShardResult(shard, values["listing"], options, sources, values["failures"]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             name = f"--shard {match[1]}/{match[2]}"
             raise ValueError(f"{path}: not a shard that this program reads, run {name} again") from error

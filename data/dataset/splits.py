@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from data.footage.sources import Source
+from common.hashing import text_sha256
+from data.dataset.options import SplitOptions
+from data.footage.sources import Source
 
 SPLITS = ("train", "validation", "test")
 
 
-def assign_splits(
-    sources: Iterable[Source],
-    shares: tuple[float, ...],
-    pinned: Mapping[str, list[str]],
-    seed: int,
-    fill_empty: bool = True,
-) -> dict[str, str]:
+def assign_splits(sources: Iterable[Source], options: SplitOptions, *, fill_empty: bool = True) -> dict[str, str]:
     """Split by sha256 of each usable video: pinned by file name, the rest by shares.
 
     A video's number u in [0, 1) (:func:`split_position`) is compared with the cumulated shares, so that a video stays
-    where it is when others come or go, and those who see only a part of the videos agree. The shares are therefore
-    reached in the mean only.
+    where it is when others come or go, and runs that see only a part of the videos agree. The shares are therefore
+    reached only on average.
 
     Args:
-        shares: of train, validation and test.
-        pinned: split -> globs for file names.
         fill_empty: a split with a share that no video fell into gets the free one whose u lies nearest to its part of
             [0, 1), as long as there are enough: train before validation before test.
     """
+    shares = options.split
     splits: dict[str, str] = {}
     positions: dict[str, float] = {}
     for source in sources:
         if source.problem:
             continue
-        matching = [split for split, globs in pinned.items() if any(_matches(source, glob) for glob in globs)]
+        matching = [split for split, globs in options.pinned.items() if any(_matches(source, glob) for glob in globs)]
         if matching:
             splits[source.sha256] = matching[0]
         else:
-            positions[source.sha256] = split_position(source.sha256, seed)
+            positions[source.sha256] = split_position(source.sha256, options.seed)
     ends = list(itertools.accumulate(shares))
     last = max(index for index, share in enumerate(shares) if share)  # the sum may be a little less than 1
     for digest, position in positions.items():
@@ -53,12 +45,12 @@ def assign_splits(
     return splits
 
 
-def unmatched_patterns(sources: Iterable[Source], pinned: Mapping[str, list[str]]) -> list[str]:
+def unmatched_patterns(sources: Iterable[Source], options: SplitOptions) -> list[str]:
     """Globs that no usable video matches, each with its option: ``--validation 'rose*'``."""
     usable = [source for source in sources if not source.problem]
     return [
         f"--{split} {glob!r}"
-        for split, globs in pinned.items()
+        for split, globs in options.pinned.items()
         for glob in globs
         if not any(_matches(source, glob) for source in usable)
     ]
@@ -70,7 +62,7 @@ def _matches(source: Source, glob: str) -> bool:
 
 def split_position(digest: str, seed: int) -> float:
     """The video's number u in [0, 1): the first 52 bits of sha256(``"seed digest"``) as a fraction."""
-    return int(hashlib.sha256(f"{seed} {digest}".encode()).hexdigest()[:13], 16) / 2**52
+    return int(text_sha256(f"{seed} {digest}")[:13], 16) / 2**52
 
 
 def _fill_empty_splits(splits: dict[str, str], positions: Mapping[str, float], shares: tuple[float, ...]) -> None:

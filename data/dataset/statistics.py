@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.dataset.sequence import EstimatePairs, SequenceOptions
+from data.dataset.sequence import SequenceOptions
 from data.dataset.sequence_file import read_sequence
 from data.flow.consistency import consistent_share, measured_frames
+from data.flow.estimators import estimate_flow_pairs
 
 MOVING = 1.0  # pixels; a pixel whose mean displacement is larger counts as moving (paper section 7)
 CAMERA_MOTION = 0.95  # share of moving pixels above which it is the camera that moves
@@ -33,18 +34,19 @@ def motion_statistics(motion: np.ndarray) -> dict[str, float]:
     return {name: round(float(value), 5) for name, value in values.items()}
 
 
-def motion_consistency(
-    frames: np.ndarray, motion: np.ndarray, count: int, estimate_pairs: EstimatePairs
-) -> dict[str, float]:
-    """``consistency`` of a motion texture: share of pixels whose flow agrees with the flow back, in ``count`` frames.
+def motion_consistency(frames: np.ndarray, motion: np.ndarray, *, count: int, estimator: str) -> dict[str, float]:
+    """``consistency`` of a motion texture: share of pixels whose flow agrees with the flow back.
 
-    Nothing where none are to be measured.
+    Args:
+        frames: uint8 ``[T, H, W, 3]``.
+        motion: ``[T, H, W, 2]`` in pixels, by ``estimator``.
+        count: frames in which it is measured; for 0 the result is empty.
     """
     measured = measured_frames(len(frames), count)
     if not len(measured):
         return {}
     first = np.broadcast_to(frames[0], frames[measured].shape)
-    backward = estimate_pairs(frames[measured], np.ascontiguousarray(first))
+    backward = estimate_flow_pairs(frames[measured], np.ascontiguousarray(first), estimator=estimator)
     return {"consistency": round(consistent_share(motion[measured], backward), 5)}
 
 
@@ -70,7 +72,7 @@ def drop_reason(statistics: Mapping[str, float], options: SequenceOptions) -> st
     return None
 
 
-def volume_statistics(paths: Iterable[Path], progress: Callable[[], object] | None = None) -> dict[str, list[float]]:
+def volume_statistics(paths: Iterable[Path], *, progress: Callable[[], object] | None = None) -> dict[str, list[float]]:
     """Exact per-frequency statistics of the spectral volumes in these files, in pixels: ``p95`` and ``rms`` about zero.
 
     The absolute values of the four real channels are pooled over pixels and sequences. float16 has only 32768 values

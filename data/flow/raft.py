@@ -195,7 +195,9 @@ def _network_input(images: tuple[Images, ...], device: torch.device) -> Tensor:
     """uint8 [H, W, 3] each, to float32 [N, 3, H', W'] in [-1, 1], padded."""
     import torch
 
-    pixels = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    from common.images import from_8_bits
+
+    pixels = from_8_bits(torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2))
     height, width = pixels.shape[2:]
     return torch.nn.functional.pad(pixels, (0, _padded(width) - width, 0, _padded(height) - height), mode="replicate")
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 MAX_SLUG = 80  # characters of a name that go into a file name, which may have 255 bytes in all
 
 
-def find_sources(inputs: list[Path], suffixes: tuple[str, ...], thing: str) -> list[tuple[Path, str]]:
+def find_sources(inputs: list[Path], suffixes: tuple[str, ...], *, thing: str) -> list[tuple[Path, str]]:
     """(path, name relative to its input) of every input file, sorted by name; folders are searched for ``suffixes``.
 
     Symbolic links are followed. A file that is reached in several ways is listed once, under a name without links where
@@ -105,9 +105,9 @@ def printable(name: str) -> str:
     """A file name as one line of valid text: control characters and stray bytes as escapes, ``\\n``, ``\\xff``."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(
-        character.encode("unicode_escape").decode() if unicodedata.category(character) in ("Cc", "Zl", "Zp") else
-        character for character in text
-    )  # fmt: skip
+        one.encode("unicode_escape").decode() if unicodedata.category(one) in ("Cc", "Zl", "Zp") else one
+        for one in text
+    )
 
 
 def sequence_id(name: str, sha256: str, number: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +26,7 @@ class View:
 
 
 class FrameSource(Protocol):
-    """Of a :class:`data.dataset.sequence.SequenceJob`, what the frames depend on."""
+    """The part of a :class:`data.dataset.sequence.SequenceJob` that its frames depend on."""
 
     @property
     def path(self) -> str: ...
@@ -38,57 +38,59 @@ class FrameSource(Protocol):
     def interlaced(self) -> bool: ...
 
 
-def read_sequence_frames(sequence: FrameSource, view: View, keep_open: bool = False) -> np.ndarray:
-    """Frames uint8 ``[T, H, W, 3]`` of a sequence, always the same for the same video.
+class SequenceReader:
+    """Reads the frames of one sequence after the other; the video that was read last stays open until `close`.
 
-    Args:
-        keep_open: go on where this thread's last call stopped, if that kept the same video open, and keep it open in
-            turn, until :func:`close_kept`: a video's sequences come one after the other.
-
-    Raises:
-        ValueError: frames are missing, or the camera moves too much to be steadied.
+    A video's sequences come one after the other, so each of its frames is decoded once. Every process that may fork
+    has to close its readers first: in the child Python would close what other threads keep open, and the decoder waits
+    for threads that the child does not have.
     """
-    from data.footage.stabilization import WORKING_SCALE, stabilize
 
-    scale = WORKING_SCALE if view.stabilize else 1
-    reader = _reader(sequence, view, (view.size[0] * scale, view.size[1] * scale))
-    try:
-        frames = reader.read(sequence.source_indices)
-    finally:
-        if not keep_open:
-            close_kept()
-    return stabilize(frames, sequence.fps, view.size) if view.stabilize else frames
+    def __init__(self) -> None:
+        self._reader: FrameReader | None = None
+        self._key: tuple = ()  # what the open reader is good for
+
+    def read(self, sequence: FrameSource, view: View) -> np.ndarray:
+        """Frames uint8 ``[T, H, W, 3]`` of a sequence, always the same for the same video.
+
+        Raises:
+            ValueError: frames are missing, or the camera moves too much to be steadied.
+        """
+        from data.footage.stabilization import WORKING_SCALE, stabilize
+
+        scale = WORKING_SCALE if view.stabilize else 1
+        size = (view.size[0] * scale, view.size[1] * scale)
+        frames = self._reader_of(sequence, view.crop, size).read(sequence.source_indices)
+        return stabilize(frames, sequence.fps, view.size) if view.stabilize else frames
+
+    def close(self) -> None:
+        """Close the video that is open, if any."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._key = None, ()
+
+    def _reader_of(self, sequence: FrameSource, crop: Crop, size: tuple[int, int]) -> FrameReader:
+        try:
+            status = Path(sequence.path).stat()
+            version = status.st_mtime_ns, status.st_size
+        except OSError:
+            version = 0, 0  # reading says what is wrong
+        key = sequence.path, version, size, crop, sequence.interlaced
+        if self._reader is None or self._key != key:
+            self.close()
+            interlaced = sequence.interlaced
+
+            def edit(frame: np.ndarray) -> np.ndarray:
+                return crop_picture(keep_one_field(frame) if interlaced else frame, crop)
+
+            self._key, self._reader = key, FrameReader(sequence.path, size=size, edit=edit)
+        return self._reader
 
 
-_kept = threading.local()  # .reader of the video that this thread read last, and .key: what it suits
-
-
-def close_kept() -> None:
-    """Close the video that this thread keeps open, if any.
-
-    Every process that may fork has to: in the child Python would close what other threads keep open, and the decoder
-    waits for threads that the child does not have.
-    """
-    if hasattr(_kept, "reader"):
-        _kept.reader.close()
-        del _kept.reader, _kept.key
-
-
-def _reader(sequence: FrameSource, view: View, size: tuple[int, int]) -> FrameReader:
-    try:
-        status = Path(sequence.path).stat()
-        version = status.st_mtime_ns, status.st_size
-    except OSError:
-        version = 0, 0  # reading says what is wrong
-    key = sequence.path, version, size, view.crop, sequence.interlaced
-    if getattr(_kept, "key", None) != key:
-        close_kept()
-
-        def edit(frame: np.ndarray) -> np.ndarray:
-            return crop_picture(keep_one_field(frame) if sequence.interlaced else frame, view.crop)
-
-        _kept.key, _kept.reader = key, FrameReader(sequence.path, size, edit)
-    return _kept.reader
+def read_sequence_frames(sequence: FrameSource, view: View) -> np.ndarray:
+    """The frames of a single sequence, see :meth:`SequenceReader.read`."""
+    with closing(SequenceReader()) as reader:
+        return reader.read(sequence, view)
 
 
 def crop_picture(frame: np.ndarray, crop: Crop) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, replace
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.files import from_plain, temporary_path
-from common.hashing import file_sha256
+from common.files import cache_folder, from_plain, temporary_path
+from common.hashing import file_sha256, text_sha256
 from data.footage.duplicates import FingerprintCollector
 from data.footage.interlacing import CombingDetector
 from data.footage.shots import ShotDetector, small_picture
@@ -75,16 +74,14 @@ def _place(path: Path) -> Path | None:
     """Where a video as it is now would be kept; None without a cache."""
     import cv2
 
-    base = os.environ.get(VARIABLE)
-    if base == "":
+    named = os.environ.get(VARIABLE)
+    if named == "":
         return None
-    if base is None:
-        home = os.environ.get("XDG_CACHE_HOME")
-        base = str((Path(home) if home else Path.home() / ".cache") / "generative-image-dynamics" / "scans")
+    folder = cache_folder("scans") if named is None else Path(named)
     status = path.stat()
     # Another version of the decoder may count or show frames differently.
     key = json.dumps([VERSION, cv2.__version__, str(path.absolute()), status.st_size, status.st_mtime_ns])
-    return Path(base) / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    return folder / f"{text_sha256(key)[:32]}.json"
 
 
 def _read(kept: Path) -> tuple[str, VideoInfo] | None:

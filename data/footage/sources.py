@@ -34,7 +34,7 @@ def scan_sources(names: list[tuple[Path, str]], workers: Workers) -> list[Source
         names: what :func:`data.footage.find.find_sources` returned.
     """
     scan = functools.partial(_scan, shared=workers.remote)
-    scanned = dict(workers.map(scan, names, len(names), "videos", brief=True))
+    scanned = dict(workers.map(scan, names, total=len(names), unit="videos", brief=True))
     return [scanned[item] for item in names]
 
 

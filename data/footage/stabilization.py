@@ -50,10 +50,8 @@ def stabilize(frames: np.ndarray, fps: float, size: tuple[int, int]) -> np.ndarr
     result = np.empty((len(frames), size[1], size[0], 3), np.uint8)
     for index, (frame, transform) in enumerate(zip(frames, transforms, strict=True)):
         matrix = transform @ np.vstack([zoom, [0, 0, 1]])
-        moved = cv2.warpAffine(
-            frame, matrix, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        moved = cv2.warpAffine(frame, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         result[index] = cv2.resize(moved, size, interpolation=cv2.INTER_AREA)
     return result
 

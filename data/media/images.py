@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from common.command_line import MIN_SIDE
-from common.files import temporary_path
+from common.files import expect_content, temporary_path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -32,7 +32,7 @@ def read_image(path: str | Path, formats: tuple[str, ...] | None = None) -> np.n
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     path = Path(path)
-    _expect_content(path, "image")
+    expect_content(path, "image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the error at twice the size is enough
@@ -82,9 +82,9 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     path = Path(path)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"{path}: unknown suffix for an image, use one of {' '.join(IMAGE_SUFFIXES)}")
-    _expect_folder(path)
+    expect_folder(path)
     with temporary_path(path) as temporary:
-        Image.fromarray(_expect_frame(image, path)).save(temporary, quality=95)
+        Image.fromarray(expect_frame(image, path)).save(temporary, quality=95)
 
 
 def resize_and_crop(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -107,22 +107,15 @@ def resize_and_crop(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(frames[top : top + size[1], left : left + size[0]])
 
 
-def _expect_frame(frame: np.ndarray, path: Path) -> np.ndarray:
+def expect_frame(frame: np.ndarray, path: Path) -> np.ndarray:
+    """The frame, if it is uint8 ``[H, W, 3]``; else a ValueError that names the file."""
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise ValueError(f"{path}: expected uint8 RGB [H, W, 3], got {frame.dtype} {tuple(frame.shape)}")
     return frame
 
 
-def _expect_content(path: Path, what: str) -> None:
-    if not path.exists():
-        raise ValueError(f"{path}: no such {what} file")
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder, expected {'an' if what == 'image' else 'a'} {what} file")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty")
-
-
-def _expect_folder(path: Path) -> None:
+def expect_folder(path: Path) -> None:
+    """Raise a ValueError in one line unless a file can be written under this path."""
     if not path.parent.is_dir():
         raise ValueError(f"{path}: the folder {path.parent} does not exist, make it first")
     if path.is_dir():

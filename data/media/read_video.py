@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 
 from common.command_line import MAX_FPS
-from data.media.images import _expect_content, resize_and_crop
+from common.files import expect_content
+from data.media.images import resize_and_crop
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"),
     *(".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp", ".ogv", ".vob"),
 )
-
-
-# Reading video --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class VideoInfo:
 
 
 def scan_video(
-    path: str | Path, max_frames: int | None = None, look: Callable[[np.ndarray, float], None] | None = None
+    path: str | Path, *, max_frames: int | None = None, look: Callable[[np.ndarray, float], None] | None = None
 ) -> VideoInfo:
     """Decode a video once to learn how many frames it really has and when they are shown.
 
@@ -111,9 +109,10 @@ def _retrieve(capture: Any, path: Path, index: int) -> np.ndarray:
 class FrameReader:
     """Frames of one video, for calls that mostly want later frames than the call before.
 
-    Decoding goes on where it stopped, and frames that the last call gave are kept for the next: sequences that overlap
-    decode each frame once instead of the whole beginning of the video each. Every frame is decoded in order, because
-    seeking in compressed video lands on wrong frames with some codecs, so what comes out does not depend on the calls.
+    Decoding continues where it stopped, and frames that the last call gave are kept for the next: sequences that
+    overlap decode each frame once, rather than the whole beginning of the video each time. Every frame is decoded in
+    order, because seeking in compressed video lands on wrong frames with some codecs, so the frames do not depend on
+    the calls.
 
     Args:
         path: the video.
@@ -124,6 +123,7 @@ class FrameReader:
     def __init__(
         self,
         path: str | Path,
+        *,
         size: tuple[int, int] | None = None,
         edit: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
@@ -175,26 +175,31 @@ class FrameReader:
 def read_frames(
     path: str | Path,
     indices: Sequence[int] | np.ndarray,
+    *,
     size: tuple[int, int] | None = None,
     edit: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """The frames of a video with these indices, see :class:`FrameReader`."""
-    with closing(FrameReader(path, size, edit)) as reader:
+    with closing(FrameReader(path, size=size, edit=edit)) as reader:
         return reader.read(indices)
 
 
 def read_video(
-    path: str | Path, fps: float | None = None, max_frames: int | None = None, size: tuple[int, int] | None = None
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    max_frames: int | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, float]:
     """Read a video as uint8 RGB ``[N, H, W, 3]`` with its frame rate.
 
     Args:
         fps: resample to this constant rate (see :meth:`VideoInfo.resample`); the video's own by default.
-        max_frames: read only the first so many frames (after resampling).
+        max_frames: read only the first frames, up to this many (after resampling).
         size: (width, height) to resize and crop to; the video's own by default.
     """
     indices, rate = scan_video(path).resample(fps)
-    return read_frames(path, indices[:max_frames], size), rate
+    return read_frames(path, indices[:max_frames], size=size), rate
 
 
 @contextmanager
@@ -203,7 +208,7 @@ def _open_video(path: Path) -> Iterator[Any]:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
-    _expect_content(path, "video")
+    expect_content(path, "video")
     level = cv2.getLogLevel()
     cv2.setLogLevel(0)
     # Naming the backend keeps OpenCV from taking "img_001.mp4" for the first of a series of pictures.

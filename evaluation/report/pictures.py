@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from common.images import to_uint8
 from evaluation.metrics.image import psnr
-from models.pipeline import to_uint8
 from models.rendering.dispatch import photo_renderer
 from models.rendering.model import BASELINES, FrameSynthesisModel
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from common.command_line import write_json
+from common.files import temporary_path
 from common.hashing import file_sha256
 from evaluation.metrics.registry import METRICS, chosen, format_value, in_order, metric_names, metric_of
 from evaluation.tables.ablation_training import REPORT_FILE, ROWS, Ablation, exclusive, motion_checkpoint
@@ -241,9 +241,8 @@ def read_json(path: Path) -> dict:
 def write_results(output: Path, report: dict) -> None:
     """Write ``ablation.json`` and ``ablation.png``; both are whole at any time."""
     write_json(output / "ablation.json", report)
-    temporary = output / ".ablation.partial.png"
-    temporary.write_bytes(ablation_plot(report))
-    os.replace(temporary, output / "ablation.png")
+    with temporary_path(output / "ablation.png") as temporary:
+        temporary.write_bytes(ablation_plot(report))
 
 
 def ablation_plot(report: Mapping) -> bytes:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from common.images import from_8_bits, to_8_bits
 from common.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION
 from common.stopwatch import Stopwatch
 from data.dataset.reading import importance_motion
 from evaluation.metrics.flicker import Flicker
 from evaluation.metrics.image import psnr
 from evaluation.metrics.structural_similarity import StructuralSimilarity
-from evaluation.sequences import EvaluationSequence, as_bytes, as_float
+from evaluation.sequences import EvaluationSequence
 from models.pipeline import frames_a_batch
 from models.rendering.dispatch import Render, photo_renderer
 from models.rendering.model import FrameSynthesisModel
@@ -132,11 +133,11 @@ class RenderingTable:
                         raise FloatingPointError(
                             f"{sequence.id}: frames of {row} are not finite, is the checkpoint sound?"
                         )
-                    rendered[row] = as_bytes(values)
+                    rendered[row] = to_8_bits(values)
             yield rendered
 
     def _renderers(self, frames: SequenceFrames, rows: Sequence[str]) -> dict[str, Render]:
-        source = as_float(frames.source[None].to(self._device))
+        source = from_8_bits(frames.source[None].to(self._device))
         importance = frames.importance.to(self._device)
         renderers = {}
         for row in rows:
@@ -153,8 +154,8 @@ class RenderingTable:
         for rendered in self.render(sequence, frames, self.rows):
             part = slice(done, done + len(next(iter(rendered.values()))))
             done = part.stop
-            targets = as_float(frames.targets[part].to(self._device))
-            videos = {row: as_float(values) for row, values in rendered.items()}
+            targets = from_8_bits(frames.targets[part].to(self._device))
+            videos = {row: from_8_bits(values) for row, values in rendered.items()}
             for metric, values in self._measure(videos, targets).items():
                 for row, value in values.items():
                     sums[row][metric] = sums[row].get(metric, 0.0) + float(value.cpu().double().sum())

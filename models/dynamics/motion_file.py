@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from common.checkpoint import write_safetensors
+from common.files import save_tensors
 from common.hashing import file_sha256
 
 FORMAT_VERSION = 1
@@ -40,7 +40,7 @@ class MotionFile:
             "photo_size": f"{self.photo_size[0]}x{self.photo_size[1]}",
             "photo_sha256": self.photo_sha256,
         }
-        write_safetensors(Path(path), {TENSOR_NAME: self.spectral_volume.half()}, metadata)
+        save_tensors(Path(path), {TENSOR_NAME: self.spectral_volume.half()}, metadata)
 
     @classmethod
     def read(cls, path: str | Path) -> MotionFile:

@@ -131,7 +131,9 @@ class MotionModel(nn.Module):
         """Write a checkpoint folder; ``training`` says how the weights came about, ``dtype`` how they are stored."""
         values = self.config.to_dict() | {"normalizer": self.normalizer.to_dict()}
         training = {"coordinate": self.coordinate} | (training or {})
-        save_checkpoint(Path(folder), KIND, values, self.state_dict(), training, dtype)
+        save_checkpoint(
+            Path(folder), KIND, model_config=values, tensors=self.state_dict(), training=training, dtype=dtype
+        )
 
     @torch.no_grad()
     def encode_volume(self, volume: Tensor, frequency_index: Tensor | None = None) -> Tensor:

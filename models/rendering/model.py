@@ -184,7 +184,14 @@ class FrameSynthesisModel(nn.Module):
         self, folder: str | Path, training: dict | None = None, dtype: torch.dtype | None = None
     ) -> None:
         """Write a checkpoint folder; ``dtype=torch.float16`` halves its size."""
-        save_checkpoint(Path(folder), KIND, asdict(self.config), self.state_dict(), training or {}, dtype)
+        save_checkpoint(
+            Path(folder),
+            KIND,
+            model_config=asdict(self.config),
+            tensors=self.state_dict(),
+            training=training or {},
+            dtype=dtype,
+        )
 
     def _splat_levels(
         self, image: Tensor, features: list[Tensor], flow: Tensor, importance: Tensor

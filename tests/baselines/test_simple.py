@@ -6,11 +6,12 @@ import torch
 
 from baselines.registry import METHODS
 from baselines.videos import video_files, videos
+from common.images import from_8_bits
 from data.media.write_video import write_video
 from evaluation.metrics.motion import localisation
 from evaluation.metrics.motion_scores import match_frequencies, motion_scores, seam
 from evaluation.prediction import Setting
-from evaluation.sequences import EvaluationSequence, as_float, centre_crop, load_sequences
+from evaluation.sequences import EvaluationSequence, centre_crop, load_sequences
 from models.pipeline import ImageDynamicsPipeline
 from models.spectral_volume import rms_amplitude, spectral_volume_to_motion
 
@@ -38,7 +39,9 @@ def test_true_motion_renders_frames_close_to_the_real_ones(setting: Setting) -> 
     for render in others:
         assert render is not None
         wrong = render(0, sequence.num_frames)
-        assert (as_float(frames) - as_float(real)).abs().mean() < (as_float(wrong) - as_float(real)).abs().mean()
+        assert (from_8_bits(frames) - from_8_bits(real)).abs().mean() < (
+            from_8_bits(wrong) - from_8_bits(real)
+        ).abs().mean()
     assert motion_scores(prediction, setting.true_volume(sequence))["localisation"] == pytest.approx(1)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-import data.media.images
 from benchmarks.os_cache import drop_from_cache, is_cached
 from benchmarks.reading import (
     DECODED,
@@ -20,6 +19,7 @@ from benchmarks.reading import (
     summarize,
 )
 from data.dataset.reading import FramePairDataset, SpectralVolumeDataset
+from data.media.read_video import read_frames
 
 
 def test_no_video_is_touched(small_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,16 +28,16 @@ def test_no_video_is_touched(small_dataset: Path, monkeypatch: pytest.MonkeyPatc
     def touched(*arguments: object, **options: object) -> None:
         raise AssertionError("a video was opened")
 
-    monkeypatch.setattr(data.media.images, "_open_video", touched)
     monkeypatch.setattr(cv2, "VideoCapture", touched)
     monkeypatch.setattr(torch.fft, "rfft", touched)
     for split in ("train", "validation"):
-        for dataset in (SpectralVolumeDataset(small_dataset, split, 4), FramePairDataset(small_dataset, split)):
+        volumes = SpectralVolumeDataset(small_dataset, split, num_frequencies=4)
+        for dataset in (volumes, FramePairDataset(small_dataset, split)):
             assert len(dataset)
             for index in range(len(dataset)):
                 assert dataset[index]["id"]
     with pytest.raises(AssertionError, match="a video was opened"):
-        data.media.read_video.read_frames("clip.mp4", [0])
+        read_frames(small_dataset.parent / "first.mp4", [0])
 
 
 def test_both_ways_deliver_the_same(small_dataset: Path, tmp_path: Path) -> None:

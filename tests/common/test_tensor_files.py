@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from common.files import DTYPES, save_tensors
 
 def some_tensors() -> dict[str, Tensor]:
     values = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0)) * 9
-    tensors = {f"of_{name}": values.to(kind) for kind, name in DTYPES.items()}
+    tensors = {f"of_{name}": values.to(getattr(torch, kind)) for kind, name in DTYPES.items()}
     return tensors | {"empty": torch.zeros(0, 7), "single": torch.tensor(2.5), "turned": values.permute(2, 0, 1)}
 
 
@@ -32,10 +33,19 @@ def test_the_library_reads_what_was_written(tmp_path: Path) -> None:
         assert torch.equal(read[name], tensor)
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
         assert file.metadata() == metadata
-    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
-    save_tensors(tmp_path / "none.safetensors", {}, {})
-    assert load_file(tmp_path / "none.safetensors") == {}
+    save_tensors(tmp_path / "below" / "none.safetensors", {})
+    assert load_file(tmp_path / "below" / "none.safetensors") == {}
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_who_may_read_a_file_follows_from_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        save_tensors(tmp_path / "a.safetensors", {"x": torch.ones(2)})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def test_the_order_given_does_not_matter(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,14 @@ from common.files import temporary_path
 from data.dataset.compute import stratified_indices
 from data.dataset.plan import sequence_frames
 from data.dataset.sequence_file import read_metadata, read_sequence
-from data.flow import estimators as optical_flow
+from data.flow.estimators import ESTIMATORS, estimate_flow
 from data.media.read_video import read_video
 from data.prepare import main
+
+
+def with_flow(monkeypatch: pytest.MonkeyPatch, solve: Callable | None) -> None:
+    """Let the estimator dis call another function; none at all makes estimating fail."""
+    monkeypatch.setitem(ESTIMATORS, "dis", replace(ESTIMATORS["dis"], solve=solve))
 
 
 def ended_process() -> int:
@@ -37,7 +43,7 @@ def test_sequence_holds_the_transformed_flow(videos: Path, tmp_path: Path) -> No
     for row in rows:
         start = int(row["start"])
         part = frames[start : start + 20]
-        flow = np.concatenate([np.zeros((1, 48, 64, 2)), optical_flow.estimate_flow(part[0], part[1:], "dis")])
+        flow = np.concatenate([np.zeros((1, 48, 64, 2)), estimate_flow(part[0], part[1:], estimator="dis")])
         path = dataset / "sequences" / f"{row['id']}.safetensors"
         stored = {name: tensor.numpy() for name, tensor in read_sequence(path).items()}
         # Explicit rfft over t, divided by T; channels Re x, Re y, Im x, Im y.
@@ -170,7 +176,7 @@ def test_a_second_run_computes_nothing(
     assert main(command) == 0
     sequences = sorted((tmp_path / "dataset" / "sequences").iterdir())
     before = {path: path.stat().st_mtime_ns for path in sequences}, contents(tmp_path / "dataset")
-    monkeypatch.setattr(optical_flow, "estimate_flow", None)  # calling it would fail
+    with_flow(monkeypatch, None)
     assert main(command) == 0
     after = {path: path.stat().st_mtime_ns for path in sequences}, contents(tmp_path / "dataset")
     assert before == after
@@ -182,17 +188,17 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main([str(videos), "--output", str(whole), *QUICK]) == 0
-    estimate: Callable = optical_flow.estimate_flow
+    solve = ESTIMATORS["dis"].solve
     calls = []
 
-    def interrupted(*arguments, **options):
-        calls.append(1)
-        if len(calls) == 4:
+    def interrupted(sources, targets, *others):
+        calls.append(len(sources))
+        if calls.count(1) == 4:  # the flow from one frame to the others, without the way back
             raise KeyboardInterrupt
-        return estimate(*arguments, **options)
+        return solve(sources, targets, *others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(optical_flow, "estimate_flow", interrupted)
+        with_flow(patch, interrupted)
         assert main([str(videos), "--output", str(broken), *QUICK]) == 130
     assert len(list((broken / "sequences").iterdir())) == 3
     assert not (broken / "manifest.csv").exists()
@@ -226,7 +232,7 @@ def test_test_sequences_keep_all_frames_and_flows(videos: Path, tmp_path: Path) 
             part = frames[int(row["start"]) :][:20]
             assert stored["frame_indices"].tolist() == list(range(1, 20))
             assert (stored["frames"] == part[1:].transpose(0, 3, 1, 2)).all()
-            flows = optical_flow.estimate_flow(part[0], part[1:], "dis").transpose(0, 3, 1, 2)
+            flows = estimate_flow(part[0], part[1:], estimator="dis").transpose(0, 3, 1, 2)
             assert (stored["flows"] == flows.astype(np.float16)).all()
     assert "full" not in json.loads((dataset / "parameters.json").read_text())
 

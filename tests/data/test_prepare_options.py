@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.small_clips import QUICK, contents, make_clip, rows_of
 
-from data import prepare
+from data.flow.estimators import ESTIMATORS
 from data.prepare import main
 
 
@@ -144,4 +144,4 @@ def test_help_has_examples(capsys: pytest.CaptureFixture) -> None:
     assert exit_request.value.code == 0
     text = capsys.readouterr().out
     assert "examples:" in text
-    assert all(name in text for name in prepare.ESTIMATORS)
+    assert all(name in text for name in ESTIMATORS)

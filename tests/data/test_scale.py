@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,7 +117,7 @@ def test_a_dead_worker_is_one_line_and_status_1(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(WorkerDiedError, match="fewer --workers"), Workers(2) as workers:
-        list(workers.map(os._exit, [3, 3], 2, "exits"))
+        list(workers.map(os._exit, [3, 3], total=2, unit="exits"))
     capsys.readouterr()
 
     def die(*arguments, **options) -> None:
@@ -144,23 +143,22 @@ def test_items_are_taken_when_they_are_needed(capsys: pytest.CaptureFixture) -> 
 
     done = 0
     with Workers(2) as workers:
-        for item, result in workers.map(abs, items(), 40, "numbers"):
+        for item, result in workers.map(abs, items(), total=40, unit="numbers"):
             assert result == item
             done += 1
             assert len(taken) <= done + WINDOW_LIMIT * 2
         assert done == len(taken) == 40
         # Exceptions come through, and the same processes go on working until the end.
         with pytest.raises(ValueError, match="invalid literal"):
-            list(workers.map(int, ["1", "2", "three"], 3, "numbers"))
-    assert dict(Workers(1).map(int, iter("12"), 2, "numbers")) == {"1": 1, "2": 2}
+            list(workers.map(int, ["1", "2", "three"], total=3, unit="numbers"))
+    assert dict(Workers(1).map(int, iter("12"), total=2, unit="numbers")) == {"1": 1, "2": 2}
 
 
 def test_few_items_at_first_leave_processes_for_many_later() -> None:
     with Workers(3) as workers:
-        list(workers.map(abs, [1.0, 2.0], 2, "numbers"))  # such as two videos to scan
-        list(workers.map(time.sleep, [0.2] * 6, 6, "naps"))
-        assert isinstance(workers._executor, ProcessPoolExecutor)
-        assert len(workers._executor._processes) == 3
+        list(workers.map(abs, [1.0, 2.0], total=2, unit="numbers"))  # such as two videos to scan
+        list(workers.map(time.sleep, [0.2] * 6, total=6, unit="naps"))
+        assert workers.processes == 3
 
 
 # Full disks -----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers.places import ROOT
 from helpers.small_clips import QUICK, contents, two_clips, undisturbed
 
-from data.dataset import sequence_file as sequences
+from data.flow.estimators import ESTIMATORS
 from data.prepare import main
 from data.workers import Workers
 
@@ -45,7 +46,7 @@ def test_dask_gives_the_same_bytes(
     cluster: str, videos: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "scheduler.json").write_text(json.dumps({"address": cluster}))
-    monkeypatch.setattr(sequences, "compute_motion", None)  # not in this process
+    monkeypatch.setitem(ESTIMATORS, "dis", replace(ESTIMATORS["dis"], solve=None))  # not in this process
     monkeypatch.chdir(tmp_path)
     for number, scheduler in enumerate((cluster, "scheduler.json")):
         options = [str(videos), "--output", f"dataset_{number}", *QUICK, "--dask", scheduler]
@@ -67,8 +68,8 @@ def test_dask_problems_are_one_line(
         return capsys.readouterr().err.splitlines()[-1]
 
     assert "no such scheduler file" in error("--dask", str(tmp_path / "missing.json"))
-    monkeypatch.setattr("data.workers.CONNECT_SECONDS", 0.2)
-    assert "no scheduler answers there" in error("--dask", "tcp://127.0.0.1:9")
+    with pytest.raises(ValueError, match="no scheduler answers there"):
+        Workers(dask="tcp://127.0.0.1:9", connect_seconds=0.2)
     assert "missing port number" in error("--dask", "localhost")
     for text in ("{}", "[]", "{", '{"address": null}'):
         (tmp_path / "scheduler.json").write_text(text)
@@ -76,9 +77,8 @@ def test_dask_problems_are_one_line(
     # A client that is still open would keep the interpreter waiting when it ends.
     statuses = {thing.status for thing in gc.get_objects() if type(thing) is Client}
     assert statuses <= {"closed", "newly-created"}
-    monkeypatch.undo()
     with contextlib.suppress(ValueError), Workers(dask=cluster) as workers:
-        list(workers.map(int, ["1", "two"], 2, "numbers"))
+        list(workers.map(int, ["1", "two"], total=2, unit="numbers"))
         pytest.fail("an exception on a worker got lost")
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert "pip install distributed" in error("--dask", cluster)
@@ -93,4 +93,4 @@ def test_a_worker_that_lacks_a_module_is_named_in_one_line(
     double = importlib.import_module("only_here").double
     problem = r"can't import what it needs .*only_here.* PYTHONPATH"
     with pytest.raises(ValueError, match=problem), Workers(dask=cluster) as workers:
-        list(workers.map(double, [1, 2], 2, "numbers"))
+        list(workers.map(double, [1, 2], total=2, unit="numbers"))

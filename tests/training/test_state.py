@@ -63,15 +63,6 @@ def test_samples_of_a_step_are_the_same_however_its_batch_is_divided():
     assert len(set(whole.uniform().tolist())) == 4
 
 
-def test_hash_of_weights_tells_values_names_and_types_apart():
-    model = small_model()
-    found = training.state_hash(model)
-    assert found == training.state_hash(small_model())
-    assert found != training.state_hash(small_model(1))
-    assert found != training.state_hash(model.double())
-    assert found != training.state_hash(nn.Sequential(nn.Identity(), *small_model()))
-
-
 def test_second_signal_stops_at_once_unless_it_repeats_the_first(monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     with training.stop_between_steps() as stop:

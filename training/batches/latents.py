@@ -7,7 +7,6 @@ named by a hash of everything its content follows from, so one made from anythin
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,14 +17,14 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import ConcatDataset
 
 from common.command_line import write_json
-from common.files import temporary_path
-from common.hashing import file_sha256
-from data.dataset.reading import SpectralVolumeDataset, as_float
+from common.files import save_tensors
+from common.hashing import file_sha256, text_sha256
+from common.images import from_8_bits, to_8_bits
+from data.dataset.reading import SpectralVolumeDataset
 from data.dataset.sequence_file import read_metadata, read_slice, sequence_path
 from training.batches.augmentation import jitter_color
 from training.batches.motion import SHAPE_SHARES, MotionBatch, MotionBatches, draw_frequencies
@@ -108,7 +107,7 @@ class LatentBatches:
         file, position = files[number // PICTURES_A_FILE], number % PICTURES_A_FILE  # all files but the last are full
         rows = draw_frequencies(self.num_frequencies, frequencies, generator)
         path = self.folder / file.name
-        image = jitter_color(as_float(read_slice(path, "images", position)), self.augmentation, generator)
+        image = jitter_color(from_8_bits(read_slice(path, "images", position)), self.augmentation, generator)
         latents = read_slice(path, "latents", position)[rows].float()
         return image, latents, rows, json.loads(read_metadata(path)["ids"])[position]
 
@@ -136,12 +135,11 @@ def write_latents(folder: Path, files: Sequence[LatentFile], batches: MotionBatc
         images, latents, ids = [], [], []
         for number in range(file.first, file.first + file.count):
             image, volume, _, names = drawn.draw_sample(file.shape, 0, source.generator_of(number))
-            images.append(((image + 1) * 127.5).round().clamp(0, 255).byte())
+            images.append(to_8_bits(image))
             latents.append(source.encode(volume[None])[0].half().cpu())
             ids.append(names)
         tensors = {"images": torch.stack(images), "latents": torch.stack(latents).contiguous()}
-        with temporary_path(folder / file.name) as temporary:
-            save_file(tensors, temporary, {"ids": json.dumps(ids)})
+        save_tensors(folder / file.name, tensors, {"ids": json.dumps(ids)})
 
 
 def describe_batches(batches: MotionBatches) -> dict:
@@ -169,7 +167,7 @@ def dataset_hash(dataset: SpectralVolumeDataset) -> str:
 
 def content_hash(values: Mapping[str, object]) -> str:
     """Hash of plain values."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return text_sha256(json.dumps(values, sort_keys=True))
 
 
 def remove_others(folder: Path) -> None:

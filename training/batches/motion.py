@@ -140,7 +140,10 @@ def load_batches(
     needed = sum((3 + 8 * num_frequencies) * row["width"] * row["height"] for row in rows)  # uint8 and float16
     datasets: list[ConcatDataset] = [
         ConcatDataset(
-            [SpectralVolumeDataset(folder, split, num_frequencies, needed <= CACHE_LIMIT) for split in splits[folder]]
+            [
+                SpectralVolumeDataset(folder, split, num_frequencies=num_frequencies, cache=needed <= CACHE_LIMIT)
+                for split in splits[folder]
+            ]
         )
         for folder in folders
     ]

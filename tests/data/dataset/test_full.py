@@ -2,20 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.decoding import watch_decoder
 
-from data.dataset import full as full_sequences
+from common.files import save_tensors
 from data.dataset.full import load_full_sequence
 from data.dataset.manifest import load_manifest
-from data.dataset.sequence_file import read_sequence, sequence_path
-from data.flow import estimators as optical_flow
-from data.footage import frames as sequence_frames
-from data.media.read_video import FrameReader, read_frames
+from data.dataset.sequence_file import read_metadata, read_sequence, sequence_path
+from data.flow.estimators import ESTIMATORS
+from data.media.read_video import read_frames
 from data.media.write_video import write_video
 from data.prepare import main
 
@@ -45,24 +45,17 @@ def fails(dataset: Path, row: dict) -> str:
 def test_sequences_of_a_video_decode_it_once_and_no_video_stays_open(
     small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events = []
-    grab, close = FrameReader._advance, FrameReader.close
-
-    def counted(reader: FrameReader, wanted: set[int]) -> None:
-        events.append(reader._next)
-        grab(reader, wanted)
-
-    monkeypatch.setattr(FrameReader, "_advance", counted)
-    monkeypatch.setattr(FrameReader, "close", lambda reader: (events.append("closed"), close(reader)))
+    events = watch_decoder(monkeypatch)
     options = "--num-frames 8 --stride 4 --size 64x32 --flow dis --num-frequencies 4 --workers 1 --keep-all"
+    options += " --stored-frames 3"
     clip = str(small_dataset.parent / "first.mp4")
     assert main([clip, "--output", str(tmp_path / "dataset"), "--full", "none", *options.split()]) == 0
     row = load_manifest(tmp_path / "dataset", "train")[-1]
     assert row["start"] == 24  # the seventh of its sequences
-    assert events == ["closed", *range(32), "closed"]  # the reader begins, and ends when the work does
+    looked_at = ["opened", *range(32), "closed"]
+    assert events == looked_at * 2  # once to scan the video, once for all its sequences; it ends when the work does
     load_full_sequence(tmp_path / "dataset", row)
-    assert events[-1] == "closed"
-    assert not hasattr(sequence_frames._kept, "reader")
+    assert events == [*looked_at * 2, *looked_at]
 
 
 def test_decoding_again_gives_what_full_stores(small_dataset: Path, tmp_path: Path) -> None:
@@ -92,7 +85,7 @@ def test_decoding_again_gives_what_full_stores(small_dataset: Path, tmp_path: Pa
 def test_a_wrapped_sequence_ends_at_the_beginning_of_the_clip(small_dataset: Path) -> None:
     row = load_manifest(small_dataset, "validation")[1]
     frames = load_full_sequence(small_dataset, row, flows=False).frames
-    clip = read_frames(small_dataset.parent / "second.mp4", range(32), (64, 32)).transpose(0, 3, 1, 2)
+    clip = read_frames(small_dataset.parent / "second.mp4", range(32), size=(64, 32)).transpose(0, 3, 1, 2)
     assert (frames[16:].numpy() == clip[:16]).all()
     assert (frames[:16].numpy() == clip[16:]).all()
 
@@ -117,20 +110,24 @@ def test_resampled_clips_are_resampled_the_same_way(tmp_path: Path, rate: int) -
 def test_frames_alone_need_no_flow(small_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = load_manifest(small_dataset, "train")[0]
     frames = load_full_sequence(small_dataset, row).frames
-    monkeypatch.setattr(optical_flow, "estimate_flow", None)  # calling it would fail
-    monkeypatch.setattr(optical_flow, "estimator_parameters", None)
+    monkeypatch.delitem(ESTIMATORS, "dis")  # asking for it would fail
     alone = load_full_sequence(small_dataset, row, flows=False)
     assert alone.flows is None
     assert torch.equal(alone.frames, frames)
 
 
 def test_a_source_is_hashed_once(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    compute: Callable = full_sequences.file_sha256
-    monkeypatch.setattr(full_sequences, "file_sha256", lambda path: calls.append(path) or compute(path))
+    opened: list[str] = []
+    open_file = Path.open
+
+    def recorded(path: Path, *arguments, **options):
+        opened.append(path.name)
+        return open_file(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", recorded)
     for row in [*load_manifest(dataset, "validation"), *load_manifest(dataset, "train")]:
         load_full_sequence(dataset, row, flows=False)
-    assert len(calls) == len(set(calls)) == 2
+    assert sorted(name for name in opened if name.endswith(".mp4")) == ["first.mp4", "second.mp4"]
 
 
 def test_without_its_source_a_sampled_sequence_is_one_line(dataset: Path) -> None:
@@ -157,13 +154,17 @@ def test_without_its_source_a_sampled_sequence_is_one_line(dataset: Path) -> Non
 def test_what_would_not_be_the_same_is_refused(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = load_manifest(dataset, "validation")[0]
     with monkeypatch.context() as patch:
-        patch.setattr(optical_flow, "estimator_parameters", lambda name: {"preset": "fast"})
+        patch.setitem(ESTIMATORS, "dis", replace(ESTIMATORS["dis"], parameters=lambda: {"preset": "fast"}))
         assert "its flow was estimated by dis with {" in fails(dataset, row)
-    read: Callable = full_sequences.read_sequence_frames
-    with monkeypatch.context() as patch:
-        patch.setattr(full_sequences, "read_sequence_frames", lambda *arguments: read(*arguments) // 2 * 2)
+    path = sequence_path(dataset, row["id"])
+    tensors, metadata = read_sequence(path), read_metadata(path)
+    for name in ("first_frame", "frames"):  # as if another version of the decoder had rounded them
+        other = tensors | {name: tensors[name] // 2 * 2}
+        save_tensors(path, other, metadata)
         with pytest.raises(ValueError, match="decodes to other pixels here than when it was prepared; run"):
             load_full_sequence(dataset, row, flows=False)
+    save_tensors(path, tensors, metadata)
+    load_full_sequence(dataset, row, flows=False)
     (dataset / "sources.json").write_text('{"format_version": 99}')
     assert "not a list of sources" in fails(dataset, row)
     sequence_path(dataset, row["id"]).unlink()

@@ -85,8 +85,8 @@ def test_motion_items(dataset: Path) -> None:
 
 
 def test_splits_do_not_overlap(dataset: Path) -> None:
-    train = {item["id"] for item in SpectralVolumeDataset(dataset, "train", 4)}
-    validation = {item["id"] for item in SpectralVolumeDataset(dataset, "validation", 4)}
+    train = {item["id"] for item in SpectralVolumeDataset(dataset, "train", num_frequencies=4)}
+    validation = {item["id"] for item in SpectralVolumeDataset(dataset, "validation", num_frequencies=4)}
     assert len(train) == len(validation) == 4
     assert not train & validation
 

@@ -10,6 +10,7 @@ import pytest
 from helpers.small_clips import QUICK, contents, make_clip, rows_of
 
 from common.hashing import file_sha256
+from data.dataset.options import SplitOptions
 from data.dataset.splits import assign_splits
 from data.footage.sources import Source
 from data.prepare import main
@@ -38,8 +39,8 @@ def moving_seeds(videos: Path) -> tuple[int, int]:
     sources = [Source("", name, file_sha256(videos / f"{name}.mp4"), None, None) for name in names]
     found: dict[bool, int] = {}
     for seed in range(1000):
-        plain = assign_splits(sources, SHARES, {}, seed, fill_empty=False)
-        filled = assign_splits(sources, SHARES, {}, seed)
+        plain = assign_splits(sources, SplitOptions(split=SHARES, seed=seed), fill_empty=False)
+        filled = assign_splits(sources, SplitOptions(split=SHARES, seed=seed))
         moves = {(plain[digest], filled[digest]) for digest in plain if plain[digest] != filled[digest]}
         for move in moves:
             if "test" in move:

@@ -1,17 +1,14 @@
-"""Finding videos: links, loops, strange names, unreadable folders; and which split a video belongs to."""
+"""Finding videos: links, loops, strange names, unreadable folders."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from helpers.small_clips import QUICK, contents, make_clip, rows_of
 
-from data.dataset.splits import SPLITS, assign_splits, split_position, unmatched_patterns
 from data.footage.find import find_sources, printable, sequence_id
-from data.footage.sources import Source
 from data.media.read_video import VIDEO_SUFFIXES
 from data.prepare import main
 
@@ -23,16 +20,17 @@ def touch(path: Path) -> Path:
 
 
 def names_in(*inputs: Path) -> list[str]:
-    return [name for _, name in find_sources(list(inputs), (".mp4",), "video")]
-
-
-# Finding --------------------------------------------------------------------------------------------------------------
+    return [name for _, name in find_sources(list(inputs), (".mp4",), thing="video")]
 
 
 def test_files_of_camcorders_are_found_in_a_folder(tmp_path: Path) -> None:
     for name in ("00001.MTS", "b.m2ts", "c.wmv", "readme.txt"):
         touch(tmp_path / name)
-    assert [name for _, name in find_sources([tmp_path], VIDEO_SUFFIXES, "video")] == ["00001.MTS", "b.m2ts", "c.wmv"]
+    assert [name for _, name in find_sources([tmp_path], VIDEO_SUFFIXES, thing="video")] == [
+        "00001.MTS",
+        "b.m2ts",
+        "c.wmv",
+    ]
 
 
 def test_a_folder_that_contains_itself_is_searched_once(tmp_path: Path) -> None:
@@ -129,63 +127,3 @@ def test_printable_and_sequence_id() -> None:
     assert printable(os.fsdecode(b"\xff.mp4")) == "\\xff.mp4"
     assert sequence_id("below/rose one.mp4", "0123456789abcdef", 30) == "rose_one-0123456789ab_00030"
     assert sequence_id("波/é.v2.mp4", "0123456789abcdef", 0) == "e_v2-0123456789ab_00000"
-
-
-# Splits ---------------------------------------------------------------------------------------------------------------
-
-
-def source(number: int, problem: str | None = None) -> Source:
-    return Source(f"/{number}.mp4", f"clips/{number}.mp4", f"{number:064x}", None, problem)
-
-
-def test_splits_come_from_each_video_alone() -> None:
-    shares = (0.8, 0.1, 0.1)
-    many = [source(number) for number in range(4000)]
-    splits = assign_splits(many, shares, {}, 3)
-    counts = Counter(splits.values())
-    assert all(
-        abs(counts[name] - 4000 * share) < 4 * (4000 * share) ** 0.5 for name, share in zip(SPLITS, shares, strict=True)
-    )
-    for number in (0, 17, 3999):
-        u = split_position(many[number].sha256, 3)
-        assert splits[many[number].sha256] == ("train" if u < 0.8 else "validation" if u < 0.9 else "test")
-    # Others coming or going, their order and their names change nothing.
-    some = assign_splits(reversed(many[1000:1500]), shares, {}, 3)
-    assert some == {digest: splits[digest] for digest in some}
-    assert assign_splits(many, shares, {}, 4) != splits
-
-
-def test_pinned_videos_and_problems() -> None:
-    sources = [source(0), source(1), source(2, "too short"), source(3)]
-    pinned = {"validation": ["1.mp4"], "test": ["clips/3*"]}
-    splits = assign_splits(sources, (1.0, 0.0, 0.0), pinned, 0)
-    digests = {number: sources[number].sha256 for number in range(4)}
-    assert splits == {digests[0]: "train", digests[1]: "validation", digests[3]: "test"}
-    assert unmatched_patterns(sources, pinned) == []
-    assert unmatched_patterns(sources, {"validation": ["1.mp4", "2.*"], "test": ["x*"]}) == [
-        "--validation '2.*'",
-        "--test 'x*'",
-    ]
-
-
-def test_an_empty_split_gets_the_nearest_video() -> None:
-    for seed in range(40):
-        sources = [source(number) for number in range(6)]
-        plain = assign_splits(sources, (0.9, 0.05, 0.05), {}, seed, fill_empty=False)
-        filled = assign_splits(sources, (0.9, 0.05, 0.05), {}, seed)
-        assert set(filled.values()) == set(SPLITS)
-        moved = {digest for digest in plain if plain[digest] != filled[digest]}
-        assert {filled[digest] for digest in moved} == set(SPLITS) - set(plain.values())
-        if set(plain.values()) == {"train", "validation"}:
-            (digest,) = moved
-            free = [other for other in plain if Counter(plain.values())[plain[other]] > 1]
-            assert digest == max(free, key=lambda other: split_position(other, seed))
-    # One video trains; of two, the second validates.
-    for seed in range(40):
-        assert set(assign_splits([source(0)], (0.9, 0.05, 0.05), {}, seed).values()) == {"train"}
-        two = set(assign_splits([source(0), source(1)], (0.9, 0.05, 0.05), {}, seed).values())
-        assert "train" in two
-        assert len(two) == 2
-        # What is pinned counts, and a split without a share stays empty.
-        pinned = assign_splits([source(0), source(1)], (0.5, 0.0, 0.5), {"test": ["1.mp4"]}, seed)
-        assert pinned == {source(0).sha256: "train", source(1).sha256: "test"}

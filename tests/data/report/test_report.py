@@ -12,8 +12,7 @@ from helpers.parsed_page import Page
 from safetensors.torch import save_file
 
 import data.report.command as report
-from data.dataset.folder import COLUMNS
-from data.dataset.manifest import iterate_manifest, load_manifest
+from data.dataset.manifest import COLUMNS, iterate_manifest, load_manifest
 from data.dataset.sequence_file import read_sequence, sequence_path
 from data.dataset.statistics import volume_statistics
 from data.report.command import main

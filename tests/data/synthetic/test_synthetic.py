@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.reading import FramePairDataset, SpectralVolumeDataset, read_sequence
 from data.media.images import write_image
-from data.synthetic.__main__ import main
+from data.synthetic.command import main
 from data.synthetic.layers import fill_hidden, inverse_positions, peel
 from data.synthetic.motion import Hinge, bending, draw_wind
 from data.synthetic.scene import Motion, SceneParameters, cut_layers
@@ -46,7 +47,7 @@ def meadow(seed: int = 0, width: int = 240, height: int = 160) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def sequence() -> SyntheticSequence:
-    return synthetic_sequence(meadow(), 1, EXACT, SIZE)
+    return synthetic_sequence(meadow(), 1, parameters=EXACT, size=SIZE)
 
 
 def moving_square(distance: float) -> SyntheticSequence:
@@ -70,7 +71,7 @@ def moving_square(distance: float) -> SyntheticSequence:
 
 def test_without_amplitude_every_frame_is_the_photo() -> None:
     still = SceneParameters(num_frames=6, num_frequencies=3, amplitude=0.0, photometric=0.0)
-    sequence = synthetic_sequence(meadow(), 3, still, SIZE)
+    sequence = synthetic_sequence(meadow(), 3, parameters=still, size=SIZE)
     assert (sequence.frames == sequence.first_frame).all()
     assert not sequence.motion().any()
     canvas, margin = draw_canvas(meadow(), SIZE, np.random.default_rng(3))
@@ -95,7 +96,7 @@ def test_frames_show_each_pixel_where_the_motion_puts_it(seed: int) -> None:
     import cv2
 
     times = np.arange(4, 24, 4)
-    sequence = synthetic_sequence(meadow(seed), seed, EXACT, SIZE, times)
+    sequence = synthetic_sequence(meadow(seed), seed, parameters=EXACT, size=SIZE, frame_indices=times)
     y, x = np.mgrid[: SIZE[1], : SIZE[0]].astype(np.float32)
     whole = (sequence.layer_shares > 0.999).astype(np.uint8)
     for label in range(len(sequence.layers) + 1):  # also the neighbours that cubic interpolation looks at
@@ -139,23 +140,25 @@ def test_what_a_thing_leaves_looks_like_its_surroundings() -> None:
 
 def test_the_seed_decides_everything() -> None:
     noisy = SceneParameters(num_frames=12, num_frequencies=4, photometric=1.0)
-    first, again, other = (synthetic_sequence(meadow(), seed, noisy, SIZE, [3, 7]) for seed in (5, 5, 6))
+    first, again, other = (
+        synthetic_sequence(meadow(), seed, parameters=noisy, size=SIZE, frame_indices=[3, 7]) for seed in (5, 5, 6)
+    )
     np.testing.assert_array_equal(first.frames, again.frames)
     np.testing.assert_array_equal(first.motion(), again.motion())
     assert (first.first_frame != other.first_frame).any()
-    exact = synthetic_sequence(meadow(), 5, SceneParameters(num_frames=12, num_frequencies=4, photometric=0), SIZE, [3])
+    exact = synthetic_sequence(meadow(), 5, parameters=replace(noisy, photometric=0.0), size=SIZE, frame_indices=[3])
     np.testing.assert_array_equal(exact.motion(), first.motion())  # variation changes colours alone
     assert 0 < np.abs(exact.first_frame.astype(float) - first.first_frame).mean() < 20
 
 
 def test_pictures_without_things_stand_still() -> None:
-    flat = synthetic_sequence(np.full((80, 120, 3), 99, np.uint8), 0, EXACT, SIZE, [5])
+    flat = synthetic_sequence(np.full((80, 120, 3), 99, np.uint8), 0, parameters=EXACT, size=SIZE, frame_indices=[5])
     assert (flat.frames == 99).all()
 
 
 def test_photos_smaller_than_the_frames_are_refused() -> None:
     with pytest.raises(ValueError, match="60x200 is too small"):
-        synthetic_sequence(np.zeros((200, 60, 3), np.uint8), 0, EXACT, SIZE)
+        synthetic_sequence(np.zeros((200, 60, 3), np.uint8), 0, parameters=EXACT, size=SIZE)
 
 
 # Spectra --------------------------------------------------------------------------------------------------------------
@@ -164,7 +167,7 @@ def test_photos_smaller_than_the_frames_are_refused() -> None:
 @pytest.mark.parametrize("periodic", [0.0, 1.0])
 def test_the_volume_is_the_transform_of_the_motion(periodic: float) -> None:
     parameters = SceneParameters(num_frames=25, num_frequencies=8, periodic=periodic)
-    sequence = synthetic_sequence(meadow(), 2, parameters, SIZE, [1])
+    sequence = synthetic_sequence(meadow(), 2, parameters=parameters, size=SIZE, frame_indices=[1])
     motion = torch.from_numpy(sequence.motion()).permute(0, 3, 1, 2)[None]
     volume = torch.from_numpy(sequence.spectral_volume(8))
     torch.testing.assert_close(volume, motion_to_spectral_volume(motion, 8)[0], atol=1e-4, rtol=1e-4)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from helpers.example_reports import NO_DTI3D, example
 
-from common.checkpoint import write_safetensors
 from common.command_line import write_json
+from common.files import save_tensors
 from common.hashing import content_hash
 from evaluation.report.report import checkpoint_provenance, data_provenance, read_report, weights_provenance, write_csv
 from evaluation.report.text import format_table
@@ -53,7 +53,7 @@ def test_data_provenance_refuses_no_sequences_and_mixed_sizes(tmp_path: Path) ->
 def test_checkpoint_provenance_hashes_what_is_loaded(tmp_path: Path) -> None:
     config = {"format_version": 1, "kind": "motion", "model": {}}
     write_json(tmp_path / "config.json", config)
-    write_safetensors(tmp_path / "model.safetensors", {"x": torch.zeros(2)})
+    save_tensors(tmp_path / "model.safetensors", {"x": torch.zeros(2)})
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "optimizer.safetensors").write_bytes(b"not part of it")
     found = checkpoint_provenance(tmp_path)
@@ -72,10 +72,10 @@ def test_checkpoint_provenance_hashes_what_is_loaded(tmp_path: Path) -> None:
 def test_weights_provenance_knows_missing_weights_from_wrong_ones(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     tensors = {"x": torch.arange(3.0)}
-    write_safetensors(tmp_path / "dti3d_16.safetensors", tensors)  # nobody has published a hash of these
+    save_tensors(tmp_path / "dti3d_16.safetensors", tensors)  # nobody has published a hash of these
     hashes = weights_provenance(["dti3d_16", "dti3d_32"], tmp_path)
     assert hashes == {"dti3d_16": content_hash(tensors), "dti3d_32": None}
-    write_safetensors(tmp_path / "lpips_alexnet.safetensors", tensors)
+    save_tensors(tmp_path / "lpips_alexnet.safetensors", tensors)
     with pytest.raises(ValueError, match="not the published LPIPS AlexNet weights"):
         weights_provenance(["lpips_alexnet"], tmp_path)
 

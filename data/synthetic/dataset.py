@@ -1,0 +1,189 @@
+"""Dataset folders of photos that sway: their options, the sequences of each photo, and how one is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.files import save_tensors
+from common.hashing import file_sha256
+from data.dataset.build import accept_sources, report_results, run_jobs, write_results
+from data.dataset.compute import channels_first, stratified_indices
+from data.dataset.options import SplitOptions
+from data.dataset.sequence import SequenceJob, SequenceOptions, SequencePlan, SequenceResult
+from data.dataset.sequence_file import sequence_metadata
+from data.dataset.splits import SPLITS, assign_splits
+from data.dataset.statistics import motion_statistics
+from data.flow.estimators import estimate_flow
+from data.footage.find import sequence_id
+from data.footage.sources import Source
+from data.media.images import read_image
+from data.synthetic.scene import SceneParameters
+from data.synthetic.sequence import synthetic_sequence
+from data.workers import Workers
+
+EXACT = "exact"  # the estimator in the manifest
+SCENE_VERSION = 1  # version of the way scenes are made, by which a finished file is recognised
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticOptions(SplitOptions):
+    """Everything besides the photos that the contents of a synthetic dataset folder depend on."""
+
+    sequences: int = 100  # in all
+    held_out: int | None = None  # most sequences of a validation or test photo
+    size: tuple[int, int] = (256, 160)  # width, height
+    num_frames: int = 150
+    fps: float = 30.0
+    num_frequencies: int = 24
+    stored_frames: int = 10
+    flow: str = EXACT  # flow of the stored frames: exact, or an estimator
+    amplitude: float | None = None  # pixels; see SceneParameters
+    no_variation: bool = False
+
+    @property
+    def scene(self) -> SceneParameters:
+        return SceneParameters(
+            num_frames=self.num_frames,
+            fps=self.fps,
+            num_frequencies=min(self.num_frequencies, self.num_frames // 2 + 1),
+            amplitude=self.amplitude,
+            photometric=0.0 if self.no_variation else SceneParameters.photometric,
+        )
+
+
+@dataclass(frozen=True)
+class PhotoPlan(SequencePlan):
+    """The sequences of photos."""
+
+    synthetic: SyntheticOptions
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Number of each usable photo among them, by sha256."""
+        usable = [source for source in self.sources if not source.problem]
+        return {source.sha256: place for place, source in enumerate(usable)}
+
+    def jobs_of(self, source: Source) -> Iterator[SequenceJob]:
+        """The sequences of a photo; ``start`` is a sequence's number among them."""
+        if source.problem:
+            return
+        options = self.synthetic
+        split = self.splits[source.sha256]
+        count = len(range(self._places[source.sha256], options.sequences, len(self._places)))
+        if split != "train" and options.held_out:
+            count = min(count, options.held_out)
+        later = options.num_frames - 1
+        for number in range(count):
+            yield SequenceJob(
+                id=sequence_id(source.name, source.sha256, number),
+                path=source.path,
+                source=source.name,
+                source_sha256=source.sha256,
+                start=number,
+                fps=options.fps,
+                source_indices=tuple(range(options.num_frames)),
+                stored_frames=later if split in options.full else min(options.stored_frames, later),
+            )
+
+
+def build_dataset(
+    names: list[tuple[Path, str]], folder: Path, workers: Workers, *, options: SyntheticOptions, existed: bool
+) -> tuple[dict[str, Any], float]:
+    """Make what a dataset folder lacks, and its manifest and statistics.
+
+    Args:
+        names: photos, as :func:`data.footage.find.find_sources` returned them.
+        existed: see :func:`data.dataset.build.accept_sources`.
+
+    Returns:
+        What a ``--report`` says about it, and when the last sequence was made, by `time.perf_counter`.
+    """
+    sources = scan_photos(names, options.size)
+    accept_sources(sources, folder, options=options, things="photos", existed=existed)
+    plan = PhotoPlan(sources, assign_splits(sources, options), sequence_options(options), options)
+    failures, computed = run_jobs(plan, folder, workers, compute=make_sequence)
+    finished = time.perf_counter()
+    counts = write_results(plan, folder, failures, num_frames=options.num_frames, fps=options.fps)
+    listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
+    print(f"{folder}: {counts.total()} sequences ({listed}), {computed} computed now")
+    return report_results(counts, computed), finished
+
+
+def sequence_options(options: SyntheticOptions) -> SequenceOptions:
+    """What all sequences have in common. None is dropped: the motion is what it is."""
+    scene = options.scene
+    recorded = {"scene_version": SCENE_VERSION, "seed": options.seed, "flow": options.flow, **asdict(scene)}
+    return SequenceOptions(
+        size=options.size,
+        num_frequencies=scene.num_frequencies,
+        estimator=EXACT,
+        estimator_parameters=recorded,
+        keep_all=True,
+    )
+
+
+def recorded_options(options: SyntheticOptions) -> dict[str, Any]:
+    """What all sequences of a dataset folder have in common, for ``parameters.json``."""
+    computed = sequence_options(options)
+    return {
+        "size": options.size,
+        "fps": options.fps,
+        "num_frames": options.num_frames,
+        "stored_frames": options.stored_frames,
+        "num_frequencies": computed.num_frequencies,
+        "flow": options.flow,
+        "flow_parameters": computed.estimator_parameters,
+    }
+
+
+def make_sequence(job: SequenceJob, *, options: SequenceOptions, folder: Path) -> SequenceResult:
+    """Make one sequence and write ``folder/<id>.safetensors``, as `data.dataset.compute.compute_sequence` does."""
+    recorded: dict[str, Any] = dict(options.estimator_parameters)
+    seed = [recorded.pop("seed"), int(job.source_sha256[:15], 16), job.start]
+    recorded.pop("scene_version")
+    estimator = recorded.pop("flow")
+    indices = stratified_indices(job.num_frames, job.stored_frames, job.id)
+    sequence = synthetic_sequence(
+        read_image(job.path), seed, parameters=SceneParameters(**recorded), size=options.size, frame_indices=indices
+    )
+    motion = sequence.motion()
+    flows = motion[indices]
+    if estimator != EXACT:
+        flows = estimate_flow(sequence.first_frame, sequence.frames, estimator=estimator)
+    tensors = {
+        "first_frame": channels_first(sequence.first_frame),
+        "spectral_volume": torch.from_numpy(sequence.spectral_volume(options.num_frequencies)).half(),
+        "frames": channels_first(sequence.frames),
+        "flows": channels_first(flows).half(),
+        "frame_indices": torch.from_numpy(indices),
+    }
+    result = SequenceResult(motion_statistics(motion), len(indices))
+    save_tensors(folder / f"{job.id}.safetensors", tensors, sequence_metadata(job, options, result))
+    return result
+
+
+def scan_photos(names: list[tuple[Path, str]], size: tuple[int, int]) -> list[Source]:
+    """Look at every photo once; problems become part of the source."""
+    first_of: dict[str, str] = {}
+    sources = []
+    for path, name in names:
+        digest, problem = "", None
+        try:
+            digest = file_sha256(path)
+            height, width = read_image(path).shape[:2]
+            if width < size[0] or height < size[1]:
+                problem = f"{width}x{height} is too small for sequences of {size[0]}x{size[1]}; choose a smaller --size"
+            elif digest in first_of:
+                problem = f"the same file as {first_of[digest]}"
+        except (ValueError, OSError) as error:
+            problem = str(error).removeprefix(f"{path}: ")  # no absolute path belongs into the manifest
+        first_of.setdefault(digest, name)
+        sources.append(Source(str(path), name, digest, None, problem))
+    return sources

@@ -1,0 +1,86 @@
+"""Reading video: frames in any order, frame rates, and every way a file can be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.decoding import watch_decoder
+from helpers.rolling_clip import nearest
+
+from data.media.read_video import FrameReader, VideoInfo, read_frames, read_video, scan_video
+from data.media.write_video import write_video
+
+
+def test_frames_in_any_order_and_size(tmp_path: Path, clip: np.ndarray) -> None:
+    write_video(tmp_path / "a.mp4", clip, 30)
+    frames = read_frames(tmp_path / "a.mp4", [39, 0, 5, 5])
+    assert nearest(frames, clip) == [39, 0, 5, 5]
+    assert read_frames(tmp_path / "a.mp4", [3], size=(32, 16)).shape == (1, 16, 32, 3)
+    with pytest.raises(ValueError, match="has 40 frames"):
+        read_frames(tmp_path / "a.mp4", [40])
+    assert len(read_video(tmp_path / "a.mp4", max_frames=7)[0]) == 7
+
+
+def test_a_reader_decodes_overlapping_stretches_once(
+    tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "a.mp4", clip, 30)
+    stretches = ([0, 2, 9], [9, 4], [30])
+    expected = {tuple(wanted): read_frames(tmp_path / "a.mp4", wanted, size=(32, 16)) for wanted in stretches}
+    events = watch_decoder(monkeypatch)
+    reader = FrameReader(tmp_path / "a.mp4", size=(32, 16))
+    for wanted in ([0, 2, 9], [2, 9], [9, 12, 9], [30], [9, 4]):  # the last goes back
+        found = reader.read(wanted)
+        if tuple(wanted) in expected:
+            np.testing.assert_array_equal(found, expected[tuple(wanted)])
+    assert events == ["opened", *range(31), "closed", "opened", *range(10)]
+    with pytest.raises(ValueError, match="has 40 frames, frame 40"):
+        reader.read([40])
+    np.testing.assert_array_equal(reader.read([30]), expected[(30,)])  # an error leaves nothing behind
+    reader.close()
+
+
+def test_resampling_takes_the_nearest_frame(tmp_path: Path, clip: np.ndarray) -> None:
+    write_video(tmp_path / "a.mp4", clip, 20)
+    frames, fps = read_video(tmp_path / "a.mp4", fps=30)
+    assert fps == 30
+    assert len(frames) == 60
+    shown = np.array(nearest(frames, clip))
+    assert np.abs(shown / 20 - np.arange(60) / 30)[:-1].max() <= 0.5 / 20 + 1e-9
+    halved, _ = read_video(tmp_path / "a.mp4", fps=10)
+    assert nearest(halved, clip) == list(range(0, 40, 2))
+
+
+def test_a_rate_within_ten_percent_is_kept(tmp_path: Path, clip: np.ndarray) -> None:
+    write_video(tmp_path / "a.mp4", clip, 29)
+    frames, fps = read_video(tmp_path / "a.mp4", fps=30)
+    assert fps == pytest.approx(29)
+    assert len(frames) == 40
+
+
+def test_varying_frame_rate_is_made_constant() -> None:
+    info = VideoInfo(num_frames=4, fps=10, width=64, height=48, times=(0.0, 0.1, 0.5, 0.6))
+    indices, fps = info.resample(10)
+    assert fps == 10
+    assert indices.tolist() == [0, 1, 1, 2, 2, 2, 3] or indices.tolist() == [0, 1, 1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("problem", ["empty", "text", "missing", "folder", "truncated"])
+def test_bad_videos_are_named_in_one_line(
+    tmp_path: Path, clip: np.ndarray, problem: str, capfd: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "clip.mp4"
+    if problem == "empty":
+        path.touch()
+    elif problem == "text":
+        path.write_text("not a video\n" * 100)
+    elif problem == "folder":
+        path.mkdir()
+    elif problem == "truncated":
+        write_video(path, clip, 30)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"empty|not a video|no such|folder|damaged") as error:
+        scan_video(path)
+    assert "clip.mp4" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr().err == ""  # the decoder's own complaints stay out of the way

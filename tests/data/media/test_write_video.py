@@ -1,0 +1,118 @@
+"""Writing video and animated pictures: what is written can be read again, as a whole or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.rolling_clip import nearest
+from PIL import Image
+
+from data.media.read_video import read_video
+from data.media.write_video import OUTPUT_SUFFIXES, write_video
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_video_round_trip(tmp_path: Path, clip: np.ndarray, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_video(path, iter(clip), 25)
+    frames, fps = read_video(path)
+    assert frames.shape == clip.shape
+    assert fps == pytest.approx(25)
+    assert nearest(frames, clip) == list(range(40))
+    assert np.abs(frames.astype(int) - clip).mean() < (12 if suffix == ".gif" else 8)  # a GIF has 256 colours
+    # A colour cast (a wrong matrix) would shift the mean of a channel.
+    assert frames.mean(axis=(0, 1, 2)) == pytest.approx(clip.mean(axis=(0, 1, 2)), abs=2)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".apng"])
+@pytest.mark.parametrize("fps", [30, 25, 60])
+def test_animations_repeat_forever_and_last_as_long_as_they_should(
+    tmp_path: Path, clip: np.ndarray, suffix: str, fps: float
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_video(path, clip, fps)
+    shown, durations = [], []
+    with Image.open(path) as image:
+        assert image.info["loop"] == 0
+        for index in range(image.n_frames):
+            image.seek(index)
+            shown.append(np.array(image.convert("RGB")))
+            durations.append(image.info["duration"])
+    assert sum(durations) == pytest.approx(40 / fps * 1000, abs=10)
+    if suffix == ".gif":
+        assert min(durations) >= 20  # browsers take less for 100
+    if suffix != ".gif" or fps <= 50:
+        assert nearest(np.stack(shown), clip) == list(range(40))
+    if suffix in (".png", ".apng"):
+        assert (np.stack(shown) == clip).all()
+
+
+def test_odd_sizes(tmp_path: Path, clip: np.ndarray) -> None:
+    odd = clip[:, :47, :63]
+    for suffix in OUTPUT_SUFFIXES:
+        write_video(tmp_path / f"a{suffix}", odd, 30)
+    frames, _ = read_video(tmp_path / "a.mp4")
+    assert frames.shape == (40, 48, 64, 3)
+    assert np.abs(frames[:, :47, :63].astype(int) - odd).mean() < 8
+    assert np.abs(frames[:, 47].astype(int) - frames[:, 46]).mean() < 8  # repeated, not black
+
+
+def test_one_frame(tmp_path: Path, clip: np.ndarray) -> None:
+    for suffix in OUTPUT_SUFFIXES:
+        write_video(tmp_path / f"a{suffix}", clip[:1], 30)
+        assert (tmp_path / f"a{suffix}").stat().st_size > 0
+    assert len(read_video(tmp_path / "a.mp4")[0]) == 1
+
+
+def test_mp4_frames_are_written_as_they_come(tmp_path: Path, clip: np.ndarray) -> None:
+    produced = []
+
+    def produce():
+        for index in range(40):
+            produced.append(index)
+            yield clip[index]
+            # The file is growing beside its final name while frames are still to come.
+            assert not (tmp_path / "a.mp4").exists()
+
+    write_video(tmp_path / "a.mp4", produce(), 30)
+    assert len(produced) == 40
+
+
+def test_failing_frames_leave_nothing_behind(tmp_path: Path, clip: np.ndarray) -> None:
+    def produce():
+        yield clip[0]
+        raise RuntimeError("no more")
+
+    for suffix in OUTPUT_SUFFIXES:
+        with pytest.raises(RuntimeError, match="no more"):
+            write_video(tmp_path / f"a{suffix}", produce(), 30)
+    assert not list(tmp_path.iterdir())
+
+
+def test_writing_errors(tmp_path: Path, clip: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"\.mp4 \.gif \.webp"):
+        write_video(tmp_path / "a.xyz", clip, 30)
+    with pytest.raises(ValueError, match="no frames"):
+        write_video(tmp_path / "a.mp4", [], 30)
+    with pytest.raises(ValueError, match="one size"):
+        write_video(tmp_path / "a.mp4", [clip[0], clip[0, :30]], 30)
+    with pytest.raises(ValueError, match="uint8"):
+        write_video(tmp_path / "a.gif", [clip[0] / 255], 30)
+    with pytest.raises(ValueError, match="does not exist"):
+        write_video(tmp_path / "nowhere" / "a.mp4", clip, 30)
+    with pytest.raises(ValueError, match="frame rate"):
+        write_video(tmp_path / "a.mp4", clip, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unwritable_folder(tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(target))
+
+    # A rename that fails stands for all failures of the disk; root may write to any folder, so modes cannot.
+    monkeypatch.setattr("common.files.os.replace", refuse)
+    for suffix in OUTPUT_SUFFIXES:
+        with pytest.raises(PermissionError):
+            write_video(tmp_path / f"a{suffix}", clip[:2], 30)
+    assert not list(tmp_path.iterdir())
