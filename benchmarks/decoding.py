@@ -61,13 +61,13 @@ def measure(video: Path, *, size: tuple[int, int], num_frames: int, stride: int,
     if not starts:
         raise ValueError(f"{video}: has {length} frames, fewer than the {num_frames} of a sequence; lower --num-frames")
     begin = time.process_time()
-    reader = FrameReader(video, size)
+    reader = FrameReader(video, size=size)
     for start in starts:
         reader.read(range(start, start + num_frames))
     reader.close()
     middle = time.process_time()
     for start in starts[::every]:
-        read_frames(video, range(start, start + num_frames), size)
+        read_frames(video, range(start, start + num_frames), size=size)
     end = time.process_time()
     return {RESUMED: (middle - begin) / len(starts), ANEW: (end - middle) / len(starts[::every])}
 

@@ -83,7 +83,7 @@ def measure(
     threads: int, repeats: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Seconds, pairs per second and bytes per second of both, and the mean endpoint difference between them."""
-    from data.flow.coarse2fine import coarse2fine_flow_batch
+    from data.flow.coarse2fine.cpu import coarse2fine_flow_batch
 
     height, width = source.shape[:2]
     flows = coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:cpu_pairs], device=device)  # warms up, too

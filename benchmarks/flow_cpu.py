@@ -38,12 +38,12 @@ def _run(arguments: argparse.Namespace) -> None:
 
     require_cpu(arguments.device)
     if arguments.precision:
-        first, second = read_frames(arguments.video, arguments.precision, arguments.size) / 255.0
+        first, second = read_frames(arguments.video, arguments.precision, size=arguments.size) / 255.0
         difference = reference_difference(first, second)
         print(f"mean endpoint difference to the float64 reference: {difference:.1e} px")
         results: dict[str, Any] = {"mean_endpoint_difference": difference}
     else:
-        frames = read_frames(arguments.video, range(arguments.frames), arguments.size) / 255.0
+        frames = read_frames(arguments.video, range(arguments.frames), size=arguments.size) / 255.0
         results = {"cpu_milliseconds_a_pair": measure(frames, num_threads=arguments.threads)}
         for name, milliseconds in results["cpu_milliseconds_a_pair"].items():
             print(f"{name:<38}{milliseconds:>8.1f} ms a pair")
@@ -57,7 +57,7 @@ def measure(frames: NDArray[np.floating], *, num_threads: int) -> dict[str, floa
         frames: ``[T, H, W, 3]`` in [0, 1], two or more.
         num_threads: threads of the flow.
     """
-    from data.flow.coarse2fine import coarse2fine_flow, coarse2fine_flow_batch, coarse2fine_flow_pairs
+    from data.flow.coarse2fine.cpu import coarse2fine_flow_batch, coarse2fine_flow_pairs
 
     others = len(frames) - 1
     first, later = frames[0], frames[1:]
@@ -70,7 +70,7 @@ def measure(frames: NDArray[np.floating], *, num_threads: int) -> dict[str, floa
             others,
             lambda: coarse2fine_flow_pairs(frames[:-1], later, num_threads=num_threads),
         ),
-        "a lone pair": (1, lambda: coarse2fine_flow(first, later[0])),
+        "a lone pair": (1, lambda: coarse2fine_flow_batch(first, later[:1])),
     }
     milliseconds = {}
     for name, (pairs, estimate) in ways.items():
@@ -85,7 +85,7 @@ def reference_difference(first: NDArray[np.floating], second: NDArray[np.floatin
     """Mean endpoint difference in pixels between the flow and that of the tests' float64 reference."""
     import importlib.util
 
-    from data.flow.coarse2fine import coarse2fine_flow
+    from data.flow.coarse2fine.cpu import coarse2fine_flow_batch
 
     spec = importlib.util.spec_from_file_location(REFERENCE.stem, REFERENCE)
     assert spec is not None
@@ -93,7 +93,7 @@ def reference_difference(first: NDArray[np.floating], second: NDArray[np.floatin
     reference = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reference)
     return float(
-        np.linalg.norm(coarse2fine_flow(first, second) - reference.reference_flow(first, second), axis=-1).mean()
+        np.linalg.norm(coarse2fine_flow_batch(first, second[None])[0] - reference.reference_flow(first, second), axis=-1).mean()
     )
 
 

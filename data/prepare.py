@@ -22,8 +22,14 @@ from common.command_line import (
     run_script,
     write_report,
 )
-from data.command_line import add_footage_options, add_split_options, add_worker_options, options_of, parse_shard
 from data.dataset.build import build_dataset, run_jobs, source_problems
+from data.dataset.command_line import (
+    add_footage_options,
+    add_split_options,
+    add_worker_options,
+    options_of,
+    parse_shard,
+)
 from data.dataset.compute import compute_sequence
 from data.dataset.folder import naming_full_disks, open_dataset, writing
 from data.dataset.options import PrepareOptions

@@ -18,8 +18,8 @@ from typing import Any
 
 from common.command_line import OneLineParser, run_script, write_report
 from common.files import save_tensors, temporary_path
-from data.command_line import add_worker_options
 from data.dataset.build import build_dataset
+from data.dataset.command_line import add_worker_options
 from data.dataset.compute import finished_sequence, stratified_indices
 from data.dataset.folder import differences, naming_full_disks, open_dataset, read_parameters, writing
 from data.dataset.plan import VideoPlan, plan_videos, recorded_options

@@ -6,16 +6,14 @@ import argparse
 import importlib
 import sys
 
-# Command line ---------------------------------------------------------------------------------------------------------
-
 COMMANDS = {"compare": "data.flow.comparison", "middlebury": "data.flow.middlebury"}
 HELP = """commands (each has its own --help):
   compare CLIP...       time per pair, error of the warped picture and differences of the estimators, on your clips
   middlebury FOLDER     endpoint errors on the Middlebury pairs, whose flow is known
 
 examples:
-  python -m data.flow.estimators compare clips/*.mp4
-  python -m data.flow.estimators middlebury FOLDER
+  python -m data.flow compare clips/*.mp4
+  python -m data.flow middlebury FOLDER
 """
 
 
@@ -25,9 +23,11 @@ def main(argv: list[str] | None = None) -> int:
 
     words = sys.argv[1:] if argv is None else argv
     parser = OneLineParser(
-        prog="python -m data.flow.estimators", description="Measure optical flow estimators.", epilog=HELP,
+        prog="python -m data.flow",
+        description="Measure optical flow estimators.",
+        epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=" or ".join(COMMANDS))
     command = parser.parse_args(words[:1]).command
     return importlib.import_module(COMMANDS[command]).main(words[1:])

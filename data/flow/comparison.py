@@ -19,7 +19,7 @@ import numpy as np
 from common.command_line import OneLineParser, check_writable, count, frame_size, run_script, write_report
 from data.flow.consistency import consistent_share
 from data.flow.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, estimate_flow, estimate_flow_pairs, estimator_parameters
-from data.flow.solvers import Flow, Images
+from data.flow.interface import Flow, Images
 
 NO_FLOW = "(no flow)"  # a row of the table: what standing still would give
 SEQUENCE_FRAMES = 150  # later frames of a clip are not looked at
@@ -48,15 +48,22 @@ examples:
 def build_parser() -> argparse.ArgumentParser:
     """The command line of ``python -m data.flow compare``."""
     parser = OneLineParser(
-        prog="python -m data.flow compare", description="Compare optical flow estimators on clips.",
-        epilog=COLUMN_NOTES, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog="python -m data.flow compare",
+        description="Compare optical flow estimators on clips.",
+        epilog=COLUMN_NOTES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("clips", nargs="+", type=Path, metavar="CLIP", help="videos")
-    add("--estimators", nargs="+", choices=tuple(ESTIMATORS), metavar="NAME",
-        help=f"of {', '.join(ESTIMATORS)} (default: all that are there; raft downloads weights only if "
-        "named)")  # fmt: skip
-    add("--size", type=frame_size, default=(256, 160), metavar="WxH", help="default: 256x160")
+    add(
+        "--estimators",
+        nargs="+",
+        choices=tuple(ESTIMATORS),
+        metavar="NAME",
+        help=f"some of {', '.join(ESTIMATORS)} (default: all that are installed; raft downloads its weights only if "
+        "named)",
+    )
+    add("--size", type=frame_size, default=(256, 160), metavar="WxH", help="size of the frames (default: 256x160)")
     add("--pairs", type=count, default=16, metavar="N", help="pairs from each clip (default: 16)")
     add("--picture", type=Path, metavar="FILE.png", help="show the flow of each clip's last pair, side by side")
     add("--report", type=Path, metavar="FILE.json", help="write what was run, versions and results")
@@ -85,7 +92,7 @@ def compare(arguments: argparse.Namespace) -> None:
     with _one_thread(), tqdm(total=len(clips) * len(installed), unit=" measurements", dynamic_ncols=True) as progress:
         for name in installed:  # loads weights and compiles kernels, which are not part of the time a pair
             first, later = next(iter(clips.values()))
-            estimate_flow(first, later[:1], name)
+            estimate_flow(first, later[:1], estimator=name)
         for path, (first, later) in clips.items():
             default = estimate_flow(first, later)
             results[path] = {NO_FLOW: score(first, later, np.zeros_like(default), default)}
@@ -101,10 +108,15 @@ def compare(arguments: argparse.Namespace) -> None:
     if arguments.picture is not None:
         arguments.picture.parent.mkdir(parents=True, exist_ok=True)
         write_image(arguments.picture, contact_sheet(pictures, len(pictures) // len(clips)))
-    write_report(arguments.report, "data.flow.estimators compare", arguments, {"results": {
-        "default": DEFAULT_ESTIMATOR, "table": table, "clips": results, "num_pairs": num_pairs,
-        "estimators": installed, "missing": missing,
-    }})  # fmt: skip
+    found = {
+        "default": DEFAULT_ESTIMATOR,
+        "table": table,
+        "clips": results,
+        "num_pairs": num_pairs,
+        "estimators": installed,
+        "missing": missing,
+    }
+    write_report(arguments.report, "data.flow.estimators compare", arguments, {"results": found})
 
 
 def installed_estimators(names: Sequence[str] | None) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -146,9 +158,9 @@ def read_pairs(path: Path, size: tuple[int, int], count: int) -> tuple[Images, I
 def measure(name: str, first: Images, later: Images, default: Flow) -> tuple[dict[str, float | None], Flow]:
     """Time and scores of an estimator for the pairs of a clip, and its flow [N, H, W, 2]."""
     wall, cpu = time.perf_counter(), time.process_time()
-    flow = estimate_flow(first, later, name)
+    flow = estimate_flow(first, later, estimator=name)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    backward = estimate_flow_pairs(later, np.broadcast_to(first, later.shape), name)
+    backward = estimate_flow_pairs(later, np.broadcast_to(first, later.shape), estimator=name)
     times = {"cpu_seconds_per_pair": cpu / len(later), "wall_seconds_per_pair": wall / len(later)}
     return {**times, **score(first, later, flow, default), "consistency": consistent_share(flow, backward)}, flow
 

@@ -13,23 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from data.flow.raft import raft_parameters, solve_raft
-from data.flow.solvers import (
-    COARSE2FINE_PARAMETERS,
-    Flow,
-    Images,
-    Progress,
-    Solve,
+from data.flow.coarse2fine.estimator import (
     coarse2fine_cuda_parameters,
-    deepflow_parameters,
-    dis_parameters,
-    pyflow_parameters,
+    coarse2fine_parameters,
     solve_coarse2fine,
     solve_coarse2fine_cuda,
-    solve_deepflow,
-    solve_dis,
-    solve_pyflow,
 )
+from data.flow.interface import Flow, Images, Progress, Solve
+from data.flow.opencv import deepflow_parameters, dis_parameters, solve_deepflow, solve_dis
+from data.flow.pyflow_package import pyflow_parameters, solve_pyflow
+from data.flow.raft import raft_parameters, solve_raft
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,7 @@ class Estimator:
 
 
 ESTIMATORS = {
-    "coarse2fine": Estimator(solve_coarse2fine, COARSE2FINE_PARAMETERS.copy),
+    "coarse2fine": Estimator(solve_coarse2fine, coarse2fine_parameters),
     "coarse2fine-cuda": Estimator(solve_coarse2fine_cuda, coarse2fine_cuda_parameters),
     "pyflow": Estimator(solve_pyflow, pyflow_parameters),
     "dis": Estimator(solve_dis, dis_parameters),
@@ -54,6 +47,7 @@ DEFAULT_ESTIMATOR = "coarse2fine"
 def estimate_flow(
     source: Images,
     targets: Images,
+    *,
     estimator: str = DEFAULT_ESTIMATOR,
     num_threads: int = 1,
     progress: Progress = None,
@@ -79,12 +73,13 @@ def estimate_flow(
         raise ValueError(
             f"expected a source [H, W, 3] and targets [N, H, W, 3], got {source.shape} and {targets.shape}"
         )
-    return _solve(source[None], targets, estimator, num_threads, progress)
+    return _solve(source[None], targets, estimator=estimator, num_threads=num_threads, progress=progress)
 
 
 def estimate_flow_pairs(
     sources: Images,
     targets: Images,
+    *,
     estimator: str = DEFAULT_ESTIMATOR,
     num_threads: int = 1,
     progress: Progress = None,
@@ -96,7 +91,7 @@ def estimate_flow_pairs(
     sources, targets = np.asarray(sources), np.asarray(targets)
     if sources.ndim != 4 or sources.shape[3] != 3 or targets.shape != sources.shape:
         raise ValueError(f"expected sources and targets [N, H, W, 3], got {sources.shape} and {targets.shape}")
-    return _solve(sources, targets, estimator, num_threads, progress)
+    return _solve(sources, targets, estimator=estimator, num_threads=num_threads, progress=progress)
 
 
 def estimator_parameters(name: str) -> dict[str, Any]:
@@ -109,7 +104,7 @@ def estimator_parameters(name: str) -> dict[str, Any]:
     return ESTIMATORS[name].parameters()
 
 
-def _solve(sources: Images, targets: Images, estimator: str, num_threads: int, progress: Progress) -> Flow:
+def _solve(sources: Images, targets: Images, *, estimator: str, num_threads: int, progress: Progress) -> Flow:
     _expect_estimator(estimator)
     if sources.dtype != np.uint8 or targets.dtype != np.uint8:
         raise ValueError(f"expected uint8 images, got {sources.dtype} and {targets.dtype}")
@@ -119,7 +114,7 @@ def _solve(sources: Images, targets: Images, estimator: str, num_threads: int, p
         raise ValueError(f"num_threads must be at least 1, got {num_threads}")
     if len(targets) == 0:
         return np.empty((*targets.shape[:3], 2), np.float32)
-    return ESTIMATORS[estimator].solve(sources, targets, num_threads, progress)
+    return ESTIMATORS[estimator].solve(sources, targets, num_threads=num_threads, progress=progress)
 
 
 def _expect_estimator(name: str) -> None:

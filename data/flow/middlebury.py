@@ -112,8 +112,8 @@ def scene_error(folder: Path, scene: str, estimator: str, size: tuple[int, int])
     return SceneError(
         estimator,
         scene,
-        endpoint_error(estimate_flow(first, second[None], estimator)[0], truth),
-        endpoint_error(estimate_flow(small[0], small[1][None], estimator)[0], resize_flow(truth, size)),
+        endpoint_error(estimate_flow(first, second[None], estimator=estimator)[0], truth),
+        endpoint_error(estimate_flow(small[0], small[1][None], estimator=estimator)[0], resize_flow(truth, size)),
     )
 
 
@@ -145,13 +145,17 @@ def measure(arguments: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = OneLineParser(prog="python -m data.flow middlebury", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="with other-data and other-gt-flow in it")
+    parser.add_argument("folder", type=Path, help="folder with other-data and other-gt-flow in it")
     names = tuple(ESTIMATORS)
     parser.add_argument(
         "--estimators", nargs="+", choices=names, default=["coarse2fine"], help="after the folder; default: coarse2fine"
     )
     parser.add_argument(
-        "--size", type=parse_size, default=(256, 160), metavar="WxH", help="to resize to (default: 256x160)"
+        "--size",
+        type=parse_size,
+        default=(256, 160),
+        metavar="WxH",
+        help="size to resize frames and flow to (default: 256x160)",
     )
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the errors and versions")
     return run_script(measure, parser.parse_args(argv))

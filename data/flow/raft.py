@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from data.flow.solvers import Flow, Images, Progress, pairs_of
+from data.flow.interface import Flow, Images, Progress, pairs_of
 
 if TYPE_CHECKING:
     import torch
@@ -32,8 +32,8 @@ CUDA_BATCH = 32  # pairs
 CUDA_CORRELATIONS = 2**28  # float32 values, 1 GiB, of the correlation volumes of a batch
 
 
-def solve_raft(sources: Images, targets: Images, num_threads: int, progress: Progress) -> Flow:
-    """Flow by RAFT, on the GPU if there is one: form and meaning as `data.flow.solvers.Solve`.
+def solve_raft(sources: Images, targets: Images, *, num_threads: int, progress: Progress) -> Flow:
+    """Flow by RAFT, on the GPU if there is one: form and meaning as `data.flow.interface.Solve`.
 
     Pictures are padded by their edges to sides that are multiples of 8 and at least 128. On a CPU, ``num_threads``
     pairs are solved at once, each alone and with one thread, so that the result does not depend on it. On a GPU a batch

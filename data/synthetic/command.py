@@ -20,7 +20,7 @@ from common.command_line import (
     run_script,
     write_report,
 )
-from data.command_line import add_split_options, options_of
+from data.dataset.command_line import add_split_options, options_of
 from data.dataset.folder import naming_full_disks, open_dataset, writing
 from data.flow.estimators import ESTIMATORS
 from data.footage.find import find_sources

@@ -191,11 +191,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     solve = ESTIMATORS["dis"].solve
     calls = []
 
-    def interrupted(sources, targets, *others):
+    def interrupted(sources, targets, **options):
         calls.append(len(sources))
         if calls.count(1) == 4:  # the flow from one frame to the others, without the way back
             raise KeyboardInterrupt
-        return solve(sources, targets, *others)
+        return solve(sources, targets, **options)
 
     with monkeypatch.context() as patch:
         with_flow(patch, interrupted)

@@ -26,7 +26,11 @@ def compiled(function: Callable[..., Any]) -> Any:
 
     Where no folder is writable, each process compiles for itself.
     """
-    folder = _folder()
+    return compile_into(function, _own_folder())
+
+
+def compile_into(function: Callable[..., Any], folder: Path | None) -> Any:
+    """As :func:`compiled`, with the compiled code in this folder, or nowhere."""
     if folder is None:
         return njit(nogil=True)(function)
     configured = config.CACHE_DIR
@@ -38,12 +42,19 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 @functools.cache
-def _folder() -> Path | None:
-    """The first place that is writable: ``NUMBA_CACHE_DIR``, ``__pycache__`` beside this file, the user's cache."""
+def _own_folder() -> Path | None:
+    return find_folder(Path(__file__).parent)
+
+
+def find_folder(package: Path) -> Path | None:
+    """Where the compiled code of a package's modules is kept as they are now.
+
+    The first place that is writable: ``NUMBA_CACHE_DIR``, ``__pycache__`` in the package, the user's cache.
+    """
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(package.glob("*.py")):
         digest.update(path.read_bytes())
-    for base in _bases():
+    for base in _bases(package):
         folder = base / f"coarse2fine-{digest.hexdigest()[:16]}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -60,10 +71,10 @@ def _folder() -> Path | None:
     return None
 
 
-def _bases() -> Iterator[Path]:
+def _bases(package: Path) -> Iterator[Path]:
     if config.CACHE_DIR:
         yield Path(config.CACHE_DIR)
-    yield Path(__file__).parent / "__pycache__"
+    yield package / "__pycache__"
     if "XDG_CACHE_HOME" in os.environ:
         yield Path(os.environ["XDG_CACHE_HOME"]) / "numba"
     else:

@@ -22,10 +22,10 @@ from data.flow.coarse2fine.parameters import (
     Images,
     Parameters,
     Progress,
-    _blur_taps,
-    _check_images,
-    _check_pairs,
-    _level_origin,
+    blur_taps,
+    expect_images,
+    expect_pairs,
+    level_origin,
     pyramid_sizes,
 )
 from data.flow.coarse2fine.regions import REGION_WIDTH, plan_regions
@@ -41,20 +41,15 @@ SHARE_OF_MEMORY = 0.7  # of what is free
 def coarse2fine_flow_batch_cuda(
     source: NDArray[Any],
     targets: Images,
-    alpha: float = 0.012,
-    ratio: float = 0.75,
-    min_width: int = 20,
-    num_outer: int = 7,
-    num_inner: int = 1,
-    num_sor: int = 30,
-    color_type: int = 0,
+    *,
+    parameters: Parameters = Parameters(),  # noqa: B008 - frozen
     progress: Progress = None,
     device: Device | None = None,
 ) -> NDArray[np.float32]:
-    """Flow from one image to each of N others, as `data.flow.coarse2fine.coarse2fine_flow_batch`, on a GPU.
+    """Flow from one image to each of N others, as `data.flow.coarse2fine.cpu.coarse2fine_flow_batch`, on a GPU.
 
     Args:
-        source: ``[H, W, 3]`` float in [0, 1]; other parameters as in `data.flow.coarse2fine.coarse2fine_flow`.
+        source: ``[H, W, 3]`` float in [0, 1].
         targets: ``[N, H, W, 3]``.
         progress: called with the number of targets just finished, after each chunk that fits the free memory of the
             device (about 120 bytes a pixel and pair).
@@ -64,23 +59,19 @@ def coarse2fine_flow_batch_cuda(
         ``[N, H, W, 2]`` float32 in pixels, x right and y down.
 
     Raises:
-        ValueError: as in `data.flow.coarse2fine.coarse2fine_flow`; no CuPy, no GPU, or too little memory for a pair.
+        ValueError: as there; no CuPy, no GPU, or too little memory for a pair.
     """
-    parameters = Parameters(alpha, ratio, min_width, num_outer, num_inner, num_sor, color_type)
-    first, others = _check_images(source, targets, color_type)
-    return _solve_in_chunks(first[None], others, False, parameters, progress, device)
+    first, others = expect_images(source, targets, parameters.color_type)
+    return _solve_in_chunks(
+        first[None], others, own_sources=False, parameters=parameters, progress=progress, device=device
+    )
 
 
 def coarse2fine_flow_pairs_cuda(
     sources: Images,
     targets: Images,
-    alpha: float = 0.012,
-    ratio: float = 0.75,
-    min_width: int = 20,
-    num_outer: int = 7,
-    num_inner: int = 1,
-    num_sor: int = 30,
-    color_type: int = 0,
+    *,
+    parameters: Parameters = Parameters(),  # noqa: B008 - frozen
     progress: Progress = None,
     device: Device | None = None,
 ) -> NDArray[np.float32]:
@@ -88,18 +79,22 @@ def coarse2fine_flow_pairs_cuda(
 
     Everything else is as in `coarse2fine_flow_batch_cuda`.
     """
-    parameters = Parameters(alpha, ratio, min_width, num_outer, num_inner, num_sor, color_type)
-    first, others = _check_pairs(sources, targets, color_type)
-    return _solve_in_chunks(first, others, True, parameters, progress, device)
+    first, others = expect_pairs(sources, targets, parameters.color_type)
+    return _solve_in_chunks(first, others, own_sources=True, parameters=parameters, progress=progress, device=device)
 
 
 # ---- The algorithm, a chunk of pairs at a time ----
 
 
 def _solve_in_chunks(
-    sources: NDArray[np.float32], targets: NDArray[np.float32], own_sources: bool, parameters: Parameters,
-    progress: Progress, device: Device | None,
-) -> NDArray[np.float32]:  # fmt: skip
+    sources: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    *,
+    own_sources: bool,
+    parameters: Parameters,
+    progress: Progress,
+    device: Device | None,
+) -> NDArray[np.float32]:
     """``sources`` ``[N or 1, H, W, C]``, ``targets`` ``[N, H, W, C]`` -> ``[N, H, W, 2]``."""
     device = cuda_device() if device is None else device
     height, width = targets.shape[1:3]
@@ -154,9 +149,15 @@ def _solve(
         if level < len(sizes) - 1:
             _upsample(device, workspace, pairs, sizes[level + 1], sizes[level], 1.0 / parameters.ratio)
         _solve_level(
-            device, workspace, source_pyramid.pop(), target_pyramid.pop(), (len(sources), pairs), sizes[level], level,
+            device,
+            workspace,
+            source_pyramid.pop(),
+            target_pyramid.pop(),
+            (len(sources), pairs),
+            sizes[level],
+            level,
             parameters,
-        )  # fmt: skip
+        )
     return device.download(workspace.flow, 2 * targets[..., 0].size).reshape(pairs, height, width, 2)
 
 
@@ -182,14 +183,24 @@ def _pyramid(
     _each(device, "planar", count * area, device.upload(images), pictures[0], count * area, area, channels, planes)
     widths = [size[0] for size in sizes]
     for level, (width, height) in enumerate(sizes[1:], 1):
-        parent, rate, sigma = _level_origin(level, widths, parameters.ratio)
-        taps = np.append(_blur_taps(sigma), np.float32(0))  # the kernel reads one behind the last
+        parent, rate, sigma = level_origin(level, widths, parameters.ratio)
+        taps = np.append(blur_taps(sigma), np.float32(0))  # the kernel reads one behind the last
         size = count * planes * width * height
         pictures.append(device.zeros(size))
         _each(
-            device, "shrink", size, pictures[parent], device.upload(taps), pictures[level], size, height, width,
-            *sizes[parent][::-1], len(taps) - 2, float(rate),
-        )  # fmt: skip
+            device,
+            "shrink",
+            size,
+            pictures[parent],
+            device.upload(taps),
+            pictures[level],
+            size,
+            height,
+            width,
+            *sizes[parent][::-1],
+            len(taps) - 2,
+            float(rate),
+        )
     return pictures
 
 
@@ -198,15 +209,19 @@ def _upsample(
 ) -> None:
     workspace.flow, workspace.coarse_flow = workspace.coarse_flow, workspace.flow
     size = pairs * math.prod(fine)
-    _each(
-        device, "upsample", size, workspace.coarse_flow, workspace.flow, size, *fine[::-1], *coarse[::-1], gain
-    )  # fmt: skip
+    _each(device, "upsample", size, workspace.coarse_flow, workspace.flow, size, *fine[::-1], *coarse[::-1], gain)
 
 
 def _solve_level(
-    device: Device, workspace: Workspace, sources: Any, targets: Any, counts: tuple[int, int], size: tuple[int, int],
-    level: int, parameters: Parameters,
-) -> None:  # fmt: skip
+    device: Device,
+    workspace: Workspace,
+    sources: Any,
+    targets: Any,
+    counts: tuple[int, int],
+    size: tuple[int, int],
+    level: int,
+    parameters: Parameters,
+) -> None:
     """Refine ``workspace.flow`` in place on one pyramid level (specification steps 3 to 7)."""
     (width, height), (num_sources, pairs), channels = size, counts, parameters.channels
     area = width * height
@@ -222,10 +237,22 @@ def _solve_level(
         increment = None
         for inner in range(parameters.num_inner):
             device.launch(
-                "linearise", pairs * tiles, BLOCK, workspace.features, workspace.source_features, workspace.smoothed,
-                workspace.flow, increment, workspace.system, pairs, height, width, channels, int(num_sources > 1),
+                "linearise",
+                pairs * tiles,
+                BLOCK,
+                workspace.features,
+                workspace.source_features,
+                workspace.smoothed,
+                workspace.flow,
+                increment,
+                workspace.system,
+                pairs,
+                height,
+                width,
+                channels,
+                int(num_sources > 1),
                 float(parameters.alpha),
-            )  # fmt: skip
+            )
             last = inner == parameters.num_inner - 1
             increment = relax(device, workspace, pairs, size, parameters.num_sor + 3 * level, last)
 
@@ -239,10 +266,23 @@ def relax(device: Device, workspace: Workspace, pairs: int, size: tuple[int, int
     for number, sweeps in enumerate(launches):
         after = None if add and number == len(launches) - 1 else workspace.increments[number % 2]
         device.launch(
-            "relax", pairs * regions.across * regions.down, regions.threads, workspace.system, before,
-            after, workspace.flow, pairs, height, width, regions.down, regions.across, regions.rows - 2 * regions.halo,
-            REGION_WIDTH - 2 * regions.halo, regions.halo, sweeps,
-        )  # fmt: skip
+            "relax",
+            pairs * regions.across * regions.down,
+            regions.threads,
+            workspace.system,
+            before,
+            after,
+            workspace.flow,
+            pairs,
+            height,
+            width,
+            regions.down,
+            regions.across,
+            regions.rows - 2 * regions.halo,
+            REGION_WIDTH - 2 * regions.halo,
+            regions.halo,
+            sweeps,
+        )
         before = after
     return before
 

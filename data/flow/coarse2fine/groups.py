@@ -1,11 +1,11 @@
-"""Groups of up to 16 pairs on their way through the pyramid: between `data.flow.coarse2fine` and the compiled kernels.
+"""Groups of up to 16 pairs on their way through the pyramid: between `data.flow.coarse2fine.cpu` and the kernels.
 
-Imported late, because it imports numba; parameters and images are checked in `data.flow.coarse2fine`.
+Imported late, because it imports numba; parameters and images are checked by those who call it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data.flow.coarse2fine.kernels import solve_level
 from data.flow.coarse2fine.linearise import COEFFICIENT, POSITIONS, SCRATCH
-from data.flow.coarse2fine.parameters import Parameters, _blur_taps, _level_origin, pyramid_sizes
+from data.flow.coarse2fine.parameters import Parameters, Progress, blur_taps, level_origin, pyramid_sizes
 from data.flow.coarse2fine.pyramid import (
     FLOW,
     LANES,
@@ -38,7 +38,7 @@ FLOATS = {
 
 
 def solve_groups(
-    sources: Array, targets: Array, parameters: Parameters, num_threads: int, progress: Callable[[int], object] | None
+    sources: Array, targets: Array, *, parameters: Parameters, num_threads: int, progress: Progress
 ) -> Array:
     """Flow ``[N, H, W, 2]`` to targets ``[N, H, W, C]`` from ``[N, H, W, C]``, or from one source ``[1, H, W, C]``."""
     height, width = sources.shape[1:3]
@@ -120,15 +120,14 @@ class GroupSolver:
         state = workspace.array("state", height + 2, width + 2, 2, LANES)
         coefficients = workspace.array("coefficients", height + 1, width + 1, COEFFICIENT)
         p = self.parameters
-        solve_level(
-            target_features, terms, flow, state, coefficients, workspace.scratch, workspace.positions, p.channels,
-            np.float32(p.alpha), int(p.num_outer) + level, int(p.num_inner), int(p.num_sor) + 3 * level,
-        )  # fmt: skip
+        memory = state, coefficients, workspace.scratch, workspace.positions
+        counts = int(p.num_outer) + level, int(p.num_inner), int(p.num_sor) + 3 * level
+        solve_level(target_features, terms, flow, *memory, p.channels, np.float32(p.alpha), *counts)
 
     def terms(self, source: Array) -> list[Array]:
         """What the solver needs of one source, ``[H, W, 4, 5]`` of each level."""
-        return [self._terms(picture, np.empty((*picture.shape[1:], 4, PIXEL), np.float32))
-                for picture in self.pyramid(source)]  # fmt: skip
+        pictures = self.pyramid(source)
+        return [self._terms(picture, np.empty((*picture.shape[1:], 4, PIXEL), np.float32)) for picture in pictures]
 
     def _terms(self, picture: Array, out: Array) -> Array:
         height, width = picture.shape[1:]
@@ -152,8 +151,8 @@ class GroupSolver:
         widths = [size[0] for size in self.sizes]
         pictures = [_planar(image, self.parameters.color_type)]
         for level in range(1, len(self.sizes)):
-            parent, rate, sigma = _level_origin(level, widths, self.parameters.ratio)
-            taps = _blur_taps(sigma)
+            parent, rate, sigma = level_origin(level, widths, self.parameters.ratio)
+            taps = blur_taps(sigma)
             blurred = blur(pictures[parent], taps) if len(taps) > 1 else pictures[parent]
             pictures.append(resize(blurred, rate, self.sizes[level][1], self.sizes[level][0]))
         return pictures

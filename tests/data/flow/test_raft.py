@@ -65,7 +65,7 @@ def torchvision_flow(network, source, target):
 
 def test_flow_is_that_of_torchvisions_network(weights, network):
     source, target = np.random.default_rng(2).integers(0, 256, (2, 50, 130, 3), np.uint8)
-    flow = estimate_flow(source, target[None], "raft")
+    flow = estimate_flow(source, target[None], estimator="raft")
     assert flow.shape == (1, 50, 130, 2)
     assert flow.dtype == np.float32
     assert np.abs(flow).max() > 0.1
@@ -76,19 +76,19 @@ def test_threads_pairs_and_progress_change_nothing(weights, images):
     source, targets = images[0], images[1:]
     done = []
     before = torch.get_num_threads()
-    flows = estimate_flow(source, targets, "raft", progress=done.append)
+    flows = estimate_flow(source, targets, estimator="raft", progress=done.append)
     assert done == [1, 1]
-    np.testing.assert_array_equal(estimate_flow(source, targets, "raft", num_threads=2), flows)
-    np.testing.assert_array_equal(estimate_flow_pairs(np.stack([source] * 2), targets, "raft"), flows)
+    np.testing.assert_array_equal(estimate_flow(source, targets, estimator="raft", num_threads=2), flows)
+    np.testing.assert_array_equal(estimate_flow_pairs(np.stack([source] * 2), targets, estimator="raft"), flows)
     assert torch.get_num_threads() == before
 
 
 def test_batches_are_bounded_and_complete(weights, images, monkeypatch):
     source, targets = images[0], images[[1, 2, 1]]
-    flows = estimate_flow(source, targets, "raft")
+    flows = estimate_flow(source, targets, estimator="raft")
     done = []
     monkeypatch.setattr(flow_raft, "batch_size", lambda height, width, device: 2)
-    batched = estimate_flow(source, targets, "raft", progress=done.append)
+    batched = estimate_flow(source, targets, estimator="raft", progress=done.append)
     assert done == [2, 1]
     np.testing.assert_allclose(batched, flows, rtol=1e-3, atol=1e-3)
 
@@ -106,7 +106,7 @@ def test_too_little_memory_is_one_line(weights, images, monkeypatch):
 
     monkeypatch.setattr(flow_raft, "_model", lambda weights: fail)
     with pytest.raises(ValueError, match=r"does not hold 1 pair.* of 70 x 45; choose a smaller size"):
-        estimate_flow(images[0], images[1:], "raft")
+        estimate_flow(images[0], images[1:], estimator="raft")
 
 
 @pytest.mark.gpu
@@ -114,19 +114,19 @@ def test_gpu_agrees_with_cpu(weights_file, images, monkeypatch):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
     monkeypatch.setenv("RAFT_WEIGHTS", str(weights_file))
-    flows = estimate_flow(images[0], images[1:], "raft")
+    flows = estimate_flow(images[0], images[1:], estimator="raft")
     assert estimator_parameters("raft")["device"] == "cuda"
     monkeypatch.setattr(flow_raft, "_device", lambda: torch.device("cpu"))
-    np.testing.assert_allclose(flows, estimate_flow(images[0], images[1:], "raft"), atol=0.05)
+    np.testing.assert_allclose(flows, estimate_flow(images[0], images[1:], estimator="raft"), atol=0.05)
 
 
 def test_safetensors_hold_the_same_weights(weights, images, network, tmp_path, monkeypatch):
-    flow = estimate_flow(images[0], images[1:2], "raft")
+    flow = estimate_flow(images[0], images[1:2], estimator="raft")
     parameters = estimator_parameters("raft")
     save_file(network.state_dict(), tmp_path / "raft.safetensors")
     monkeypatch.setenv("RAFT_WEIGHTS", str(tmp_path / "raft.safetensors"))
     assert estimator_parameters("raft") == parameters == json.loads(json.dumps(parameters))
-    np.testing.assert_array_equal(estimate_flow(images[0], images[1:2], "raft"), flow)
+    np.testing.assert_array_equal(estimate_flow(images[0], images[1:2], estimator="raft"), flow)
 
 
 def test_parameters_tell_weights_apart(weights, network, tmp_path, monkeypatch):
@@ -148,7 +148,7 @@ def test_missing_weights_say_where_they_have_to_lie(no_weights, images, monkeypa
         raise URLError("no network")
 
     monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", fail)
-    for call in (lambda: estimate_flow(images[0], images[1:], "raft"), lambda: estimator_parameters("raft")):
+    for call in (lambda: estimate_flow(images[0], images[1:], estimator="raft"), lambda: estimator_parameters("raft")):
         with pytest.raises(ValueError, match="no network") as caught:
             call()
         message = str(caught.value)

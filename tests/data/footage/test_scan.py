@@ -9,7 +9,7 @@ import pytest
 from helpers.footage_files import HEIGHT, WIDTH, encode, run, scene_frames, transcode
 from helpers.small_clips import QUICK, contents, rows_of
 
-from data.command_line import crop_shares
+from data.dataset.command_line import crop_shares
 from data.dataset.full import load_full_sequence
 from data.dataset.manifest import load_manifest
 from data.dataset.sequence_file import read_metadata, read_sequence, sequence_path

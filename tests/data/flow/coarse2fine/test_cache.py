@@ -8,15 +8,16 @@ import warnings
 import numba
 import pytest
 
-from data.flow.coarse2fine import cache as coarse2fine_cache
-
 USED = "from numba import njit\n\n\n@njit\ndef value():\n    return {}\n"
 KERNEL = """
+from functools import partial
+from pathlib import Path
+
 from coarse2fine_used import value
-from data.flow.coarse2fine.cache import compiled
+from data.flow.coarse2fine.cache import compile_into, find_folder
 
 
-@compiled
+@partial(compile_into, folder=find_folder(Path(__file__).parent))
 def twice():
     return 2 * value()
 """
@@ -24,25 +25,21 @@ def twice():
 
 @pytest.fixture
 def modules(tmp_path, monkeypatch):
-    """A folder of modules of its own, `coarse2fine_cache` being one of them as far as it knows."""
+    """A folder of modules of its own."""
     folder = tmp_path / "package"
     folder.mkdir()
     (folder / "coarse2fine_kernel.py").write_text(KERNEL)
-    monkeypatch.setattr(coarse2fine_cache, "__file__", str(folder / "coarse2fine_cache.py"))
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr("sys.dont_write_bytecode", True)
-    coarse2fine_cache._folder.cache_clear()
-    yield folder
-    coarse2fine_cache._folder.cache_clear()
+    return folder
 
 
 def load(folder, monkeypatch, value=None):
     """The kernel, as a new process would import it, after an edit of the other module."""
     if value is not None:
         (folder / "coarse2fine_used.py").write_text(USED.format(value))
-    coarse2fine_cache._folder.cache_clear()
     monkeypatch.delitem(__import__("sys").modules, "coarse2fine_used", raising=False)
     spec = importlib.util.spec_from_file_location("coarse2fine_kernel", folder / "coarse2fine_kernel.py")
     module = importlib.util.module_from_spec(spec)

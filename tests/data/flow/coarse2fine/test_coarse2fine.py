@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.coarse2fine_calls import pair_flow
 from helpers.places import SAMPLES
 from helpers.reference_coarse2fine import pyramid, reference_flow, relax
 from helpers.textures import endpoint_difference, pair
 
-from data.flow.coarse2fine import coarse2fine_flow, coarse2fine_flow_batch, coarse2fine_flow_pairs
-from data.flow.coarse2fine.parameters import pyramid_sizes
+from data.flow.coarse2fine.cpu import coarse2fine_flow_batch, coarse2fine_flow_pairs
+from data.flow.coarse2fine.parameters import Parameters, pyramid_sizes
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ from data.flow.coarse2fine.parameters import pyramid_sizes
 def test_agrees_with_the_reference(size, motion, parameters):
     source, target = pair(*size, **motion)
     expected = reference_flow(source, target, **parameters)
-    flow = coarse2fine_flow(source, target, **parameters)
+    flow = pair_flow(source, target, **parameters)
     assert flow.dtype == np.float32
     assert flow.shape == (size[1], size[0], 2)
     assert endpoint_difference(flow, expected).max() < 1e-3
@@ -45,7 +46,7 @@ def test_agrees_with_the_reference_where_motion_leaves_the_picture():
     expected = reference_flow(source, target, num_outer=3)
     columns = np.arange(48) + expected[..., 0]
     assert ((columns < 0) | (columns > 47)).mean() > 0.1
-    flow = coarse2fine_flow(source, target, num_outer=3)
+    flow = pair_flow(source, target, num_outer=3)
     assert endpoint_difference(flow, expected).mean() < 1e-3
 
 
@@ -70,14 +71,14 @@ def test_reference_relaxation_is_raster_order():
 
 def test_finds_a_known_motion():
     source, target = pair(96, 64, shift=(2.5, -1.25))
-    flow = coarse2fine_flow(source, target)
+    flow = pair_flow(source, target)
     inner = flow[8:-8, 8:-8]
     assert np.abs(inner - [2.5, -1.25]).mean() < 0.05
 
 
 def test_no_motion():
     source, _ = pair(40, 30)
-    assert np.abs(coarse2fine_flow(source, source)).max() < 1e-6
+    assert np.abs(pair_flow(source, source)).max() < 1e-6
 
 
 def test_a_batch_is_its_pairs_whatever_the_grouping_and_threads():
@@ -85,13 +86,17 @@ def test_a_batch_is_its_pairs_whatever_the_grouping_and_threads():
     targets = np.stack([pair(45, 31, shift=(0.2 * i, -0.1 * i))[1] for i in range(35)])
     quick = {"num_outer": 1, "num_sor": 11}
     done = []
-    flows = coarse2fine_flow_batch(source, targets, **quick, progress=done.append)
+    flows = coarse2fine_flow_batch(source, targets, parameters=Parameters(**quick), progress=done.append)
     assert done == [16, 16, 3]
-    np.testing.assert_array_equal(coarse2fine_flow_batch(source, targets, **quick, num_threads=3), flows)
-    np.testing.assert_array_equal(coarse2fine_flow_batch(source, targets[::-1], **quick), flows[::-1])
+    np.testing.assert_array_equal(
+        coarse2fine_flow_batch(source, targets, parameters=Parameters(**quick), num_threads=3), flows
+    )
+    np.testing.assert_array_equal(
+        coarse2fine_flow_batch(source, targets[::-1], parameters=Parameters(**quick)), flows[::-1]
+    )
     for index in (0, 18, 34):
-        np.testing.assert_array_equal(coarse2fine_flow(source, targets[index], **quick), flows[index])
-    assert coarse2fine_flow_batch(source, targets[:0], **quick).shape == (0, 31, 45, 2)
+        np.testing.assert_array_equal(pair_flow(source, targets[index], **quick), flows[index])
+    assert coarse2fine_flow_batch(source, targets[:0], parameters=Parameters(**quick)).shape == (0, 31, 45, 2)
 
 
 @pytest.mark.parametrize(
@@ -106,16 +111,20 @@ def test_pairs_that_share_nothing_are_their_pairs_to_the_last_bit(parameters):
     made = [pair(45, 31, shift=(0.2 * i, -0.1 * i), sway=0.3, seed=i) for i in range(19)]
     sources, targets = (np.stack(images) for images in zip(*made, strict=True))
     done = []
-    flows = coarse2fine_flow_pairs(sources, targets, **parameters, progress=done.append)
+    flows = coarse2fine_flow_pairs(sources, targets, parameters=Parameters(**parameters), progress=done.append)
     assert done == [16, 3]
     assert flows.dtype == np.float32
-    np.testing.assert_array_equal(coarse2fine_flow_pairs(sources, targets, **parameters, num_threads=2), flows)
+    np.testing.assert_array_equal(
+        coarse2fine_flow_pairs(sources, targets, parameters=Parameters(**parameters), num_threads=2), flows
+    )
     for index in (0, 7, 18):
-        single = coarse2fine_flow(sources[index], targets[index], **parameters)
+        single = pair_flow(sources[index], targets[index], **parameters)
         np.testing.assert_array_equal(flows[index], single)
         assert np.abs(single).max() > 0.05
-    np.testing.assert_array_equal(coarse2fine_flow_pairs(sources[3:4], targets[3:4], **parameters)[0], flows[3])
-    assert coarse2fine_flow_pairs(sources[:0], targets[:0], **parameters).shape == (0, 31, 45, 2)
+    np.testing.assert_array_equal(
+        coarse2fine_flow_pairs(sources[3:4], targets[3:4], parameters=Parameters(**parameters))[0], flows[3]
+    )
+    assert coarse2fine_flow_pairs(sources[:0], targets[:0], parameters=Parameters(**parameters)).shape == (0, 31, 45, 2)
 
 
 def test_pyramid_sizes():
@@ -129,15 +138,15 @@ def test_pyramid_sizes():
 def test_gray_pictures():
     source, target = pair(32, 24, sway=0.5)
     weights = np.array([0.299, 0.587, 0.114], np.float32)
-    from_color = coarse2fine_flow(source, target, color_type=1)
-    np.testing.assert_array_equal(coarse2fine_flow(source @ weights, target @ weights, color_type=1), from_color)
-    assert not np.array_equal(coarse2fine_flow(source, target), from_color)
+    from_color = pair_flow(source, target, color_type=1)
+    np.testing.assert_array_equal(pair_flow(source @ weights, target @ weights, color_type=1), from_color)
+    assert not np.array_equal(pair_flow(source, target), from_color)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"target": np.zeros((12, 17, 3))}, "one shape"),
+        ({"target": np.zeros((12, 17, 3))}, r"targets must be \[N"),
         ({"source": np.zeros((12, 16, 4)), "target": np.zeros((12, 16, 4))}, "channels"),
         ({"source": np.zeros((12, 16)), "target": np.zeros((12, 16))}, "channels"),
         ({"source": np.zeros((0, 16, 3)), "target": np.zeros((0, 16, 3))}, r"\(0, 16, 3\)"),
@@ -153,7 +162,7 @@ def test_gray_pictures():
 def test_bad_input_is_named(change, message):
     arguments = {"source": np.zeros((12, 16, 3)), "target": np.zeros((12, 16, 3)), **change}
     with pytest.raises(ValueError, match=message):
-        coarse2fine_flow(arguments.pop("source"), arguments.pop("target"), **arguments)
+        pair_flow(arguments.pop("source"), arguments.pop("target"), **arguments)
 
 
 def test_a_batch_of_another_size_is_named():
@@ -186,6 +195,6 @@ def test_agrees_with_the_reference_on_a_photo():
     source, target = small[40:88, 60:132], np.clip(1.03 * shifted[40:88, 60:132], 0, 1)
     expected = reference_flow(source, target, num_outer=3)
     assert np.hypot(*np.moveaxis(expected, -1, 0)).mean() > 0.5
-    difference = endpoint_difference(coarse2fine_flow(source, target, num_outer=3), expected)
+    difference = endpoint_difference(pair_flow(source, target, num_outer=3), expected)
     assert difference.mean() < 2e-5
     assert difference.max() < 1e-3

@@ -1,8 +1,9 @@
-"""pathak22's pyflow, call for call: ``import data.flow.pyflow as pyflow`` in place of ``import pyflow``.
+"""pathak22's pyflow, call for call: ``import data.flow.like_pyflow as pyflow`` in place of ``import pyflow``.
 
 The same algorithm, argument names, defaults and results, from `data.flow.coarse2fine`. One pair at a time costs more
-than half of what pyflow takes; whoever has many pairs calls `data.flow.coarse2fine.coarse2fine_flow_batch` or
-`coarse2fine_flow_pairs`, twenty times as fast.
+than half of what pyflow takes; with many pairs, call `coarse2fine_flow_batch` or `coarse2fine_flow_pairs` of
+`data.flow.coarse2fine.cpu`, which are twenty times as fast. The estimator ``--flow pyflow`` is not this module but
+pathak22's own package (`data.flow.pyflow_package`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.flow import coarse2fine
+from data.flow.coarse2fine.cpu import coarse2fine_flow_batch
+from data.flow.coarse2fine.parameters import Parameters
 
 Field = NDArray[np.float64]
-# What `data.flow.coarse2fine` calls the parameters.
+# Name of a parameter in `data.flow.coarse2fine` -> its name here.
 NAMES = {
     "min_width": "minWidth",
     "num_outer": "nOuterFPIterations",
@@ -64,10 +66,11 @@ def coarse2fine_flow(
             raise ValueError(
                 f"{name} must hold floats in [0, 1], got {np.asarray(image).dtype}; images of 0 to 255: divide by 255.0"
             )
+    if np.shape(im1) != np.shape(im2):
+        raise ValueError(f"both images must have one shape, got {np.shape(im1)} and {np.shape(im2)}")
     try:
-        flow = coarse2fine.coarse2fine_flow(
-            im1, im2, alpha, ratio, minWidth, nOuterFPIterations, nInnerFPIterations, nSORIterations, colType
-        ).astype(np.float64)
+        parameters = Parameters(alpha, ratio, minWidth, nOuterFPIterations, nInnerFPIterations, nSORIterations, colType)
+        flow = coarse2fine_flow_batch(im1, np.asarray(im2)[None], parameters=parameters)[0].astype(np.float64)
     except ValueError as error:
         message = str(error)
         for name, here in NAMES.items():
@@ -89,7 +92,7 @@ def warp_back(im1: Field, im2: Field, u: Field, v: Field) -> Field:
     inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     x, y = np.where(inside, x, 0.0), np.where(inside, y, 0.0)
     left, top = x.astype(np.intp), y.astype(np.intp)
-    across, down = _cubic_weights(x - left), _cubic_weights(y - top)
+    across, down = cubic_weights(x - left), cubic_weights(y - top)
     warped = np.zeros_like(im2)
     for i in range(4):
         row = np.clip(top + i - 1, 0, height - 1)
@@ -100,8 +103,8 @@ def warp_back(im1: Field, im2: Field, u: Field, v: Field) -> Field:
     return np.where(inside[..., None], warped, im1).clip(0.0, 1.0)
 
 
-def _cubic_weights(t: Field) -> tuple[Field, Field, Field, Field]:
-    """Of the pixels at -1, 0, 1, 2 for a place t in [0, 1)."""
+def cubic_weights(t: Field) -> tuple[Field, Field, Field, Field]:
+    """Weights of the pixels at -1, 0, 1, 2 for a place t in [0, 1)."""
     return (
         ((2.0 - t) * t - 1.0) * t / 2.0,
         ((3.0 * t - 5.0) * t * t + 2.0) / 2.0,

@@ -9,7 +9,7 @@ import pytest
 from helpers.reference_coarse2fine import reference_flow
 from helpers.textures import pair
 
-import data.flow.pyflow as pyflow
+import data.flow.like_pyflow as pyflow
 
 QUICK = (0.012, 0.75, 20, 2, 1, 10, 0)
 
@@ -18,9 +18,9 @@ def test_the_call_is_that_of_pyflow():
     parameters = inspect.signature(pyflow.coarse2fine_flow).parameters
     assert list(parameters)[:2] == ["im1", "im2"]
     assert {name: parameter.default for name, parameter in list(parameters.items())[2:]} == {
-        "alpha": 1, "ratio": 0.5, "minWidth": 40, "nOuterFPIterations": 3, "nInnerFPIterations": 1,
-        "nSORIterations": 20, "colType": 0,
-    }  # fmt: skip
+        **{"alpha": 1, "ratio": 0.5, "minWidth": 40, "nOuterFPIterations": 3, "nInnerFPIterations": 1},
+        **{"nSORIterations": 20, "colType": 0},
+    }
 
 
 def test_results_are_those_of_the_reference():
@@ -65,7 +65,7 @@ def test_warp_is_cubic():
     warped = pyflow.warp_back(np.zeros((9, 12, 1)), surface(x, y), np.full_like(x, 0.3), np.full_like(x, -0.4))
     inner = (slice(2, -2), slice(2, -2))
     np.testing.assert_allclose(warped[inner], surface(x + 0.3, y - 0.4)[inner], atol=1e-14)
-    kernel = np.array([weight for t in (0.0, 0.25, 0.75) for weight in pyflow._cubic_weights(np.array(t))])
+    kernel = np.array([weight for t in (0.0, 0.25, 0.75) for weight in pyflow.cubic_weights(np.array(t))])
     np.testing.assert_allclose(kernel.reshape(3, 4).sum(axis=1), 1)
     np.testing.assert_allclose(kernel[4:8], kernel[:7:-1])
 
