@@ -93,7 +93,9 @@ def reference_difference(first: NDArray[np.floating], second: NDArray[np.floatin
     reference = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reference)
     return float(
-        np.linalg.norm(coarse2fine_flow_batch(first, second[None])[0] - reference.reference_flow(first, second), axis=-1).mean()
+        np.linalg.norm(
+            coarse2fine_flow_batch(first, second[None])[0] - reference.reference_flow(first, second), axis=-1
+        ).mean()
     )
 
 
