@@ -20,7 +20,7 @@ RESUMED, ANEW = "resumed where the last one stopped", "each from the beginning"
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and return the exit status."""
-    parser = benchmark_parser(__doc__, threads=1)
+    parser = benchmark_parser("decoding", __doc__, threads=1)
     parser.add_argument("video", type=Path, metavar="VIDEO", help="a video of more frames than a sequence has")
     parser.add_argument("--size", type=frame_size, default=(256, 160), metavar="WxH", help="frames (default: 256x160)")
     text = "frames of a sequence (default: 150)"

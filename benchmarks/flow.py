@@ -1,4 +1,4 @@
-"""How fast `data.flow.coarse2fine.cuda` is here: pairs per second, memory bandwidth, and against the processor.
+"""How fast `data.flow.coarse2fine.cuda` is on this GPU: pairs per second, memory bandwidth, ratio to the processor.
 
 Examples:
   python -m benchmarks.flow
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.command_line import add_common_options, parse_size, run_script, write_report
+from benchmarks.timing import benchmark_parser
+from common.command_line import parse_size, run_script, write_report
 from common.cuda_kernels import Device
 from data.flow.coarse2fine import cuda as coarse2fine_cuda
 from data.flow.coarse2fine.regions import Regions, plan_regions
@@ -31,13 +32,13 @@ COPIED_BYTES = 1 << 28
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a paragraph for each size, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=parse_size, nargs="+", default=[(256, 160), (512, 288)], metavar="WxH")
-    parser.add_argument("--pairs", type=int, default=149, help="targets of one source (default: 149, a sequence)")
-    parser.add_argument("--cpu-pairs", type=int, help="pairs for the processor (default: 16 for each thread)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the processor (default: all)")
-    parser.add_argument("--repeats", type=int, default=5, help="of which the fastest counts (default: 5)")
-    add_common_options(parser)
+    every = os.cpu_count() or 1
+    parser = benchmark_parser("flow", __doc__, threads=every)
+    sizes, text = [(256, 160), (512, 288)], "sizes of the frames (default: 256x160 512x288)"
+    parser.add_argument("--sizes", type=parse_size, nargs="+", default=sizes, metavar="WxH", help=text)
+    parser.add_argument("--pairs", type=int, default=149, metavar="N", help="targets of one source (default: 149)")
+    parser.add_argument("--cpu-pairs", type=int, metavar="N", help="pairs for the processor (default: 16 a thread)")
+    parser.add_argument("--repeats", type=int, default=5, help="repetitions, of which the fastest counts (default: 5)")
     return run_script(_measure_all, parser.parse_args(argv))
 
 

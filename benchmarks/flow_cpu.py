@@ -24,7 +24,7 @@ REFERENCE = Path(__file__).parents[1] / "tests" / "helpers" / "reference_coarse2
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and return the exit status."""
-    parser = benchmark_parser(__doc__, threads=1)
+    parser = benchmark_parser("flow_cpu", __doc__, threads=1)
     parser.add_argument("video", type=Path, metavar="VIDEO", help="a video whose frames are matched")
     parser.add_argument("--size", type=frame_size, default=(256, 160), metavar="WxH", help="frames (default: 256x160)")
     parser.add_argument("--frames", type=frame_count, default=150, metavar="N", help="frames to read (default: 150)")

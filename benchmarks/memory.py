@@ -38,7 +38,7 @@ PROC = Path("/proc")
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and return the exit status."""
-    parser = benchmark_parser(__doc__, threads=1)
+    parser = benchmark_parser("memory", __doc__, threads=1)
     parser.add_argument("videos", type=Path, metavar="VIDEOS", help="a folder of clips of 20 frames or more")
     parser.add_argument("--workers", type=count, default=2, help="processes of data.prepare (default: 2)")
     return run_script(_run, parser.parse_args(argv))

@@ -1,8 +1,8 @@
-"""How fast training reads: items of both datasets against what they replace, measured in turns in one run.
+"""How fast training reads prepared data, against decoding and transforming it, measured in turn in one run.
 
-What they replace is the reference implementation's way: decode the frame from the video, read all flow fields of the
-sequence (float16), transform them over time and keep the lowest frequencies. For its benefit the video is as small as
-the sequence and begins at its first frame, and the fields lie in one file.
+The other way is the reference implementation's: decode the frame from the video, read all flow fields of the sequence
+(float16), transform them over time and keep the lowest frequencies. To its benefit the video is as small as the
+sequence and begins at its first frame, and the fields lie in one file.
 
 Examples:
   python -m benchmarks.reading dataset
@@ -27,7 +27,8 @@ import torch
 from torch.utils.data import Dataset
 
 from benchmarks.os_cache import drop_from_cache
-from common.command_line import OneLineParser, add_common_options, count, positive, run_script, write_report
+from benchmarks.timing import benchmark_parser
+from common.command_line import count, positive, run_script, write_report
 from common.images import from_8_bits
 from data.dataset.manifest import COLUMNS, load_manifest, load_statistics, write_manifest
 from data.dataset.reading import FramePairDataset, SpectralVolumeDataset
@@ -218,19 +219,17 @@ def summarize(values: dict) -> dict[str, dict[str, float]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and return the exit status."""
-    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser("reading", __doc__, threads=1)
     add = parser.add_argument
     add("dataset", type=Path, metavar="DATASET", help="a folder that data.prepare or data.synthetic made")
     add("--split", choices=SPLITS, help="default: the first that has sequences")
     add("--sequences", type=count, default=8, metavar="N", help="sequences to read (default: 8)")
-    add("--num-frequencies", type=count, default=16, metavar="K", help="of a spectral volume (default: 16)")
-    add("--rounds", type=count, default=5, help="of all ways in turn (default: 5)")
-    add("--seconds", type=positive, default=1.0, help="of each way in a round, at least (default: 1)")
-    add("--threads", type=count, default=1, help="of PyTorch; a DataLoader's workers have one (default: 1)")
+    add("--num-frequencies", type=count, default=16, metavar="K", help="frequencies of a spectral volume (default: 16)")
+    add("--rounds", type=count, default=5, help="rounds of all ways in turn (default: 5)")
+    add("--seconds", type=positive, default=1.0, help="least time of each way in a round (default: 1)")
     add(
         "--scratch", type=Path, metavar="FOLDER", help="existing folder for temporary files, best on the dataset's disk"
     )
-    add_common_options(parser)
     return run_script(measure_folder, parser.parse_args(argv))
 
 

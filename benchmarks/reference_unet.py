@@ -28,7 +28,7 @@ THERE, HERE = "one frequency at a time", "all frequencies in one batch"
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and return the exit status."""
-    parser = benchmark_parser(__doc__, threads=2)
+    parser = benchmark_parser("reference_unet", __doc__, threads=2)
     parser.add_argument("--rounds", type=count, default=5, help="rounds, of which the median counts (default: 5)")
     return run_script(_run, parser.parse_args(argv))
 

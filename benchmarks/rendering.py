@@ -22,7 +22,7 @@ ONCE, EVERY_FRAME = "encoding once", "encoding for every frame"
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and return the exit status."""
-    parser = benchmark_parser(__doc__, threads=2)
+    parser = benchmark_parser("rendering", __doc__, threads=2)
     parser.add_argument("--size", type=frame_size, default=(256, 160), metavar="WxH", help="frames (default: 256x160)")
     parser.add_argument("--frames", type=count, default=150, metavar="N", help="frames to render (default: 150)")
     parser.add_argument("--rounds", type=count, default=3, help="rounds, of which the fastest counts (default: 3)")

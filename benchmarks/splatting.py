@@ -19,7 +19,7 @@ FORWARD, BOTH = "forward", "forward and backward"
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table for each size, and return the exit status."""
-    parser = benchmark_parser(__doc__, threads=2)
+    parser = benchmark_parser("splatting", __doc__, threads=2)
     sizes = [(256, 160), (512, 288)]
     text = "sizes of what is splatted (default: 256x160 512x288)"
     parser.add_argument("--sizes", type=frame_size, nargs="+", default=sizes, metavar="WxH", help=text)

@@ -9,9 +9,16 @@ from collections.abc import Callable, Mapping
 from common.command_line import OneLineParser, add_common_options, count
 
 
-def benchmark_parser(description: str | None, *, threads: int) -> OneLineParser:
-    """A parser with the common options and ``--threads``; the description ends with examples."""
-    parser = OneLineParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+def benchmark_parser(name: str, description: str | None, *, threads: int) -> OneLineParser:
+    """The parser of ``python -m benchmarks.NAME``, with the common options and ``--threads``.
+
+    The description ends with examples.
+    """
+    parser = OneLineParser(
+        prog=f"python -m benchmarks.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     text = f"threads that may compute (default: {threads})"
     parser.add_argument("--threads", type=count, default=threads, metavar="N", help=text)
     add_common_options(parser)
