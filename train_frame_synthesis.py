@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.command_line import add_common_options, parse_size, run_script, select_device, write_report
+from common.output_paths import check_paths
 from training.batches.options import (
     CACHE_LIMIT,
     add_data_options,
     add_saving_options,
     check_numbers,
     check_shares,
+    input_paths,
     validation_folders,
 )
 
@@ -83,6 +85,7 @@ def train(arguments: argparse.Namespace) -> None:
     import torch
 
     started = time.monotonic()
+    check_paths(inputs=input_paths(arguments), files=[arguments.report], folders=[arguments.output])
     check(arguments)
     device = select_device(arguments.device)
     model = build_model(arguments).to(device)

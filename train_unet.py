@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.command_line import add_common_options, run_script, select_device, write_report
+from common.output_paths import check_paths
 from training.batches.options import (
     add_data_options,
     add_saving_options,
     check_numbers,
     check_shares,
+    input_paths,
     validation_folders,
 )
 
@@ -114,6 +116,7 @@ def train(arguments: argparse.Namespace) -> None:
     from training.start import build_model, stages_left, training_config, wanted_stages
 
     started = time.monotonic()
+    check_paths(inputs=input_paths(arguments), files=[arguments.report], folders=[arguments.output])
     options, config = run_options(arguments), training_config(arguments)
     processes = Processes(select_device(arguments.device))
     model = build_model(arguments, load_statistics(arguments.data[0]))

@@ -22,6 +22,7 @@ from common.command_line import (
     run_script,
     write_report,
 )
+from common.output_paths import check_paths
 from data.dataset.build import build_dataset, run_jobs, source_problems
 from data.dataset.command_line import (
     add_footage_options,
@@ -146,6 +147,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     options, folder = options_of(PrepareOptions, arguments), arguments.output
     shard: Shard | None = arguments.shard
     with naming_full_disks(folder):
+        check_paths(inputs=arguments.inputs, files=[arguments.report], datasets=[folder])
         names = find_sources(arguments.inputs, VIDEO_SUFFIXES, thing="video")
         if shard and arguments.overwrite:
             raise ValueError(

@@ -18,6 +18,7 @@ from typing import Any
 
 from common.command_line import OneLineParser, run_script, write_report
 from common.files import save_tensors, temporary_path
+from common.output_paths import check_paths
 from data.dataset.build import build_dataset
 from data.dataset.command_line import add_worker_options
 from data.dataset.compute import finished_sequence, stratified_indices
@@ -78,6 +79,7 @@ def merge(arguments: argparse.Namespace) -> None:
     """Make the dataset folder that the command line describes."""
     started = time.perf_counter()
     output: Path = arguments.output
+    check_paths(inputs=arguments.folders, files=[arguments.report], datasets=[output])
     for folder in arguments.folders:
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder")

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common.command_line import OneLineParser, check_writable, count, parse_seed, run_script, write_report
+from common.command_line import OneLineParser, count, parse_seed, run_script, write_report
+from common.output_paths import check_paths
 from common.page import write_page
 from data.dataset.folder import read_parameters
 from data.dataset.manifest import iterate_manifest, load_statistics
@@ -62,7 +63,7 @@ def write_dataset_report(arguments: argparse.Namespace) -> None:
     output: Path = arguments.output or folder / "report.html"
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; make the dataset with python -m data.prepare")
-    check_writable(output)
+    check_paths(inputs=[folder], files=[output, arguments.report])
     # A folder whose sequences were all dropped has no statistics; the page then shows why.
     statistics = load_statistics(folder) if (folder / "stats.json").is_file() else None
     split = statistics.get("split") if statistics else None

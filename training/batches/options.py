@@ -58,6 +58,12 @@ def available_splits(folder: Path) -> list[str]:
     return [split for split in ("train", "validation", "test") if split in there]
 
 
+def input_paths(arguments: argparse.Namespace) -> list[Path | None]:
+    """Files and folders that a training reads, None for what was not given."""
+    single = (getattr(arguments, name, None) for name in ("init", "weights", "vgg_weights", "image_encoder"))
+    return [*arguments.data, *(arguments.validation or ()), *single]
+
+
 def validation_folders(arguments: argparse.Namespace) -> list[Path]:
     """Folders to evaluate on: those of ``--validation``, else those of ``--data`` that have a validation split."""
     if arguments.validation is not None:

@@ -1,0 +1,81 @@
+"""One check for all scripts: what a run writes replaces nothing that it reads and nothing else that it writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from common.command_line import check_writable
+
+# Files that make a folder a dataset, a checkpoint or a pipeline of two.
+DATASET_FILE = "manifest.csv"
+PIPELINE_FILES = ("motion/config.json", "frame_synthesis/config.json")
+RESERVED_NAMES = (DATASET_FILE, "stats.json", "parameters.json", "config.json")
+REPORT_SUFFIXES = (".json", ".html")
+
+
+def check_paths(
+    *,
+    inputs: Iterable[Path | None],
+    files: Iterable[Path | None] = (),
+    folders: Iterable[Path | None] = (),
+    datasets: Iterable[Path | None] = (),
+) -> None:
+    """Find out before any work whether all outputs can be written and none replaces something else; nothing is created.
+
+    A file may lie in a folder that is read, as long as it is new there or replaces an earlier report.
+
+    Args:
+        inputs: files and folders that are read; None for an option that was not given.
+        files: files that will be written, such as those of ``--report`` and ``--html``.
+        folders: folders that will be written to: neither inputs nor datasets nor folders of two checkpoints.
+        datasets: folders that become datasets, or are and are continued.
+
+    Raises:
+        ValueError: one line that names the path and what to do.
+    """
+    read = [path for path in inputs if path is not None]
+    made = [path for path in folders if path is not None]
+    own = [*made, *(path for path in datasets if path is not None)]
+    for folder in made:
+        _check_folder(folder, read)
+    for folder in own:
+        check_writable(folder, folder=True)
+    taken = {path.resolve() for path in (*read, *own)}
+    for file in [path for path in files if path is not None]:
+        if file.resolve() in taken:
+            raise ValueError(f"{file}: would be written twice, or over an input; choose another path")
+        taken.add(file.resolve())
+        check_writable(file)
+        _check_file(file, read, own)
+
+
+def _check_folder(folder: Path, inputs: Sequence[Path]) -> None:
+    if any(folder.resolve() == path.resolve() for path in inputs):
+        raise ValueError(f"{folder}: is an input of this run; choose another folder to write to")
+    if (folder / DATASET_FILE).is_file():
+        raise ValueError(f"{folder}: is a dataset; choose another folder to write to")
+    if any((folder / name).is_file() for name in PIPELINE_FILES):
+        raise ValueError(f"{folder}: holds the checkpoints of a pipeline; choose another folder to write to")
+
+
+def _check_file(file: Path, inputs: Sequence[Path], own: Sequence[Path]) -> None:
+    """Refuse a file that is, or will be, a part of a folder that is read or written."""
+    for folder in (*inputs, *own):
+        if folder.resolve() not in file.resolve().parents:
+            continue
+        planned = folder in own and (file.name in RESERVED_NAMES or file.suffix.lower() not in REPORT_SUFFIXES)
+        if planned or (file.exists() and not _is_report(file)):
+            raise ValueError(f"{file}: is, or may become, a part of {folder}; choose another path")
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file is a page, or a report that ``--report`` of some script wrote."""
+    if path.suffix.lower() == ".html":
+        return True
+    try:
+        contents = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(contents, dict) and {"script", "versions"} <= contents.keys()
