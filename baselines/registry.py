@@ -51,8 +51,14 @@ class Method:
         """Build the method for a table.
 
         Raises:
-            ValueError: it needs a checkpoint and got none, or got one and takes none; or whatever ``build`` refuses.
+            ValueError: as :meth:`check` does, or whatever ``build`` refuses.
         """
+        self.check(checkpoint)
+        given = {} if checkpoint is None else {"checkpoint": checkpoint}
+        return resolve(self.build)(setting, **self.options, **given)
+
+    def check(self, checkpoint: Path | None) -> None:
+        """Refuse a checkpoint for a method that takes none, and none for one that needs it."""
         if self.checkpoint and checkpoint is None:
             raise ValueError(
                 f"--methods {self.name}: needs a checkpoint, give --method-checkpoint {self.name}=DIR "
@@ -60,8 +66,6 @@ class Method:
             )
         if not self.checkpoint and checkpoint is not None:
             raise ValueError(f"--method-checkpoint {self.name}={checkpoint}: {self.name} takes no checkpoint")
-        given = {} if checkpoint is None else {"checkpoint": checkpoint}
-        return resolve(self.build)(setting, **self.options, **given)
 
 
 def by_name(*methods: Method) -> dict[str, Method]:

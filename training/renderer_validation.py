@@ -10,12 +10,12 @@ from statistics import fmean
 import torch
 
 from common.images import from_8_bits
-from evaluation.metrics.image import psnr
+from evaluation.metrics.image import Distance, psnr
 from evaluation.report.comparison_video import Comparison, write_comparison
 from evaluation.report.pictures import comparison_picture
 from evaluation.sequences import EvaluationSequence, load_sequences
 from evaluation.tables.rendering import COMPARED_ROWS, STORED_FPS
-from evaluation.tables.rendering_scores import Distance, RenderingTable, SequenceFrames, read_sequence_frames
+from evaluation.tables.rendering_scores import RenderingTable, SequenceFrames, frame_measures, read_sequence_frames
 from models.rendering.model import FrameSynthesisModel
 
 ROWS = ("model", "average-splatting", "softmax-splatting", "remap")
@@ -46,7 +46,7 @@ class RendererValidation:
         frames: int = FRAMES,
     ) -> None:
         found = spread([load_sequences(folder, split) for folder in folders], sequences)
-        self._distance = distance
+        self._measures = frame_measures(distance)
         self._device = device
         self._few: list[tuple[EvaluationSequence, SequenceFrames]] = []
         most_motion = -1.0
@@ -65,7 +65,7 @@ class RendererValidation:
     def _table(self, rows: Sequence[str], model: FrameSynthesisModel | None) -> Table:
         from evaluation.networks.feature_networks import full_precision
 
-        table = RenderingTable(rows, model, self._distance, self._device, stored=True)
+        table = RenderingTable(rows, model=model, measures=self._measures, device=self._device, stored=True)
         scores = []
         for sequence, frames in self._few:
             with full_precision():
@@ -80,7 +80,7 @@ class RendererValidation:
         consecutive = len(frames.targets) >= sequence.num_frames - 1
         count = len(frames.targets) if whole else VIDEO_FRAMES
         part = replace(frames, targets=frames.targets[:count], flows=frames.flows[:count])
-        table = RenderingTable(COMPARED_ROWS, model, None, self._device, stored=True)
+        table = RenderingTable(COMPARED_ROWS, model=model, measures={}, device=self._device, stored=True)
         batches = list(table.render(sequence, part, COMPARED_ROWS))
         cells = {"original": part.targets}
         for row in COMPARED_ROWS:

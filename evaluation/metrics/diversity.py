@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from evaluation.metrics.metric import Metric
 from evaluation.networks.feature_networks import load_feature_network, load_vgg16_features
 from evaluation.networks.weights import MissingWeightsError
 from evaluation.sequences import centre_crop
 
-DIVERSITY_METRICS = ("diversity_vgg16", "diversity_i3d", "diversity_dti3d")
 DIVERSITY_FRAMES = 16  # the clip length of the published measure
 DTI3D_UNIT = 1000.0  # the published figures of this one are a thousand times the distance
 
-Distance = Callable[[Sequence[Tensor]], float]
+Distance = Callable[[Sequence[Tensor]], float]  # clips uint8 [T, 3, H, W] of one size -> their mean difference
 
 
 class Diversity:
-    """Mean squared difference of features over all pairs of samples: VGG16, Kinetics I3D and DTI3D."""
+    """How much several samples of one photo differ, by every metric of the kind "clips"."""
 
-    def __init__(self, metrics: Sequence[str], weights: Path | None, device: torch.device) -> None:
-        """``metrics`` are some of :data:`DIVERSITY_METRICS`; what lacks its weights ends up in ``notes``."""
+    def __init__(self, metrics: Mapping[str, Metric], *, weights: Path | None, device: torch.device) -> None:
+        """Load what the metrics need; what lacks its weights ends up in ``notes``."""
         self.notes: dict[str, str] = {}
         self._distances: dict[str, Distance] = {}
-        loaders: dict[str, Callable[[], Distance]] = {
-            "diversity_vgg16": lambda: vgg16_distance(load_vgg16_features(weights, device)),
-            "diversity_i3d": lambda: clip_distance(load_feature_network("i3d", weights, device)),
-            "diversity_dti3d": lambda: clip_distance(load_feature_network("dti3d_16", weights, device), DTI3D_UNIT),
-        }
-        for name in metrics:
+        for name, metric in metrics.items():
             try:
-                self._distances[name] = loaders[name]()
+                self._distances[name] = metric.function(weights=weights, device=device)
             except MissingWeightsError as error:
                 self.notes[name] = f"not computed: {error}"
 
@@ -47,6 +42,21 @@ class Diversity:
         """Measures of two or more clips of one photo, each uint8 ``[T, 3, H, W]`` of the same size."""
         cropped = [centre_crop(clip) for clip in clips]
         return {name: distance(cropped) for name, distance in self._distances.items()}
+
+
+def load_vgg16_distance(weights: Path | None, device: torch.device) -> Distance:
+    """Distance of clips by VGG16."""
+    return vgg16_distance(load_vgg16_features(weights, device))
+
+
+def load_i3d_distance(weights: Path | None, device: torch.device) -> Distance:
+    """Distance of clips by the Kinetics I3D's logits."""
+    return clip_distance(load_feature_network("i3d", weights, device))
+
+
+def load_dti3d_distance(weights: Path | None, device: torch.device) -> Distance:
+    """Distance of clips by DTI3D's features, in the published unit."""
+    return clip_distance(load_feature_network("dti3d_16", weights, device), DTI3D_UNIT)
 
 
 def clip_distance(network: Callable[[Tensor], Tensor], unit: float = 1.0) -> Distance:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 import torch
 from torch import Tensor
+
+from evaluation.metrics.structural_similarity import StructuralSimilarity
+
+Distance = Callable[[Tensor, Tensor], Tensor]  # LPIPS of [N, 3, H, W] twice, in [-1, 1] -> [N]
+# Frames [N, 3, H, W] of each row of a table and the real ones, all in [-1, 1] -> [N] of each row
+FrameMeasure = Callable[[Sequence[Tensor], Tensor], Sequence[Tensor]]
 
 
 def psnr(frames: Tensor, targets: Tensor) -> Tensor:
@@ -19,6 +28,45 @@ def psnr(frames: Tensor, targets: Tensor) -> Tensor:
     """
     error = (_to_8_bits(frames) - _to_8_bits(targets)).square().mean(dim=(1, 2, 3)).clamp_min(1e-3)
     return 10 * torch.log10(255.0**2 / error)
+
+
+def psnr_of_rows(rows: Sequence[Tensor], targets: Tensor) -> list[Tensor]:
+    """:func:`psnr` of each row's frames."""
+    return [psnr(frames, targets) for frames in rows]
+
+
+def ssim_of_rows(rows: Sequence[Tensor], targets: Tensor) -> list[Tensor]:
+    """SSIM of each row's frames; what depends on the targets alone is computed once."""
+    similarity = StructuralSimilarity(targets)
+    return [similarity(frames) for frames in rows]
+
+
+def lpips_of_rows(distance: Distance) -> FrameMeasure:
+    """LPIPS of each row's frames: the features of a target are computed once for all rows."""
+
+    def measure(rows: Sequence[Tensor], targets: Tensor) -> Sequence[Tensor]:
+        stacked = torch.stack(list(rows), dim=1)
+        pairs = ((_by_pixel(f), _by_pixel(t[None])) for f, t in zip(stacked, targets, strict=True))
+        columns = [distance(*pair) for pair in pairs]
+        return torch.stack(columns, dim=1).unbind()
+
+    return measure
+
+
+def load_lpips_of_rows(weights: Path | None, device: torch.device | str) -> FrameMeasure:
+    """:func:`lpips_of_rows` with AlexNet.
+
+    Raises:
+        MissingWeightsError: its weights are neither in the folder nor in the cache.
+    """
+    from evaluation.networks.feature_networks import load_lpips
+
+    return lpips_of_rows(load_lpips("alex", weights, device))
+
+
+def _by_pixel(images: Tensor) -> Tensor:
+    """In the order in memory in which convolutions run faster on a CPU."""
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _to_8_bits(images: Tensor) -> Tensor:

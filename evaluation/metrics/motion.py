@@ -67,6 +67,11 @@ def spatial_coherence(volume: Tensor) -> float:
     return float(1 - difference / (2 * power)) if power > 0 else 1.0
 
 
+def coherence(predicted: Tensor, _: Tensor) -> float:
+    """:func:`spatial_coherence` of a predicted volume, as the tables call their measures."""
+    return spatial_coherence(predicted)
+
+
 def spectrum_distance(predicted: Tensor, true: Tensor) -> float:
     """Log-spectral distance in dB of two volumes' mean power spectra, each ``[1, K, 4, H, W]`` with the same K.
 

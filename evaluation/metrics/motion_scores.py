@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
-from evaluation.metrics.motion import amplitude_ratio, localisation, spatial_coherence, spectrum_distance
+from evaluation.metrics.metric import Metric
+from evaluation.metrics.registry import METRICS, of_kind
 from evaluation.prediction import Prediction
-from models.dynamics.seam import SeamMeter
+from models.dynamics.seam import SeamMeter, motion_seam_ratio
+from models.spectral_volume import spectral_volume_to_motion
 
-MOTION_METRICS = ("localisation", "amplitude_ratio", "spectrum_distance", "coherence", "diversity_motion")
-RELATIVE_METRICS = ("localisation", "amplitude_ratio")  # without a meaning where nothing moves in truth
 STARTS = 8  # moments a period of the highest frequency that two motions are laid over each other at
 Scores = dict[str, float]
 
 
-def motion_scores(prediction: Prediction, true: Tensor) -> Scores:
-    """Measures of the motion itself, means over the samples; a map of where things move has a localisation alone.
+def motion_scores(prediction: Prediction, true: Tensor, *, metrics: Mapping[str, Metric] = METRICS) -> Scores:
+    """Measures of the motion itself, means over the samples.
 
-    Where nothing moves in the measured motion, :data:`RELATIVE_METRICS` are left out.
+    Of a map of where things move there are only the metrics that a map has, and where nothing moves in the measured
+    motion the relative ones are left out.
+
+    Args:
+        prediction: with volumes ``[1, K, 4, H, W]`` in pixels, or a map ``[1, 1, H, W]``.
+        true: the measured motion, ``[1, K, 4, H, W]``.
+        metrics: those to compute, of any kinds; only "motion" and "samples" count.
     """
-    rows = []
-    for motion in prediction.motion:
-        if motion.ndim == 4:
-            rows.append({"localisation": localisation(motion, true)})
-            continue
-        volume = match_frequencies(motion, true.shape[1])
-        measured = [measure(volume, true) for measure in (localisation, amplitude_ratio, spectrum_distance)]
-        rows.append(dict(zip(MOTION_METRICS[:4], [*measured, spatial_coherence(volume)], strict=True)))
-    left_out = () if true[:, 1:].any() else RELATIVE_METRICS
-    names = [name for name in (rows[0] if rows else ()) if name not in left_out]
-    scores = {name: sum(row[name] for row in rows) / len(rows) for name in names}
-    diversity = motion_diversity(prediction.motion)
-    return scores if diversity is None else scores | {"diversity_motion": diversity}
+    if not prediction.motion:
+        return {}
+    moves = bool(true[:, 1:].any())
+    is_map = prediction.motion[0].ndim == 4
+    volumes = [motion if is_map else match_frequencies(motion, true.shape[1]) for motion in prediction.motion]
+    scores: Scores = {}
+    for name, metric in of_kind("motion", metrics).items():
+        if (metric.of_map or not is_map) and (moves or not metric.relative):
+            measure = metric.function()
+            scores[name] = sum(measure(volume, true) for volume in volumes) / len(volumes)
+    for name, metric in of_kind("samples", metrics).items():
+        if (value := metric.function()(prediction.motion)) is not None:
+            scores[name] = value
+    return scores
 
 
 def motion_diversity(volumes: Sequence[Tensor]) -> float | None:
@@ -83,3 +90,8 @@ def seam(frames: Tensor) -> float:
     for frame in frames:
         meter.add(frame.float())
     return meter.ratio()
+
+
+def motion_seam(volume: Tensor, num_frames: int) -> float:
+    """Seam ratio of a volume's motion ``[1, K, 4, H, W]`` over one period of so many frames."""
+    return motion_seam_ratio(spectral_volume_to_motion(volume, num_frames))

@@ -15,15 +15,10 @@ from common.plots import (
     BLUE,
     BROWN,
     FAINT,
-    GRAY,
-    GREEN,
-    ORANGE,
     PURPLE,
     SKY,
-    VERMILION,
     VIOLET,
     clean_axes,
-    plain_log_scale,
     save_svg,
     svg_figure,
 )
@@ -110,50 +105,6 @@ def value_plot(report: Mapping, metrics: Sequence[str], *, colors: Mapping[str, 
             panel.set_axis_off()
         panels[0].set_yticks(range(len(rows)), [_short(row) for row in rows])
         panels[0].set_ylim(len(rows) - 0.5, -0.5)  # the first row on top
-        return save_svg(figure, buffer)
-
-
-COST = "U-Net calls"  # what quality is drawn against: it is the same on all machines
-COST_METRICS = ("localisation", "amplitude_ratio", "spectrum_distance", "coherence", "motion_frechet", "motion_seam")
-
-
-def cost_plot(report: Mapping) -> str | None:
-    """Measures of a sampling table against the U-Net calls of a photo as SVG, one line a way to sample.
-
-    None where fewer than two rows have both. A dotted line stands at the figure of ``true-motion``.
-    """
-    table = report["table"]
-    lines: dict[str, list[str]] = {}  # way to sample -> its rows by number of steps
-    for name, row in sorted((report.get("rows") or {}).items(), key=lambda item: item[1]["steps"]):
-        if table[name].get("network_calls") is not None:
-            lines.setdefault(name.replace(f" {row['steps']}", "", 1), []).append(name)
-    metrics = [metric for metric in metric_names(table) if metric in COST_METRICS]
-    if sum(map(len, lines.values())) < 2 or not metrics:
-        return None
-    columns = min(COLUMNS, len(metrics))
-    with svg_figure(1.2 + 2.9 * columns, 2.6 * -(-len(metrics) // columns)) as (figure, buffer):
-        panels = figure.subplots(-(-len(metrics) // columns), columns, squeeze=False).ravel()
-        colors = dict(zip(lines, cycle((*OTHER_COLORS, BLUE, GRAY, GREEN, ORANGE, VERMILION)), strict=False))
-        for panel, metric in zip(panels, metrics, strict=False):
-            for name, rows in lines.items():
-                points = [(table[row]["network_calls"], table[row].get(metric)) for row in rows]
-                known = [point for point in points if point[1] is not None]
-                if known:
-                    panel.plot(*zip(*known, strict=True), "o-", color=colors[name], markersize=3.5, label=name)
-            truth = (table.get("true-motion") or {}).get(metric)
-            if truth is not None:
-                panel.axhline(truth, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
-            known_metric = metric_of(metric)
-            panel.set_title(ARROWS.get(known_metric.better or "", "{}").format(known_metric.label), fontsize=9)
-            panel.set_xscale("log")
-            panel.set_xticks(sorted({table[row]["network_calls"] for rows in lines.values() for row in rows}))
-            plain_log_scale(panel.xaxis)
-            panel.set_xlabel(f"{COST} a photo", fontsize=8)
-            clean_axes(panel)
-        for panel in panels[len(metrics) :]:
-            panel.set_axis_off()
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
         return save_svg(figure, buffer)
 
 

@@ -140,7 +140,7 @@ def _entry(report: Mapping, part: str, row: str, metric: str):
 def _grid(cells: Mapping[str, Mapping[str, str]], metrics: Sequence[str], width: int) -> list[str]:
     """Lines of aligned columns, in blocks that fit ``width``."""
     names = max(map(len, cells), default=0)
-    headers = {metric: "kid x100" if metric == "kid" else metric for metric in metrics}
+    headers = {metric: metric_of(metric).column or metric for metric in metrics}
     widths = {
         metric: max(len(headers[metric]), *(len(row.get(metric, "-")) for row in cells.values())) for metric in metrics
     }

@@ -1,6 +1,6 @@
 """The rows of the ablation (paper Table 2) and the training of their models, each in a folder of its own.
 
-A row is trained by `train_unet.py`, in a process of its own, which goes on where it was stopped. Rows whose weights are
+A row is trained by `train_unet.py`, in a process of its own, which resumes where it was stopped. Rows whose weights are
 the same up to some stage train that stage once: the full model is the independent one with frequency attention on top,
 and the joint model takes over its autoencoder.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import IO
 from common.command_line import write_json
 from common.hashing import file_sha256
 
-ROOT = Path(__file__).resolve().parents[1]  # where the scripts are
+ROOT = Path(__file__).resolve().parents[2]  # where the scripts are
 COMMAND_FILE = "command.json"  # in a row's folder: what its training rests on, written before it starts
 REPORT_FILE = "training.json"  # in a row's folder: the training's report, written when it is done
 
@@ -53,6 +53,12 @@ ROWS = {
 }
 
 
+def train_unet(options: list[str], lock: IO | None) -> int:
+    """Run `train_unet.py` in a process that inherits the lock; returns its exit status."""
+    command = [sys.executable, str(ROOT / "train_unet.py"), *options]
+    return subprocess.run(command, check=False, pass_fds=() if lock is None else (lock.fileno(),)).returncode
+
+
 @dataclass(frozen=True)
 class Ablation:
     """What all rows of one ablation share."""
@@ -63,8 +69,10 @@ class Ablation:
     max_steps: int | None
     seed: int
     device: str
-    given: dict[str, Path]  # row -> motion checkpoint that is scored in place of training one
+    given: Mapping[str, Path]  # row -> motion checkpoint that is scored in place of training one
+    stored_frequencies: int  # how many the dataset holds
     lock: IO | None = None  # held by the trainings as well, so that none runs unnoticed after this process was killed
+    train_unet: Callable[[list[str], IO | None], int] = train_unet
 
     def missing_frequencies(self, name: str) -> str | None:
         """Why a row can't be computed on these data, or None if it can."""
@@ -73,13 +81,6 @@ class Ablation:
             return None
         stored = self.stored_frequencies
         return f"not computed: the dataset has {stored} frequencies" if self._frequencies(row) > stored else None
-
-    @property
-    def stored_frequencies(self) -> int:
-        """How many frequencies the dataset holds."""
-        from data.dataset.manifest import load_statistics
-
-        return load_statistics(self.data)["num_frequencies"]
 
     def _frequencies(self, row: Row) -> int:
         return row.num_frequencies or min(FULL_FREQUENCIES, self.stored_frequencies)
@@ -98,7 +99,8 @@ class Ablation:
             self._run(name, row, base)
         return folder / "run"
 
-    def _options(self, row: Row) -> list[str]:
+    def training_options(self, row: Row) -> list[str]:
+        """What train_unet.py is told of a row, but for the paths and the device."""
         steps = [] if self.max_steps is None else ["--max-steps", str(self.max_steps)]
         count = ["--num-frequencies", str(self._frequencies(row))]
         return ["--preset", self.preset, *count, *row.options, *steps, "--seed", str(self.seed)]
@@ -106,7 +108,7 @@ class Ablation:
     def _check_command(self, folder: Path, row: Row, base: Path | None) -> None:
         """Write down what a row's training rests on; another training in its folder is an error."""
         command = {
-            "options": self._options(row),
+            "options": self.training_options(row),
             "data": {name: file_sha256(self.data / name) for name in ("manifest.csv", "stats.json")},
             "base": None if base is None else file_sha256(base / "model.safetensors"),
         }
@@ -125,21 +127,22 @@ class Ablation:
         folder = self.output / name
         paths = ["--data", self.data, "--output", folder / "run", "--report", folder / REPORT_FILE]
         paths += ["--init", base] if base else []
-        options = [*map(str, paths), *self._options(row), "--device", self.device]
-        status = train_unet(options, self.lock)
+        options = [*map(str, paths), *self.training_options(row), "--device", self.device]
+        status = self.train_unet(options, self.lock)
         if status in (130, -2):
             raise KeyboardInterrupt
         if status:
             raise ValueError(
-                f"{folder}: training ended with exit status {status} for the reason above; the same command goes on "
-                "from there, --rows leaves the row out"
+                f"{folder}: training ended with exit status {status} for the reason above; the same command resumes "
+                "there, --rows leaves the row out"
             )
 
 
-def train_unet(options: list[str], lock: IO | None) -> int:
-    """Run `train_unet.py` in a process that inherits the lock; returns its exit status."""
-    command = [sys.executable, str(ROOT / "train_unet.py"), *options]
-    return subprocess.run(command, check=False, pass_fds=() if lock is None else (lock.fileno(),)).returncode
+def stored_frequencies(data: Path) -> int:
+    """How many frequencies a dataset folder holds."""
+    from data.dataset.manifest import load_statistics
+
+    return load_statistics(data)["num_frequencies"]
 
 
 def motion_checkpoint(path: Path) -> Path:

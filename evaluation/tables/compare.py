@@ -7,36 +7,39 @@ between sets have no pairs; there a difference counts if it exceeds the root of 
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 
-from common.command_line import write_report
 from common.hashing import file_sha256
-from evaluation.metrics.registry import format_value, in_order, metric_of
+from evaluation.metrics.registry import in_order, metric_of
+from evaluation.report.comparison_text import LOG_SCALE
 from evaluation.report.report import FORMAT_VERSION, read_report, source_of
-from evaluation.report.text import count_of, headline
+from evaluation.report.text import headline
 
 WITHIN = "within the interval"
 NO_INTERVAL = "no interval"
 NOT_COMPARABLE = "not comparable"
 FEW_VIDEOS = 6  # with fewer even a sign test can't exclude chance at 95 %
 SMALLEST_RATIO = 1e-6  # stands for a ratio of zero, whose logarithm is infinite
-LOG_SCALE = "change of |log value|"
 
 
-def compare(arguments: argparse.Namespace) -> None:
-    """Compare the reports ``first`` and ``second``, print it, and write it to ``report`` if that is given."""
-    first, second = (read_report(path) for path in (arguments.first, arguments.second))
-    comparison = compare_reports(first, second, (str(arguments.first), str(arguments.second)))
-    for key in ("first", "second"):
-        comparison[key]["sha256"] = file_sha256(getattr(arguments, key))
-    print(format_comparison(comparison))
-    write_report(arguments.report, "evaluate.py compare", arguments, comparison)
+def compare_files(first: Path, second: Path) -> dict:
+    """:func:`compare_reports` of two files that evaluate.py wrote, with their hashes.
+
+    Raises:
+        ValueError: one line: a file that is no report; reports of different kinds, or without a row in common.
+    """
+    paths = {"first": first, "second": second}
+    a, b = (read_report(path) for path in paths.values())
+    comparison = compare_reports(a, b, names=(str(first), str(second)))
+    for key, path in paths.items():
+        comparison[key]["sha256"] = file_sha256(path)
+    return comparison
 
 
-def compare_reports(a: Mapping, b: Mapping, names: tuple[str, str] = ("A", "B"), seed: int = 0) -> dict:
+def compare_reports(a: Mapping, b: Mapping, *, names: tuple[str, str] = ("A", "B"), seed: int = 0) -> dict:
     """Compare two reports of one kind.
 
     Args:
@@ -215,50 +218,3 @@ def _identity(report: Mapping, name: str) -> dict:
     data = report.get("data") or {}
     kept = {key: data.get(key) for key in ("name", "manifest_sha256", "split", "sequences", "sources")}
     return {"name": name, "about": headline(report), "data": kept, "checkpoint": report.get("checkpoint")}
-
-
-# Text -----------------------------------------------------------------------------------------------------------------
-
-
-def format_comparison(comparison: Mapping) -> str:
-    """A comparison as text for the terminal: what is compared, warnings, and one line a figure."""
-    lines = [_introduction(letter, comparison[key]) for letter, key in (("A", "first"), ("B", "second"))]
-    lines += [f"warning: {warning}" for warning in comparison["warnings"]]
-    if comparison["rows_in_one"]:
-        lines.append(f"rows of one report alone: {', '.join(comparison['rows_in_one'])}")
-    header = ("row", "metric", "A", "B", "B - A", "95 % interval", "verdict")
-    cells: list[tuple[str, ...]] = [header]
-    for row, metrics in comparison["rows"].items():
-        cells += [_line(row, metric, entry) for metric, entry in metrics.items()]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
-    lines.append("")
-    for line in cells:
-        left = (f"{text:<{width}}" for text, width in zip(line[:2], widths[:2], strict=True))
-        right = (f"{text:>{width}}" for text, width in zip(line[2:6], widths[2:6], strict=True))
-        lines.append("  ".join((*left, *right, line[6])))
-    judged = sum(entry["interval"] is not None for row in comparison["rows"].values() for entry in row.values())
-    if judged:
-        lines += [
-            "",
-            f"{count_of(judged, 'comparison')} at 95 %: of 20 without any difference one is called one by chance",
-        ]
-    return "\n".join(lines)
-
-
-def _introduction(letter: str, identity: Mapping) -> str:
-    checkpoint = (identity["checkpoint"] or {}).get("name")
-    return f"{letter}: {identity['name']}: {identity['about']}" + (f"; checkpoint {checkpoint}" if checkpoint else "")
-
-
-def _line(row: str, metric: str, entry: Mapping) -> tuple[str, ...]:
-    decimals = metric_of(metric).decimals
-    values = (format_value(entry[key], decimals) for key in ("a", "b"))
-    interval = "-"
-    if entry["interval"] is not None:
-        low, high = (_signed(value, decimals) for value in entry["interval"])
-        interval = f"[{low}, {high}]" + (" of |log|" if entry.get("scale") == LOG_SCALE else "")
-    return (row, metric, *values, _signed(entry["difference"], decimals), interval, entry["verdict"])
-
-
-def _signed(value: float, decimals: int) -> str:
-    return ("+" if value > 0 else "") + format_value(value, decimals)

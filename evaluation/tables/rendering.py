@@ -8,8 +8,7 @@ sequences.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,68 +18,74 @@ import torch
 from common.command_line import select_device
 from common.stopwatch import Stopwatch
 from evaluation.metrics.distances import bootstrap_interval
-from evaluation.metrics.registry import chosen
+from evaluation.metrics.image import Distance, FrameMeasure, lpips_of_rows
+from evaluation.metrics.metric import Metric
+from evaluation.metrics.registry import METRICS, chosen, in_order, of_kind, of_table
+from evaluation.options import RenderingOptions
 from evaluation.report.comparison_video import Comparison, add_comparison, extremes, write_comparison
 from evaluation.report.media import Media
 from evaluation.report.report import checkpoint_provenance, data_provenance, weights_provenance, write_csv
 from evaluation.sequences import EvaluationSequence, load_sequences
-from evaluation.tables.rendering_scores import (
-    COLORS,
-    METRICS,
-    ROWS,
-    Distance,
-    RenderingTable,
-    Scores,
-    read_sequence_frames,
-)
+from evaluation.tables.cells import PARTS
+from evaluation.tables.rendering_rows import ROWS
+from evaluation.tables.rendering_scores import LPIPS, RenderingTable, Scores, read_sequence_frames
 from models.pipeline import ImageDynamicsPipeline
 from models.rendering.model import FrameSynthesisModel
 
 COMPARED_ROWS = ("model", "average-splatting", "remap")  # shown beside the original in videos
 STORED_FPS = 3.0  # of a video of frames that do not follow each other
 NOT_CONSECUTIVE = "not computed: stored samples do not follow each other, use --frames all"
-NOTHING_CHANGES = "not computed: the real frames do not change along the flow"
 PUBLISHED: dict[str, Any] = {"size": [256, 160], "fps": 30, "num_frames": 150}
 
 
-def evaluate_rendering(arguments: argparse.Namespace) -> dict:
+def evaluate_rendering(
+    options: RenderingOptions, *, metrics: Mapping[str, Metric] = METRICS, distance: Distance | None = None
+) -> dict:
     """The report of ``evaluate.py rendering``, whose fields docs/evaluation.md describes.
 
-    With ``arguments.output`` that folder gets ``per_sequence.csv`` and the videos of
-    :func:`evaluation.report.comparison_video.write_comparison`, with ``arguments.html`` a page is written.
+    With ``options.output`` that folder gets ``per_sequence.csv`` and the videos of
+    :func:`evaluation.report.comparison_video.write_comparison`, with ``options.html`` a page is written.
+
+    Args:
+        metrics: those that the table takes its columns from, by name.
+        distance: stands in for LPIPS, whose weights are not looked for then.
 
     Raises:
         ValueError: one line: no such data, split, checkpoint or row; flow that is not finite.
         FloatingPointError: the checkpoint renders frames that are not finite.
     """
     clock = Stopwatch()
-    device = select_device(arguments.device)
-    rows = chosen(arguments.rows, ROWS, "--rows")
-    sequences = load_sequences(arguments.data, arguments.split, arguments.max_sequences)
-    data = data_provenance(arguments.data, arguments.split, sequences)
+    device = select_device(options.device)
+    rows = chosen(options.rows, ROWS, "--rows")
+    sequences = load_sequences(options.data, options.split, options.max_sequences)
+    data = data_provenance(options.data, options.split, sequences)
+    columns = of_table("rendering", metrics)
     with clock("loading weights"):
-        distance, note = load_distance(arguments.weights, device)
-        model = load_model(arguments.checkpoint, device) if "model" in rows else None
-    if arguments.output is not None:
-        arguments.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of rendering
-    table = RenderingTable(rows, model, distance, device, arguments.frames == "stored")
+        measures, notes = load_measures(columns, weights=options.weights, device=device, distance=distance)
+        model = load_model(options.checkpoint, device) if "model" in rows else None
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of rendering
+    stored = options.frames == "stored"
+    table = RenderingTable(rows, model=model, measures=measures, device=device, stored=stored, metrics=columns)
     table.run(sequences)
-    notes = {"lpips": note, "flicker": NOT_CONSECUTIVE if table.stored else NOTHING_CHANGES}
-    settings = protocol(data, arguments.frames, table.rendered_frames)
+    settings = protocol(data, options.frames, table.rendered_frames)
+    notes = empty_notes(columns, stored) | notes
+    named = in_order(name for metric in columns.values() for name in metric.weights)
+    sources = {sequence.id: sequence.source for sequence in sequences}
     report = {
         "format_version": 1,
         "kind": "rendering",
         "data": data,
-        "checkpoint": checkpoint_provenance(arguments.checkpoint, ["frame_synthesis"]) if model else None,
-        "weights": weights_provenance(["lpips_alexnet"], arguments.weights),
-        "seed": arguments.seed,
+        "checkpoint": checkpoint_provenance(options.checkpoint, ["frame_synthesis"]) if model else None,
+        "weights": weights_provenance(named, options.weights),
+        "seed": options.seed,
         "protocol": settings,
-        **summary(table.scores, {sequence.id: sequence.source for sequence in sequences}, notes, arguments.seed),
+        **summary(table.scores, columns, sources=sources, notes=notes, seed=options.seed),
         "warnings": warnings(data, settings["as_published"]),
     }
     parts = dict(table.clock.seconds)  # now: the videos are rendered once more
     with clock("csv, videos and page"):
-        write_media(arguments, report, comparisons(sequences, table))
+        write_media(options, report, comparisons(sequences, table))
     a_sequence = {part: seconds / len(sequences) for part, seconds in parts.items()}
     report["timings"] = {**clock.seconds, **parts, "seconds_per_sequence": a_sequence}
     return report
@@ -94,34 +99,53 @@ def load_model(checkpoint: str | Path, device: torch.device) -> FrameSynthesisMo
     return model
 
 
-def load_distance(weights: Path | None, device: torch.device) -> tuple[Distance | None, str | None]:
-    """LPIPS (AlexNet), or why there is none."""
-    from evaluation.networks.feature_networks import load_lpips
+def load_measures(
+    metrics: Mapping[str, Metric], *, weights: Path | None, device: torch.device, distance: Distance | None = None
+) -> tuple[dict[str, FrameMeasure], dict[str, str]]:
+    """What measures frames, by metric, and for each metric without weights the note that says so."""
     from evaluation.networks.weights import MissingWeightsError
 
-    try:
-        return load_lpips("alex", weights, device), None
-    except MissingWeightsError as error:
-        return None, f"not computed: {error}"
+    measures: dict[str, FrameMeasure] = {}
+    notes: dict[str, str] = {}
+    for name, metric in of_kind("frames", metrics).items():
+        if name == LPIPS and distance is not None:
+            measures[name] = lpips_of_rows(distance)
+            continue
+        try:
+            measures[name] = metric.function(weights=weights, device=device)
+        except MissingWeightsError as error:
+            notes[name] = f"not computed: {error}"
+    return measures, notes
+
+
+def empty_notes(metrics: Mapping[str, Metric], stored: bool) -> dict[str, str]:
+    """Why metrics of consecutive frames are missing where they are."""
+    return {
+        name: NOT_CONSECUTIVE if stored else metric.missing for name, metric in of_kind("steadiness", metrics).items()
+    }
 
 
 def summary(
-    scores: Mapping[str, Mapping[str, Scores]], sources: Mapping[str, str], notes: Mapping[str, str | None], seed: int
+    scores: Mapping[str, Mapping[str, Scores]],
+    metrics: Iterable[str],
+    *,
+    sources: Mapping[str, str],
+    notes: Mapping[str, str],
+    seed: int,
 ) -> dict:
     """Table, intervals, counts of sequences, notes and the values of each sequence.
 
     Args:
         scores: ``{row: {sequence: {metric: value}}}``.
+        metrics: names of the columns.
         sources: the video of each sequence; the bootstrap resamples videos, because those of one are alike.
         notes: by metric, why it is missing where it is.
     """
-    parts: dict[str, dict[str, dict]] = {name: {} for name in ("table", "intervals", "counts", "notes")}
+    parts: dict[str, dict[str, dict]] = {part: {row: {} for row in scores} for part in PARTS}
     for row, sequences in scores.items():
-        for part in parts.values():
-            part[row] = {}
-        for metric in METRICS:
-            known = {name: v for name, v in ((name, row[metric]) for name, row in sequences.items()) if v is not None}
-            values = list(known.values())
+        for metric in metrics:
+            known = {name: values[metric] for name, values in sequences.items() if values.get(metric) is not None}
+            values = [value for value in known.values() if value is not None]
             interval = bootstrap_interval(values, seed=seed, sources=[sources[name] for name in known])
             parts["table"][row][metric] = fmean(values) if values else None
             parts["intervals"][row][metric] = list(interval) if interval else None
@@ -202,10 +226,10 @@ def label(row: str, scores: Scores) -> str:
     return f"{row}  {scores['psnr']:.2f} dB{lpips}"
 
 
-def write_media(arguments: argparse.Namespace, report: dict, compared: Iterator[Comparison]) -> None:
+def write_media(options: RenderingOptions, report: dict, compared: Iterator[Comparison]) -> None:
     """The CSV and the videos of ``--output``, the page of ``--html``."""
-    output, page = arguments.output, getattr(arguments, "html", None)
-    media = Media(colors=COLORS)
+    output, page = options.output, options.html
+    media = Media(colors={name: row.color for name, row in ROWS.items()})
     for comparison in compared if output or page else ():
         if output:
             write_comparison(output, comparison)

@@ -10,38 +10,20 @@ import torch
 from torch import Tensor
 
 from common.images import from_8_bits, to_8_bits
-from common.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION
 from common.stopwatch import Stopwatch
 from data.dataset.reading import importance_motion
-from evaluation.metrics.flicker import Flicker
-from evaluation.metrics.image import psnr
-from evaluation.metrics.structural_similarity import StructuralSimilarity
+from evaluation.metrics.image import Distance, FrameMeasure, lpips_of_rows
+from evaluation.metrics.metric import Metric
+from evaluation.metrics.registry import of_kind, of_table
 from evaluation.sequences import EvaluationSequence
+from evaluation.tables.rendering_rows import ROWS
 from models.pipeline import frames_a_batch
 from models.rendering.dispatch import Render, photo_renderer
 from models.rendering.model import FrameSynthesisModel
 
-# Row of the table -> name of what renders it, as models.rendering.dispatch.photo_renderer knows it.
-ROWS = {
-    "model": "model",
-    "average-splatting": "average",
-    "linear-splatting": "linear",
-    "softmax-splatting": "softmax",
-    "remap": "remap",
-    "repeat": "repeat",
-}
-COLORS = {
-    "model": BLUE,
-    "average-splatting": ORANGE,
-    "linear-splatting": VERMILION,
-    "softmax-splatting": GREEN,
-    "remap": PURPLE,
-    "repeat": GRAY,
-}
-METRICS = ("psnr", "ssim", "lpips", "flicker")
-REAL = "real"
+REAL = "real"  # the name of the real video among the rows
+LPIPS = "lpips"  # the measure whose network a caller may have loaded already
 
-Distance = Callable[[Tensor, Tensor], Tensor]  # LPIPS of [N, 3, H, W] twice, in [-1, 1] -> [N]
 Scores = dict[str, float | None]  # by metric
 
 
@@ -77,8 +59,24 @@ def read_sequence_frames(sequence: EvaluationSequence, stored: bool) -> Sequence
     return SequenceFrames(source, targets, flows, importance_motion(sequence.volume(), sequence.num_frames))
 
 
+def frame_measures(distance: Distance | None) -> dict[str, FrameMeasure]:
+    """The registered measures of frames that need no weights, and LPIPS by the distance given."""
+    lpips = {} if distance is None else {LPIPS: lpips_of_rows(distance)}
+    measures = of_kind("frames", of_table("rendering"))
+    return {name: metric.function() for name, metric in measures.items() if not metric.weights} | lpips
+
+
 class RenderingTable:
     """Renders sequences by every row's renderer and keeps the mean of each metric over each one's frames.
+
+    Args:
+        rows: some of :data:`evaluation.tables.rendering_rows.ROWS`.
+        model: for the row "model".
+        measures: by name, what is measured of single frames; a metric of frames that is missing here stays empty.
+        stored: only the sample of frames that every dataset folder stores is rendered.
+        metrics: the table's columns.
+        batch: frames that are rendered at once; by default what suits the device.
+        read: gives the frames of a sequence, as :func:`read_sequence_frames`.
 
     Attributes:
         scores: ``{row: {sequence id: {metric: mean or None}}}``.
@@ -89,19 +87,26 @@ class RenderingTable:
     def __init__(
         self,
         rows: Sequence[str],
+        *,
         model: FrameSynthesisModel | None,
-        distance: Distance | None,
+        measures: Mapping[str, FrameMeasure],
         device: torch.device,
         stored: bool,
+        metrics: Mapping[str, Metric] | None = None,
+        batch: int | None = None,
+        read: Callable[[EvaluationSequence, bool], SequenceFrames] = read_sequence_frames,
     ) -> None:
         self.rows = rows
         self.stored = stored
+        self.metrics = of_table("rendering") if metrics is None else metrics
         self.scores: dict[str, dict[str, Scores]] = {row: {} for row in rows}
         self.rendered_frames = 0
         self.clock = Stopwatch()
         self._model = model
-        self._distance = distance
+        self._measures = measures
         self._device = device
+        self._batch = batch
+        self._read = read
 
     def run(self, sequences: Sequence[EvaluationSequence]) -> None:
         """Score all sequences, showing how far it is and the time left."""
@@ -111,7 +116,7 @@ class RenderingTable:
 
         for sequence in tqdm(sequences, desc="rendering", unit="sequence"):
             with self.clock("reading"):
-                frames = read_sequence_frames(sequence, self.stored)
+                frames = self._read(sequence, self.stored)
             with full_precision():
                 for row, scores in self.score(sequence, frames).items():
                     self.scores[row][sequence.id] = scores
@@ -121,7 +126,7 @@ class RenderingTable:
         self, sequence: EvaluationSequence, frames: SequenceFrames, rows: Sequence[str]
     ) -> Iterator[dict[str, Tensor]]:
         """Frames of these rows, uint8 ``[n, 3, H, W]`` on the device, some consecutive ones at a time."""
-        batch = frames_a_batch(frames.flows.shape[2], frames.flows.shape[3], self._device)
+        batch = self._batch or frames_a_batch(frames.flows.shape[2], frames.flows.shape[3], self._device)
         renderers = self._renderers(frames, rows)
         for flows in frames.flows.split(batch):
             flows = flows.to(self._device).float()
@@ -142,14 +147,15 @@ class RenderingTable:
         renderers = {}
         for row in rows:
             with self._timed(row):
-                renderers[row] = photo_renderer(ROWS[row], self._model, source, importance)
+                renderers[row] = photo_renderer(ROWS[row].renderer, self._model, source, importance)
         return renderers
 
     @torch.no_grad()
     def score(self, sequence: EvaluationSequence, frames: SequenceFrames) -> dict[str, Scores]:
-        """``{row: {metric: mean over the sequence's frames}}``; flicker only of consecutive frames."""
+        """``{row: {metric: mean over the sequence's frames}}``; steadiness only of consecutive frames."""
         sums: dict[str, dict[str, float]] = {row: {} for row in self.rows}
-        flicker = Flicker(frames.importance.to(self._device))
+        steadiness = of_kind("steadiness", self.metrics)
+        meters = {name: metric.function()(frames.importance.to(self._device)) for name, metric in steadiness.items()}
         done = 0
         for rendered in self.render(sequence, frames, self.rows):
             part = slice(done, done + len(next(iter(rendered.values()))))
@@ -160,25 +166,22 @@ class RenderingTable:
                 for row, value in values.items():
                     sums[row][metric] = sums[row].get(metric, 0.0) + float(value.cpu().double().sum())
             if not self.stored:
-                with self._timed("flicker"):
-                    flicker.add(videos | {REAL: targets}, frames.flows[part].to(self._device))
-        ratios = flicker.ratios(REAL)
+                for name, meter in meters.items():
+                    with self._timed(name):
+                        meter.add(videos | {REAL: targets}, frames.flows[part].to(self._device))
+        ratios = {name: meter.ratios(REAL) for name, meter in meters.items()}
         means = {row: {metric: total / done for metric, total in sums[row].items()} for row in self.rows}
-        return {row: dict.fromkeys(METRICS) | means[row] | {"flicker": ratios.get(row)} for row in self.rows}
+        return {
+            row: dict.fromkeys(self.metrics) | means[row] | {name: ratio.get(row) for name, ratio in ratios.items()}
+            for row in self.rows
+        }
 
     def _measure(self, rendered: Mapping[str, Tensor], targets: Tensor) -> dict[str, dict[str, Tensor]]:
         """``{metric: {row: values [n]}}`` of frames ``[n, 3, H, W]`` in [-1, 1]."""
-        with self._timed("psnr"):
-            values = {"psnr": {row: psnr(frames, targets) for row, frames in rendered.items()}}
-        with self._timed("ssim"):
-            similarity = StructuralSimilarity(targets)
-            values["ssim"] = {row: similarity(frames) for row, frames in rendered.items()}
-        if self._distance is not None:
-            with self._timed("lpips"):
-                rows = torch.stack(list(rendered.values()), dim=1)
-                pairs = ((_by_pixel(f), _by_pixel(t[None])) for f, t in zip(rows, targets, strict=True))
-                columns = [self._distance(*pair) for pair in pairs]
-                values["lpips"] = dict(zip(rendered, torch.stack(columns, dim=1), strict=True))
+        values = {}
+        for name, measure in self._measures.items():
+            with self._timed(name):
+                values[name] = dict(zip(rendered, measure(list(rendered.values()), targets), strict=True))
         return values
 
     @contextmanager
@@ -187,8 +190,3 @@ class RenderingTable:
             yield
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)  # or the time would go to the part that waits
-
-
-def _by_pixel(images: Tensor) -> Tensor:
-    """In the order in memory in which convolutions run faster on a CPU."""
-    return images.contiguous(memory_format=torch.channels_last)

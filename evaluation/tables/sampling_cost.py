@@ -40,6 +40,25 @@ class Cost:
         return self.seconds_before + steps * self.seconds_a_step
 
 
+@dataclass(frozen=True)
+class PhotoCost:
+    """What it took to sample one photo."""
+
+    seconds: float
+    calls: int  # of the U-Net
+    samples: int
+
+
+def seconds_a_sample(cost: PhotoCost) -> float:
+    """Wall time of a sample."""
+    return cost.seconds / cost.samples
+
+
+def calls_a_sample(cost: PhotoCost) -> float:
+    """U-Net calls of a sample."""
+    return cost.calls / cost.samples
+
+
 def make_rows(
     samplers: Sequence[tuple[str, int]], loop_guidance: Sequence[float], recurrence: Sequence[int]
 ) -> list[Row]:

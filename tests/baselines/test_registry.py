@@ -42,16 +42,18 @@ def test_a_learned_method_is_built_with_its_checkpoint_and_options(tmp_path: Pat
 
 
 def test_checkpoints_that_no_row_takes_are_refused(tmp_path: Path) -> None:
-    chosen = [METHODS["repeat"], LEARNED]
+    chosen = {"repeat": METHODS["repeat"], "learned": LEARNED}
     assert method_checkpoints([("learned", tmp_path)], chosen) == {"learned": tmp_path}
     with pytest.raises(ValueError, match=r"repeat is no method .*those that do: learned"):
         method_checkpoints([("repeat", tmp_path)], chosen)
     with pytest.raises(ValueError, match="no method chosen takes one"):
-        method_checkpoints([("learned", tmp_path)], chosen[:1])
+        method_checkpoints([("learned", tmp_path)], {"repeat": METHODS["repeat"]})
     with pytest.raises(ValueError, match="no such folder"):
         method_checkpoints([("learned", tmp_path / "nowhere")], chosen)
     with pytest.raises(ValueError, match="has a checkpoint already"):
         method_checkpoints([("learned", tmp_path)] * 2, chosen)
+    with pytest.raises(ValueError, match="learned: needs a checkpoint"):
+        method_checkpoints([], chosen)
 
 
 def test_the_documentation_lists_every_method_in_the_registrys_words() -> None:

@@ -1,16 +1,29 @@
 """evaluate.py end to end: small real data, tiny networks, no metric weights unless a test brings its own."""
 
 import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import evaluate
+from baselines.registry import METHODS, Method
 from common.command_line import package_versions
-from evaluation.tables import motion
-from evaluation.tables.motion import METRICS
-from evaluation.tables.rendering_scores import ROWS
+from evaluation import command_line
+from evaluation.command_line import motion_options
+from evaluation.metrics.metric import Metric
+from evaluation.metrics.registry import METRICS, of_table
+from evaluation.prediction import Predict, Prediction, Setting
+from evaluation.sequences import EvaluationSequence, load_sequences
+from evaluation.tables.cells import ratios
+from evaluation.tables.motion import evaluate_motion
+from evaluation.tables.rendering_rows import ROWS
 from models.motion.model import PRESETS, MotionModel
 from models.rendering.model import BASELINES, FrameSynthesisModel
 from models.rendering.model import PRESETS as RENDERER_PRESETS
@@ -53,25 +66,30 @@ class FakeNetwork:
         return torch.cat([columns.mean(dim=1), columns.std(dim=1)], dim=1)
 
 
-def with_fake_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+def fake_networks(metrics: Mapping[str, Metric], **_: Any) -> tuple[dict, dict[str, str]]:
+    """Stands in for :func:`evaluation.metrics.collection.load_networks` where there are no weights of DTI3D."""
     networks = {"inception": FakeNetwork("inception", 4), "i3d": FakeNetwork("i3d", 8)}
     missing = dict.fromkeys(("dtfvd", "dtfvd32"), "not computed: no DTI3D weights (see docs/evaluation.md)")
-    monkeypatch.setattr(motion, "load_networks", lambda metrics, folder, device: (networks, missing))
+    return networks, missing
+
+
+def motion_table(dataset: Path, checkpoint: Path, *options: str, **registries: Any) -> dict:
+    """The motion table of a command line, with fake networks and other registries."""
+    given = ["--data", str(dataset), "--split", "validation", "--checkpoint", str(checkpoint), "--device", "cpu"]
+    arguments = evaluate.build_parser().parse_args(["motion", *given, *options])
+    return evaluate_motion(motion_options(arguments), load=fake_networks, **registries)
 
 
 # Motion ---------------------------------------------------------------------------------------------------------------
 
 
-def test_motion_table_has_every_method_and_metric(
-    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_fake_networks(monkeypatch)
+def test_motion_table_has_every_method_and_metric(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
     output, page = tmp_path / "figures", tmp_path / "page.html"
     options = ("--samples", "2", "--steps", "2", "--output", str(output), "--html", str(page), "--renderer", "softmax")
-    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    report = motion_table(small_dataset, checkpoint, *options)
     table = report["table"]
     assert list(table) == ["model", "repeat", "true-motion", "shuffled", "jelly"]
-    assert all(list(row) == list(METRICS) for row in table.values())
+    assert all(list(row) == list(of_table("motion")) for row in table.values())
     for method in ("model", "repeat", "true-motion", "jelly"):
         assert table[method]["fid"] > 0
         assert report["counts"][method]["fvd"] == report["counts"]["real"]["fvd"] == 2 * 2  # windows of two sequences
@@ -89,7 +107,6 @@ def test_motion_table_has_every_method_and_metric(
     assert report["curves"]["fvd_window16"]["repeat"]
     assert {path.suffix for path in output.iterdir()} == {".csv", ".mp4", ".svg"}
     assert page.stat().st_size > 10_000
-    assert report["versions"] == package_versions()
 
 
 def test_motion_figures_depend_on_the_seed_alone(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
@@ -109,6 +126,7 @@ def test_missing_weights_leave_cells_empty_with_the_reason(
     report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
     assert report["table"]["repeat"] == {"fid": None, "fvd": None, "seam": 1.0}
     assert report["notes"]["repeat"]["fid"] == NO_WEIGHTS
+    assert report["versions"] == package_versions()
     assert NO_WEIGHTS in capsys.readouterr().out
 
 
@@ -129,30 +147,25 @@ def test_frequencies_that_are_not_stored_are_not_claimed(small_dataset: Path, ch
     assert report["protocol"]["crop"] == [64, 32]
 
 
-def test_sequences_without_motion_are_left_out_and_named(
-    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from evaluation.sequences import EvaluationSequence, load_sequences
-
-    measured = EvaluationSequence.volume
-    first, *_ = load_sequences(small_dataset, "validation")
-
-    def volume(self: EvaluationSequence, count: int | None = None) -> torch.Tensor:
-        return measured(self, count) * (self.id != first.id)
-
-    monkeypatch.setattr(EvaluationSequence, "volume", volume)
+def test_sequences_without_motion_are_left_out_and_named(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_dataset, tmp_path / "copy")
+    still, *_ = load_sequences(tmp_path / "copy", "validation")
+    with safe_open(still.path, framework="pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["spectral_volume"].zero_()
+    save_file(tensors, still.path, metadata)
     options = ("--methods", "jelly,shuffled", "--metrics", "amplitude_ratio,spectrum_distance")
-    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    report = run("motion", tmp_path / "copy", checkpoint, tmp_path / "r.json", *options)
     assert report["counts"]["jelly"] == {"amplitude_ratio": 1, "spectrum_distance": 2}
-    assert f"nothing moves in sequence {first.id}" in report["warnings"][-1]
+    assert f"nothing moves in sequence {still.id}" in report["warnings"][-1]
 
 
 def test_there_is_no_ratio_to_a_kernel_distance_about_zero() -> None:
     table = {"repeat": {"kid": 0.1, "fvd": 200.0}, "model": {"kid": -0.02, "fvd": 50.0}}
     clear, unclear = ({"repeat": {"kid": [low, 0.3], "fvd": [-10.0, 410.0]}} for low in (0.05, -0.1))
-    assert motion.ratios(table, clear, METRICS)["model"] == {"kid": pytest.approx(-0.2), "fvd": 0.25}
-    assert motion.ratios(table, unclear, METRICS)["model"] == {"fvd": 0.25}
-    assert motion.ratios({"repeat": {"kid": -0.1}, "model": {"kid": 1.0}}, {}, METRICS) == {}
+    assert ratios(table, clear)["model"] == {"kid": pytest.approx(-0.2), "fvd": 0.25}
+    assert ratios(table, unclear)["model"] == {"fvd": 0.25}
+    assert ratios({"repeat": {"kid": -0.1}, "model": {"kid": 1.0}}, {}) == {}
 
 
 def test_maps_of_where_things_move_need_no_checkpoint(small_dataset: Path, tmp_path: Path) -> None:
@@ -163,22 +176,79 @@ def test_maps_of_where_things_move_need_no_checkpoint(small_dataset: Path, tmp_p
     assert report["checkpoint"] is None
 
 
-def test_videos_of_others_make_a_row(
-    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_videos_of_others_make_a_row(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
     from data.media.write_video import write_video
-    from evaluation.sequences import load_sequences
 
-    with_fake_networks(monkeypatch)
     folder = tmp_path / "theirs"
     folder.mkdir()
     for sequence in load_sequences(small_dataset, "validation"):
         frames = sequence.frames().permute(0, 2, 3, 1).contiguous().numpy()
         write_video(folder / f"{sequence.id}.gif", frames, 30)
-    options = ("--methods", "repeat", "--videos", f"theirs={folder}")
-    report = run("motion", small_dataset, checkpoint, tmp_path / "r.json", *options)
+    report = motion_table(small_dataset, checkpoint, "--methods", "repeat", "--videos", f"theirs={folder}")
     assert report["table"]["theirs"]["fid"] < 0.1 * report["table"]["repeat"]["fid"]
     assert report["table"]["theirs"]["localisation"] > 0.7
+
+
+def still_frames(setting: Setting, *, checkpoint: Path, brightness: int) -> Predict:
+    """A made-up learned baseline whose frames are as bright as its checkpoint says."""
+    offset = int((checkpoint / "config.json").read_text()) + brightness
+
+    def predict(_: int, sequence: EvaluationSequence) -> Prediction:
+        width, height = sequence.size
+        frames = torch.full((sequence.num_frames, 3, height, width), offset, dtype=torch.uint8)
+        return Prediction(render=lambda _, count: frames[:count], note="not computed: it has frames alone")
+
+    return predict
+
+
+def test_one_entry_adds_a_learned_baseline(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
+    """Its row, its checkpoint in the report and its colour in the plots come from the registry."""
+    (tmp_path / "learned").mkdir()
+    (tmp_path / "learned" / "config.json").write_text("90")
+    learned = Method(
+        name="learned",
+        summary="made up",
+        build=still_frames,
+        options={"brightness": 10},
+        checkpoint="python -m learned train writes one",
+        color="#123456",
+    )
+    options = ("--metrics", "fid,seam", "--html", str(tmp_path / "page.html"), "--output", str(tmp_path / "out"))
+    arguments = evaluate.build_parser().parse_args(
+        ["motion", "--data", str(small_dataset), "--split", "validation", *options, "--checkpoint", str(checkpoint)]
+    )
+    asked = replace(motion_options(arguments), methods=("repeat", "learned"))
+    methods = METHODS | {"learned": learned}
+    with pytest.raises(ValueError, match=r"--methods learned: needs a checkpoint, give --method-checkpoint learned="):
+        evaluate_motion(asked, methods=methods, load=fake_networks)
+    given = replace(asked, method_checkpoints=(("learned", tmp_path / "learned"),))
+    report = evaluate_motion(given, methods=methods, load=fake_networks)
+    assert list(report["table"]) == ["repeat", "learned"]
+    assert report["table"]["learned"]["fid"] > report["table"]["repeat"]["fid"]
+    assert report["method_checkpoints"]["learned"]["name"] == "learned"
+    assert list(report["method_checkpoints"]["learned"]["files"]) == ["config.json"]
+    plots = [path.read_text() for path in (tmp_path / "out").glob("*.svg")]
+    assert plots
+    assert all("#123456" in plot for plot in plots)
+
+
+def test_one_entry_adds_a_metric(small_dataset: Path, checkpoint: Path) -> None:
+    """In the middle of the others, of the motion and of the video."""
+    speed = Metric(
+        label="Speed",
+        kind="motion",
+        tables=("motion",),
+        compute=lambda predicted, true: float(predicted.abs().mean()),
+    )
+    first = Metric(
+        label="First pixel", kind="video", tables=("motion",), compute=lambda frames: float(frames[0, 0, 0, 0])
+    )
+    metrics = {"first": first, "localisation": METRICS["localisation"], "speed": speed, **METRICS}
+    report = motion_table(small_dataset, checkpoint, "--methods", "repeat,jelly", metrics=metrics)
+    assert list(report["table"]["jelly"])[:3] == ["first", "localisation", "speed"]
+    assert report["table"]["repeat"]["speed"] == 0 < report["table"]["jelly"]["speed"]
+    assert report["table"]["repeat"]["first"] == report["table"]["jelly"]["first"] > 0
+    assert set(report["table"]["jelly"]) == {*of_table("motion"), "first", "speed"}
 
 
 # Rendering ------------------------------------------------------------------------------------------------------------
@@ -204,9 +274,9 @@ def test_compare_two_reports(
 
 
 def test_repeated_names_are_those_of_the_packages() -> None:
-    assert tuple(ROWS) == evaluate.ROWS
-    assert set(evaluate.RENDERERS) == {"model", *BASELINES}
-    assert set(evaluate.PRESETS) <= set(PRESETS)
+    assert set(command_line.RENDERERS) == {"model", *BASELINES}
+    assert set(command_line.PRESETS) <= set(PRESETS)
+    assert {row.renderer for row in ROWS.values()} == {"model", "repeat", *BASELINES}
 
 
 @pytest.mark.parametrize(
@@ -217,6 +287,7 @@ def test_repeated_names_are_those_of_the_packages() -> None:
         (["--metrics", "psnr"], "unknown"),
         (["--split", "test"], "no sequences in the split 'test'"),
         (["--videos", "theirs=nowhere"], "no such folder of videos"),
+        (["--method-checkpoint", "jelly=."], "no method chosen takes one"),
         (["--videos", "repeat=nowhere"], "there is a method of that name"),
         (["--report", "."], "is a folder"),
         (["--html", "pyproject.toml/page.html"], "is a file, not a folder"),
@@ -245,8 +316,6 @@ def test_bad_options_are_refused(options: list[str]) -> None:
 def test_weights_with_other_tensors_are_refused(
     small_dataset: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    from safetensors.torch import save_file
-
     save_file({"Conv3d_1a_7x7.w": torch.zeros(3)}, tmp_path / "i3d_kinetics400.safetensors")
     given = ["--data", str(small_dataset), "--split", "validation", "--weights", str(tmp_path), "--metrics", "fvd"]
     assert evaluate.main(["motion", *given, "--methods", "repeat"]) == 2

@@ -8,7 +8,7 @@ import torch
 
 from data.media.read_video import scan_video
 from evaluation.sequences import load_sequences
-from evaluation.tables.rendering_scores import RenderingTable, SequenceFrames
+from evaluation.tables.rendering_scores import RenderingTable, SequenceFrames, frame_measures
 from models.rendering.model import PRESETS, FrameSynthesisModel
 from training.renderer_validation import ROWS, RendererValidation, format_table, spread, take
 
@@ -26,7 +26,7 @@ def test_with_all_stored_frames_it_is_the_rendering_table(small_dataset: Path, m
     validation = RendererValidation([small_dataset], None, CPU, sequences=99, frames=99)
     table = validation.table(model)
     assert tuple(table) == ROWS
-    expected = RenderingTable(ROWS, model, None, CPU, stored=True)
+    expected = RenderingTable(ROWS, model=model, measures=frame_measures(None), device=CPU, stored=True)
     sequences = load_sequences(small_dataset, "validation")
     expected.run(sequences)
     for row in ROWS:

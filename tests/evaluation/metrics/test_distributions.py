@@ -3,11 +3,15 @@ from itertools import pairwise
 import pytest
 import torch
 
+from evaluation.metrics.collection import FeatureCollector, load_networks
 from evaluation.metrics.distances import frechet_distance, jackknife_interval, kernel_distance
-from evaluation.metrics.distributions import METRICS, Comparison, FeatureCollector, distribution_metrics, load_networks
+from evaluation.metrics.distributions import distribution_metrics, set_distance
 from evaluation.metrics.features import FeatureCache, windows
+from evaluation.metrics.metric import FeatureSet, Metric
+from evaluation.metrics.registry import of_kind, of_table
 
 SIZE = (8, 12)
+METRICS = of_kind("sets", of_table("motion"))
 
 
 class Quarters:
@@ -54,8 +58,9 @@ def networks():
 def collect(tmp_path):
     """Makes a collector of the videos ``{method: [frames, ...]}``, the i-th from source ``video<i>``."""
 
-    def make(videos, used=None, metrics=tuple(METRICS)):
-        collector = FeatureCollector(used or networks(), metrics=metrics, cache=FeatureCache(tmp_path / "features"))
+    def make(videos, used=None, metrics=tuple(METRICS), known=METRICS):
+        chosen = {name: known[name] for name in metrics}
+        collector = FeatureCollector(used or networks(), metrics=chosen, cache=FeatureCache(tmp_path / "features"))
         for method, clips in videos.items():
             for index, frames in enumerate(clips):
                 collector.add(method, f"{method}{index}", f"video{index}", frames)
@@ -106,7 +111,7 @@ def test_shuffling_frames_in_time_worsens_fvd_and_leaves_fid_unchanged(collect):
 
 @pytest.mark.weights
 def test_shuffling_frames_in_time_worsens_the_real_fvd(metric_weights, collect):
-    used, notes = load_networks(["fvd"], metric_weights, "cpu")
+    used, notes = load_networks({"fvd": METRICS["fvd"]}, weights=metric_weights, device="cpu")
     assert not notes
     real, other = (make(3, num_frames=16, size=(32, 64)) for make in (real_videos, other_videos))
     order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
@@ -199,12 +204,14 @@ def test_intervals_leave_out_all_sequences_of_a_video_together(tmp_path):
     """A second copy of every sequence adds nothing: with their sources known the interval does not shrink."""
     widths = []
     for copies in (1, 2):
-        collector = FeatureCollector({"i3d": Differences()}, metrics=["fvd"], cache=FeatureCache(tmp_path))
+        collector = FeatureCollector(
+            {"i3d": Differences()}, metrics={"fvd": METRICS["fvd"]}, cache=FeatureCache(tmp_path)
+        )
         for method, videos in (("real", real_videos(8)), ("model", other_videos(8))):
             for index, frames in enumerate(videos):
                 for copy in range(copies):
                     collector.add(method, f"{index}-{copy}", f"video{index}", frames)
-        assert Comparison.of(collector, "fvd").groups == 8
+        assert set_distance(collector, "fvd").groups == 8
         low, high = distribution_metrics(collector, ["model"])["intervals"]["model"]["fvd"]
         widths.append(high - low)
     assert widths[1] == pytest.approx(widths[0], rel=0.1)
@@ -273,3 +280,16 @@ def test_progress_names_every_figure(collect):
     distribution_metrics(collect({"real": real_videos(2), "model": other_videos(2)}), ["model"], progress=seen.append)
     assert seen[0] == "fid of model"
     assert seen[-1] == "dtfvd_window16"
+
+
+def test_one_entry_adds_a_metric_of_sets(collect):
+    """Windows of another length, twice the distance, and a curve."""
+    known = METRICS | {"fvd8": Metric(label="FVD8", kind="sets", features=FeatureSet("i3d", 8), scale=2, curve=True)}
+    real, other = real_videos(), other_videos()
+    collector = collect({"real": real, "model": other}, metrics=("fvd", "fvd8"), known=known)
+    result = distribution_metrics(collector, ["model"])
+    clips = [torch.cat([Differences()(windows(video, 8)) for video in videos]) for videos in (real, other)]
+    assert result["table"]["model"]["fvd8"] == pytest.approx(2 * frechet_distance(*clips), rel=1e-6)
+    low, high = result["intervals"]["model"]["fvd8"]
+    assert low < result["table"]["model"]["fvd8"] < high
+    assert list(result["curves"]) == ["fvd_window16", "fvd8_window8"]

@@ -2,8 +2,8 @@ import json
 import os
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,37 +11,32 @@ from helpers.places import PRETRAINED
 from safetensors.torch import load_file, save_file
 
 import train_unet
+from evaluation.options import AblationOptions, MotionOptions
+from evaluation.report.ablation_plot import ablation_plot
 from evaluation.tables import ablation, ablation_training
-from evaluation.tables.ablation import ROWS, ablation_plot, evaluate_ablation, given_checkpoints
+from evaluation.tables.ablation import ROWS, evaluate_ablation, given_checkpoints
+from evaluation.tables.motion import evaluate_motion
 from models.motion.model import PRESETS, MotionModel
 from models.spectral_volume import SpectralNormalizer
 
 
-def arguments(data: Path, output: Path, **changes) -> Namespace:
-    """What `evaluate.py ablation` passes on, at a size for tests: measures of the motion alone, nothing is rendered."""
-    values = {
+def ablation_options(data: Path, output: Path, **changes: Any) -> AblationOptions:
+    """What `evaluate.py ablation` is asked for, at a size for tests: only the motion is measured."""
+    values: dict[str, Any] = {
         "data": data,
         "split": "validation",
-        "checkpoint": PRETRAINED,
-        "weights": None,
-        "max_sequences": None,
         "device": "cpu",
-        "seed": 0,
-        "report": None,
         "output": output,
         "preset": "tiny",
-        "rows": None,
         "max_steps": 2,
-        "run": [],
         "metrics": ("localisation", "amplitude_ratio"),
         "samples": 1,
         "steps": 2,
         "guidance": 1.0,
         "num_frequencies": 4,
-        "renderer": "model",
-        "no_intervals": True,
+        "intervals": False,
     }
-    return Namespace(**values | changes)
+    return AblationOptions(**values | changes)
 
 
 def tiny_checkpoint(folder: Path, num_frequencies: int = 4) -> Path:
@@ -60,31 +55,32 @@ def run(small_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished ablation of two trained rows, one that shares their weights, and the photo."""
     output = tmp_path_factory.mktemp("ablation")
     rows = ("full", "image-splatting", "joint-volume", "repeat", "K=24")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ablation_training, "train_unet", train_here)
-        evaluate_ablation(arguments(small_dataset, output, rows=rows))
+    evaluate_ablation(ablation_options(small_dataset, output, rows=rows), train=train_here)
     return output
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is trained and scored from here on."""
-    from evaluation.tables import motion
+class Recorder:
+    """Trains and scores as the ablation does, and remembers what."""
 
-    made: list[str] = []
-    score = motion.evaluate_motion
+    def __init__(self) -> None:
+        self.made: list[str] = []
 
-    def record_training(options: list[str], lock):
-        made.append(f"train {Path(options[options.index('--output') + 1]).parent.name}")
+    def train(self, options: list[str], lock: object) -> int:
+        self.made.append(f"train {Path(options[options.index('--output') + 1]).parent.name}")
         return train_here(options, lock)
 
-    def record_scoring(given: Namespace):
-        made.append(f"score {given.methods[0]} {Path(given.checkpoint).parent.name}")
-        return score(given)
+    def score(self, options: MotionOptions) -> dict:
+        self.made.append(f"score {options.methods[0]} {Path(options.checkpoint).parent.name}")
+        return evaluate_motion(options)
 
-    monkeypatch.setattr(ablation_training, "train_unet", record_training)
-    monkeypatch.setattr(motion, "evaluate_motion", record_scoring)
-    return made
+    def __call__(self, data: Path, output: Path, **changes: Any) -> dict:
+        return evaluate_ablation(ablation_options(data, output, **changes), train=self.train, score=self.score)
+
+
+@pytest.fixture
+def recorded() -> Recorder:
+    """An ablation that remembers what is trained and scored."""
+    return Recorder()
 
 
 def test_rows_are_trained_scored_and_written(run: Path, small_dataset: Path) -> None:
@@ -113,39 +109,41 @@ def test_the_full_model_is_the_independent_one_with_frequency_attention(run: Pat
     assert all(".frequency." in name or name.startswith("amplitude") for name in changed)
 
 
-def test_second_call_computes_nothing(run: Path, small_dataset: Path, calls: list[str]) -> None:
+def test_second_call_computes_nothing(run: Path, small_dataset: Path, recorded: Recorder) -> None:
     before = json.loads((run / "ablation.json").read_text())
-    again = evaluate_ablation(arguments(small_dataset, run, rows=tuple(before["table"])))
-    assert calls == []
+    again = recorded(small_dataset, run, rows=tuple(before["table"]))
+    assert recorded.made == []
     assert json.loads(json.dumps(again)) == before
 
 
-def test_what_a_score_depends_on_is_scored_again(run: Path, small_dataset: Path, calls: list[str]) -> None:
+def test_what_a_score_depends_on_is_scored_again(run: Path, small_dataset: Path, recorded: Recorder) -> None:
     path = run / "joint-volume" / "run" / "model.safetensors"
     tensors, content = load_file(path), path.read_bytes()
     try:
         save_file({name: tensor + 0.01 for name, tensor in tensors.items()}, path)
-        evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume", "repeat")))
-        assert calls == ["score model joint-volume"]
-        evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume",), steps=3))
+        recorded(small_dataset, run, rows=("joint-volume", "repeat"))
+        assert recorded.made == ["score model joint-volume"]
+        recorded(small_dataset, run, rows=("joint-volume",), steps=3)
         (run / "joint-volume" / "score.json").write_text("{")
-        evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume",), steps=3))
-        assert calls[1:] == ["score model joint-volume"] * 2
+        recorded(small_dataset, run, rows=("joint-volume",), steps=3)
+        assert recorded.made[1:] == ["score model joint-volume"] * 2
     finally:
         path.write_bytes(content)
 
 
 def test_a_stopped_ablation_goes_on_with_the_row_it_was_in(
-    small_dataset: Path, tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+    small_dataset: Path, tmp_path: Path, recorded: Recorder
 ) -> None:
     rows = ("repeat", "independent-frequencies")
-    with monkeypatch.context() as patch:
-        patch.setattr(ablation_training, "train_unet", lambda options, lock: 130)
-        with pytest.raises(KeyboardInterrupt):
-            evaluate_ablation(arguments(small_dataset, tmp_path, rows=rows))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_ablation(
+            ablation_options(small_dataset, tmp_path, rows=rows),
+            train=lambda options, lock: 130,
+            score=recorded.score,
+        )
     assert list(json.loads((tmp_path / "ablation.json").read_text())["table"]) == ["repeat"]
-    report = evaluate_ablation(arguments(small_dataset, tmp_path, rows=rows))
-    assert calls[1:] == ["train independent-frequencies", "score model independent-frequencies"]
+    report = recorded(small_dataset, tmp_path, rows=rows)
+    assert recorded.made[1:] == ["train independent-frequencies", "score model independent-frequencies"]
     assert report["table"]["independent-frequencies"]["localisation"] is not None
 
 
@@ -165,17 +163,19 @@ def test_training_is_a_process_of_its_own_that_resumes(
         "autoencoder",
     ]
     assert train_unet.main(["--data", str(small_dataset), "--output", str(tmp_path / "K=4" / "run"), *options]) == 0
-    report = evaluate_ablation(arguments(small_dataset, tmp_path, rows=("K=4",)))
+    report = evaluate_ablation(ablation_options(small_dataset, tmp_path, rows=("K=4",)))
     assert "autoencoder: resuming at step 2 of 2" in capfd.readouterr().out
     assert report["table"]["K=4"]["localisation"] is not None
     assert json.loads((tmp_path / "K=4" / "training.json").read_text())["script"] == "train_unet.py"
 
 
-def test_given_checkpoints_are_scored_instead_of_trained(small_dataset: Path, tmp_path: Path, calls: list[str]) -> None:
+def test_given_checkpoints_are_scored_instead_of_trained(
+    small_dataset: Path, tmp_path: Path, recorded: Recorder
+) -> None:
     given = tiny_checkpoint(tmp_path / "mine")
-    values = {"rows": ("full", "image-splatting"), "run": [("full", given)]}
-    report = evaluate_ablation(arguments(small_dataset, tmp_path / "out", **values))
-    assert calls == ["score model image-splatting", "score model full"]
+    values = {"rows": ("full", "image-splatting"), "given": (("full", given),)}
+    report = recorded(small_dataset, tmp_path / "out", **values)
+    assert recorded.made == ["score model image-splatting", "score model full"]
     assert report["protocol"]["rows"]["full"]["given"] == "mine"
     assert not (tmp_path / "out" / "full" / "run").exists()
 
@@ -192,13 +192,13 @@ def test_given_rows_are_told_from_folders_though_names_hold_an_equals_sign(tmp_p
         given_checkpoints([("full", tmp_path)])
 
 
-def test_bad_input_is_one_line(run: Path, small_dataset: Path, tmp_path: Path, calls: list[str]) -> None:
+def test_bad_input_is_one_line(run: Path, small_dataset: Path, tmp_path: Path, recorded: Recorder) -> None:
     with pytest.raises(ValueError, match="--rows: K=5 unknown"):
-        evaluate_ablation(arguments(small_dataset, tmp_path, rows=("K=5",)))
+        recorded(small_dataset, tmp_path, rows=("K=5",))
     with pytest.raises(ValueError, match=r"was trained with .*--max-steps 2.*; remove it or name another"):
-        evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume",), max_steps=3))
+        recorded(small_dataset, run, rows=("joint-volume",), max_steps=3)
     with pytest.raises(ValueError, match="training ended with exit status 2"):
-        evaluate_ablation(arguments(small_dataset, tmp_path, rows=("K=4",), max_steps=-1))
+        recorded(small_dataset, tmp_path, rows=("K=4",), max_steps=-1)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locks of this kind exist on POSIX systems alone")
@@ -208,7 +208,7 @@ def test_two_ablations_do_not_share_a_folder(small_dataset: Path, tmp_path: Path
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock.fileno(),))
     try:
         with pytest.raises(ValueError, match="is running there"):
-            evaluate_ablation(arguments(small_dataset, tmp_path))
+            evaluate_ablation(ablation_options(small_dataset, tmp_path))
     finally:
         child.communicate(b"\n")
     with ablation_training.exclusive(tmp_path):
@@ -222,13 +222,19 @@ def test_rows_start_from_rows_that_exist_and_match_the_presets() -> None:
     assert PRESETS["default"].num_frequencies == 16
 
 
-def test_the_full_model_has_the_papers_frequencies_whatever_the_preset(
-    small_dataset: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ablation = ablation_training.Ablation(small_dataset, small_dataset, "tiny", None, 0, "cpu", {})
-    monkeypatch.setattr(ablation_training.Ablation, "stored_frequencies", 16)
+def test_the_full_model_has_the_papers_frequencies_whatever_the_preset(tmp_path: Path) -> None:
+    ablation = ablation_training.Ablation(
+        output=tmp_path,
+        data=tmp_path,
+        preset="tiny",
+        max_steps=None,
+        seed=0,
+        device="cpu",
+        given={},
+        stored_frequencies=16,
+    )
     for name, count in (("full", "16"), ("joint-volume", "16"), ("K=4", "4"), ("K=8", "8")):
-        options = ablation._options(ROWS[name])
+        options = ablation.training_options(ROWS[name])
         assert options[options.index("--num-frequencies") + 1] == count
     assert "16 frequencies" in str(ablation.missing_frequencies("K=24"))
 
@@ -251,11 +257,11 @@ def test_pipeline_folders_are_links_that_follow_their_targets(tmp_path: Path) ->
 
 
 def test_warnings_name_the_row(run: Path, small_dataset: Path) -> None:
-    evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume",)))
+    evaluate_ablation(ablation_options(small_dataset, run, rows=("joint-volume",)))
     path = run / "joint-volume" / "score.json"
     stored = json.loads(path.read_text())
     stored["report"]["warnings"] = ["fvd of model: 54 samples", "fvd_window16: each point: 6 samples"]
     path.write_text(json.dumps(stored))
-    report = evaluate_ablation(arguments(small_dataset, run, rows=("joint-volume",)))
+    report = evaluate_ablation(ablation_options(small_dataset, run, rows=("joint-volume",)))
     assert report["warnings"] == ["fvd of joint-volume: 54 samples", "fvd_window16: each point: 6 samples"]
     path.unlink()

@@ -1,15 +1,16 @@
 import copy
 import json
 import math
-from argparse import Namespace
 from pathlib import Path
 from statistics import fmean
 
 import pytest
 
-from common.command_line import run_script, write_json
+import evaluate
+from common.command_line import write_json
 from evaluation.metrics.distances import bootstrap_interval
-from evaluation.tables.compare import compare, compare_reports, format_comparison, shared_sequences
+from evaluation.report.comparison_text import format_comparison
+from evaluation.tables.compare import compare_reports, shared_sequences
 
 VIDEOS = 10
 
@@ -210,7 +211,7 @@ def test_different_kinds_and_different_rows_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"^a\.json is a report of rendering, b\.json of motion; give two of one kind$"
     ):
-        compare_reports(rendering(), motion(1.0), ("a.json", "b.json"))
+        compare_reports(rendering(), motion(1.0), names=("a.json", "b.json"))
     other = rendering() | {"table": {"other": {"psnr": 1.0}}}
     with pytest.raises(ValueError, match="no row in common"):
         compare_reports(rendering(), other)
@@ -223,7 +224,7 @@ def test_compare_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture
     first, second, report = (tmp_path / name for name in ("a.json", "b.json", "c.json"))
     write_json(first, rendering())
     write_json(second, rendering(psnr=-1.0))
-    assert run_script(compare, Namespace(first=first, second=second, report=report)) == 0
+    assert evaluate.main(["compare", str(first), str(second), "--report", str(report)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"A: {first}: rendering on trees (test): 20 sequences of 10 videos; checkpoint pretrained"
     assert lines[3].split() == ["row", "metric", "A", "B", "B", "-", "A", "95", "%", "interval", "verdict"]
@@ -232,7 +233,7 @@ def test_compare_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture
     assert written["rows"] == json.loads(json.dumps(compare_reports(rendering(), rendering(psnr=-1.0))["rows"]))
     assert len(written["first"]["sha256"]) == 64
     # What it writes is no table to compare again.
-    assert run_script(compare, Namespace(first=report, second=second, report=None)) == 2
+    assert evaluate.main(["compare", str(report), str(second)]) == 2
     assert "not a report of a table" in capsys.readouterr().err
 
 

@@ -1,10 +1,10 @@
 """evaluate.py rendering: rows and metrics, how figures are averaged, CSV and videos, and what is said of bad input."""
 
-import argparse
 import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,25 +14,25 @@ from safetensors.torch import save_file
 
 from common.command_line import write_json
 from data.media.read_video import read_video
+from evaluation.metrics.metric import Metric
+from evaluation.metrics.registry import METRICS as ALL_METRICS
+from evaluation.metrics.registry import of_table
+from evaluation.options import RenderingOptions
 from evaluation.report.comparison_video import extremes
 from evaluation.report.pictures import LABEL_HEIGHT, labelled_sheet
 from evaluation.sequences import EvaluationSequence
-from evaluation.tables import rendering, rendering_scores
-from evaluation.tables.rendering import evaluate_rendering
-from evaluation.tables.rendering_scores import METRICS, ROWS, RenderingTable, SequenceFrames
+from evaluation.tables.rendering import evaluate_rendering, summary
+from evaluation.tables.rendering_rows import ROWS
+from evaluation.tables.rendering_scores import RenderingTable, SequenceFrames, frame_measures
 from models.rendering.model import PRESETS, FrameSynthesisModel
 
+METRICS = tuple(of_table("rendering"))
 PERFECT = 10 * np.log10(255**2 / 1e-3)
 
 
 def absolute_error(frames: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Stands in for LPIPS."""
     return (frames - targets).abs().mean(dim=(1, 2, 3))
-
-
-@pytest.fixture
-def fake_lpips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "load_distance", lambda weights, device: (absolute_error, None))
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def options(dataset: Path, checkpoint: Path, **changed: object) -> argparse.Namespace:
+def options(dataset: Path, checkpoint: Path, **changed: Any) -> RenderingOptions:
     """What the command line would give, with the split that the small dataset has."""
-    given = {"data": dataset, "split": "validation", "checkpoint": checkpoint, "weights": None, "output": None}
-    given |= {"html": None, "device": "cpu", "seed": 0, "frames": "all", "max_sequences": None, "rows": None}
-    return argparse.Namespace(**given | changed)
+    given: dict[str, Any] = {"data": dataset, "split": "validation", "checkpoint": checkpoint, "device": "cpu"}
+    return RenderingOptions(**given | changed)
+
+
+def table_of(options: RenderingOptions) -> dict:
+    """The report, with something simple in place of LPIPS."""
+    return evaluate_rendering(options, distance=absolute_error)
 
 
 def made_frames(targets: list[int], source: int = 100) -> SequenceFrames:
@@ -57,17 +61,23 @@ def made_frames(targets: list[int], source: int = 100) -> SequenceFrames:
     return SequenceFrames(torch.full((3, 16, 24), source, dtype=torch.uint8), frames, still, torch.zeros(1, 1, 16, 24))
 
 
-def scored(monkeypatch: pytest.MonkeyPatch, made: dict[str, SequenceFrames], rows: tuple[str, ...]) -> RenderingTable:
+def scored(made: dict[str, SequenceFrames], rows: tuple[str, ...], *, batch: int | None = None) -> RenderingTable:
     """The table of sequences that are made here."""
-    monkeypatch.setattr(rendering_scores, "read_sequence_frames", lambda sequence, stored: made[sequence.id])
-    model = FrameSynthesisModel(PRESETS["tiny"]).eval()
-    table = RenderingTable(rows, model, absolute_error, torch.device("cpu"), stored=False)
+    table = RenderingTable(
+        rows,
+        model=FrameSynthesisModel(PRESETS["tiny"]).eval(),
+        measures=frame_measures(absolute_error),
+        device=torch.device("cpu"),
+        stored=False,
+        batch=batch,
+        read=lambda sequence, stored: made[sequence.id],
+    )
     table.run([EvaluationSequence(Path(), {"id": name}) for name in made])
     return table
 
 
-def test_report_table_csv_and_videos(small_dataset: Path, checkpoint: Path, tmp_path: Path, fake_lpips: None) -> None:
-    report = evaluate_rendering(options(small_dataset, checkpoint, output=tmp_path / "made" / "here"))
+def test_report_table_csv_and_videos(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
+    report = table_of(options(small_dataset, checkpoint, output=tmp_path / "made" / "here"))
     assert list(report["table"]) == list(ROWS)
     assert all(list(row) == list(METRICS) for row in report["table"].values())
     table = report["table"]
@@ -88,9 +98,8 @@ def test_report_table_csv_and_videos(small_dataset: Path, checkpoint: Path, tmp_
     write_json(tmp_path / "report.json", report)  # finite values that JSON can hold
 
     written = tmp_path / "made" / "here"
-    assert sorted(path.name for path in written.iterdir()) == [
-        "best.mp4", "median.mp4", "per_sequence.csv", "worst.mp4"
-    ]  # fmt: skip
+    expected_files = {"best.mp4", "median.mp4", "per_sequence.csv", "worst.mp4"}
+    assert {path.name for path in written.iterdir()} == expected_files
     with (written / "per_sequence.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert list(lines[0]) == ["sequence", "source", "row", *METRICS]
@@ -107,9 +116,9 @@ def test_report_table_csv_and_videos(small_dataset: Path, checkpoint: Path, tmp_
     assert np.abs(np.diff(source, axis=0)).mean() < 1  # stands still, but for compression
 
 
-def test_stored_frames_and_chosen_rows(small_dataset: Path, checkpoint: Path, fake_lpips: None) -> None:
+def test_stored_frames_and_chosen_rows(small_dataset: Path, checkpoint: Path) -> None:
     chosen = options(small_dataset, "nowhere", frames="stored", rows=("repeat", "remap"), max_sequences=1)
-    report = evaluate_rendering(chosen)
+    report = table_of(chosen)
     assert list(report["table"]) == ["remap", "repeat"]
     assert report["checkpoint"] is None
     assert report["protocol"]["frames"] == "stored"
@@ -121,40 +130,39 @@ def test_stored_frames_and_chosen_rows(small_dataset: Path, checkpoint: Path, fa
         assert "--frames all" in report["notes"][row]["flicker"]
 
 
-def test_the_same_frames_are_perfect_in_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = scored(monkeypatch, {"a": made_frames([100, 100, 100])}, tuple(ROWS))
+def test_the_same_frames_are_perfect_in_every_row() -> None:
+    table = scored({"a": made_frames([100, 100, 100])}, tuple(ROWS))
     for row in ROWS:
         assert table.scores[row]["a"]["psnr"] == pytest.approx(PERFECT)
         assert table.scores[row]["a"]["ssim"] == pytest.approx(1, abs=1e-6)
         assert table.scores[row]["a"]["lpips"] == 0
 
 
-def test_each_sequence_counts_once_however_long_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = scored(monkeypatch, {"long": made_frames([110] * 40), "short": made_frames([101])}, ("repeat",))
+def test_each_sequence_counts_once_however_long_it_is() -> None:
+    table = scored({"long": made_frames([110] * 40), "short": made_frames([101])}, ("repeat",))
     far, near = 20 * np.log10(255 / 10), 20 * np.log10(255)
     assert table.scores["repeat"]["long"]["psnr"] == pytest.approx(far, abs=1e-4)
     assert table.scores["repeat"]["short"]["psnr"] == pytest.approx(near, abs=1e-4)
-    report = rendering.summary(table.scores, dict.fromkeys(("long", "short"), "any") | {"short": "other"}, {}, seed=0)
+    report = summary(table.scores, METRICS, sources={"long": "any", "short": "other"}, notes={}, seed=0)
     assert report["table"]["repeat"]["psnr"] == pytest.approx((far + near) / 2, abs=1e-4)
     assert report["intervals"]["repeat"]["psnr"] == pytest.approx([far, near], abs=1e-4)
     assert table.rendered_frames == 41
 
 
-def test_a_sequences_figure_is_the_mean_of_its_frames_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = scored(monkeypatch, {"a": made_frames([110, 101])}, ("repeat",))
+def test_a_sequences_figure_is_the_mean_of_its_frames_figures() -> None:
+    table = scored({"a": made_frames([110, 101])}, ("repeat",))
     assert table.scores["repeat"]["a"]["psnr"] == pytest.approx(20 * np.log10(255) - 10, abs=1e-4)
 
 
-def test_all_later_frames_are_compared_with_their_own_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_later_frames_are_compared_with_their_own_flow() -> None:
     """More frames than one batch holds, each shifted by its own whole number of pixels."""
-    monkeypatch.setattr("models.pipeline.PIXELS_A_BATCH", 3 * 32 * 40)
     wide = torch.randint(0, 255, (3, 32, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     shifts = [1, -2, 3, 0, -4, 5, 2]
     targets = torch.stack([wide[:, :, 10 - shift : 50 - shift] for shift in shifts])
     flows = torch.zeros(len(shifts), 2, 32, 40)
     flows[:, 0] = torch.tensor(shifts).view(-1, 1, 1)
     frames = SequenceFrames(wide[:, :, 10:50], targets, flows, torch.ones(1, 1, 32, 40))
-    table = scored(monkeypatch, {"a": frames}, ("average-splatting", "remap", "repeat"))
+    table = scored({"a": frames}, ("average-splatting", "remap", "repeat"), batch=3)
     psnr = {row: scores["a"]["psnr"] for row, scores in table.scores.items()}
     assert psnr["average-splatting"] > psnr["repeat"] + 8
     assert psnr["remap"] > psnr["repeat"] + 8
@@ -163,9 +171,7 @@ def test_all_later_frames_are_compared_with_their_own_flow(monkeypatch: pytest.M
 def test_without_weights_lpips_is_a_note_and_videos_go_by_psnr(
     small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evaluation.networks import weights as metric_weights
-
-    monkeypatch.setattr(metric_weights, "cache_folder", lambda: tmp_path / "no cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no cache"))
     chosen = options(small_dataset, checkpoint, frames="stored", rows=("model", "repeat"), output=tmp_path / "out")
     report = evaluate_rendering(chosen)
     for row in ("model", "repeat"):
@@ -192,7 +198,7 @@ def broken(part: str) -> Callable[[dict[str, torch.Tensor]], None]:
     ],
 )
 def test_motion_that_is_not_finite_is_one_line(
-    small_dataset: Path, checkpoint: Path, tmp_path: Path, fake_lpips: None, spoil: Callable, message: str
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, spoil: Callable, message: str
 ) -> None:
     shutil.copytree(small_dataset, tmp_path / "copy")
     path = sorted((tmp_path / "copy" / "sequences").glob("second*"))[0]
@@ -201,27 +207,43 @@ def test_motion_that_is_not_finite_is_one_line(
     spoil(tensors)
     save_file(tensors, path, metadata)
     with pytest.raises(ValueError, match=message) as error:
-        evaluate_rendering(options(tmp_path / "copy", checkpoint, frames="stored"))
+        table_of(options(tmp_path / "copy", checkpoint, frames="stored"))
     assert "\n" not in str(error.value)
 
 
-def test_bad_input_is_one_line(small_dataset: Path, checkpoint: Path, tmp_path: Path, fake_lpips: None) -> None:
+def test_bad_input_is_one_line(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
     for changed, message in (
         ({"split": "test"}, "no sequences in the split 'test'"),
         ({"rows": ("model", "flow")}, "--rows: flow unknown, expected some of model, average-splatting"),
         ({"checkpoint": tmp_path / "nowhere"}, "nowhere: no such checkpoint folder"),
     ):
         with pytest.raises(ValueError, match=message):
-            evaluate_rendering(options(small_dataset, **{"checkpoint": checkpoint, "frames": "stored", **changed}))
+            table_of(options(small_dataset, **{"checkpoint": checkpoint, "frames": "stored", **changed}))
 
 
-def test_a_checkpoint_that_renders_nan_is_named(small_dataset: Path, tmp_path: Path, fake_lpips: None) -> None:
+def test_a_checkpoint_that_renders_nan_is_named(small_dataset: Path, tmp_path: Path) -> None:
     model = FrameSynthesisModel(PRESETS["tiny"])
     with torch.no_grad():
         model.head.bias.fill_(torch.nan)
     model.save_pretrained(tmp_path / "frame_synthesis")
     with pytest.raises(FloatingPointError, match="frames of model are not finite"):
-        evaluate_rendering(options(small_dataset, tmp_path, frames="stored"))
+        table_of(options(small_dataset, tmp_path, frames="stored"))
+
+
+def test_one_entry_adds_a_metric_of_frames(small_dataset: Path, checkpoint: Path) -> None:
+    brightness = Metric(
+        label="Brightness",
+        kind="frames",
+        tables=("rendering",),
+        compute=lambda rows, targets: [(frames - targets).mean(dim=(1, 2, 3)).abs() for frames in rows],
+    )
+    chosen = options(small_dataset, checkpoint, frames="stored", rows=("remap", "repeat"))
+    report = evaluate_rendering(chosen, metrics={"brightness": brightness, **ALL_METRICS}, distance=absolute_error)
+    for row in ("remap", "repeat"):
+        assert list(report["table"][row]) == ["brightness", *METRICS]
+        values = [scores["brightness"] for scores in report["per_sequence"][row].values()]
+        assert report["table"][row]["brightness"] == pytest.approx(sum(values) / 2)
+        assert min(values) > 0
 
 
 def test_worst_median_and_best() -> None:

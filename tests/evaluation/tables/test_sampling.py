@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import evaluate
+from evaluation import command_line
 from evaluation.metrics.distances import frechet_distance
 from evaluation.metrics.motion_features import feature_names, motion_features, octaves
 from evaluation.metrics.motion_scores import motion_difference, motion_diversity
-from evaluation.report.plots import cost_plot
+from evaluation.metrics.registry import of_table
+from evaluation.options import SamplingOptions
+from evaluation.report.cost_plot import cost_plot
 from evaluation.sequences import load_sequences
-from evaluation.tables.sampling import BASELINES, METRICS
+from evaluation.tables.sampling import evaluate_sampling
 from evaluation.tables.sampling_cost import (
     Cost,
     Row,
@@ -26,9 +30,12 @@ from evaluation.tables.sampling_cost import (
     format_estimate,
     make_rows,
 )
+from evaluation.tables.sampling_judge import BASELINES
 from models.motion.model import PRESETS, SAMPLERS, MotionModel
 from models.pipeline import ImageDynamicsPipeline
 from models.spectral_volume import SpectralNormalizer, motion_to_spectral_volume, spectral_volume_to_motion
+
+METRICS = tuple(of_table("sampling"))
 
 
 @pytest.fixture(scope="module")
@@ -122,23 +129,31 @@ def test_recurrence_costs_further_calls(small_dataset: Path, checkpoint: Path, t
     assert table["ddim 2 u=5 r=2"]["motion_seam"] != table["ddim 2 u=5"]["motion_seam"]
 
 
-def test_ctrl_c_keeps_the_rows_that_are_done(
-    small_dataset: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sample = ImageDynamicsPipeline.predict_motion
+class InterruptedPipeline(ImageDynamicsPipeline):
+    """Somebody presses Ctrl-C at the second sample of four steps."""
 
-    def interrupted(self: ImageDynamicsPipeline, image: torch.Tensor, seed: int = 0, **options) -> torch.Tensor:
+    def predict_motion(self, image: torch.Tensor, seed: int = 0, **options: Any) -> torch.Tensor:
         if options["steps"] == 4 and seed == 1:
             raise KeyboardInterrupt
-        return sample(self, image, seed, **options)
+        return super().predict_motion(image, seed, **options)
 
-    monkeypatch.setattr(ImageDynamicsPipeline, "predict_motion", interrupted)
-    report = run(small_dataset, checkpoint, tmp_path / "r.json", "--samplers", "ddim:2,4,5")
+
+def test_ctrl_c_keeps_the_rows_that_are_done(small_dataset: Path, checkpoint: Path) -> None:
+    def sampled(*steps: int) -> dict:
+        options = SamplingOptions(
+            data=small_dataset,
+            split="validation",
+            checkpoint=checkpoint,
+            samplers=tuple(("ddim", count) for count in steps),
+        )
+        return evaluate_sampling(options, load=InterruptedPipeline.from_pretrained)
+
+    report = sampled(2, 4, 5)
     assert list(report["table"]) == ["ddim 2", *BASELINES]
     assert list(report["rows"]) == ["ddim 2"]
     assert "interrupted before ddim 4, ddim 5" in report["warnings"]
-    given = ["--data", str(small_dataset), "--checkpoint", str(checkpoint), "--samplers", "ddim:4"]
-    assert evaluate.main(["sampling", *given]) == 130  # nothing was done
+    with pytest.raises(KeyboardInterrupt):  # nothing was done
+        sampled(4)
 
 
 def test_two_reports_compare(
@@ -237,7 +252,7 @@ def test_bad_options_are_refused(options: list[str], capsys: pytest.CaptureFixtu
 
 
 def test_repeated_names_are_those_of_the_packages() -> None:
-    assert set(evaluate.SAMPLERS) == set(SAMPLERS)
+    assert set(command_line.SAMPLERS) == set(SAMPLERS)
 
 
 # Features of motion ---------------------------------------------------------------------------------------------------
@@ -277,8 +292,8 @@ def flip_signs() -> torch.Tensor:
 
 def test_features_of_known_motion() -> None:
     names = feature_names(3)
-    assert names == ["power 1-1", "power 2-2", "coherence 1-1", "coherence 2-2", "horizontal", "diagonal", "rotation",
-                     "gradient", "evenness"]  # fmt: skip
+    octaves_of = [f"{kind} {octave}" for kind in ("power", "coherence") for octave in ("1-1", "2-2")]
+    assert names == [*octaves_of, "horizontal", "diagonal", "rotation", "gradient", "evenness"]
     volume = torch.zeros(1, 3, 4, 32, 64)
     volume[:, 0] = 5.0  # the mean position, which takes no part
     volume[:, 1, 0] = 0.5**0.5  # x alone; 2 |S|^2 = 1 px^2

@@ -1,0 +1,292 @@
+"""The options of evaluate.py, table by table, and what they are as values. Free of torch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from baselines.registry import METHODS
+from common.command_line import add_common_options, count
+from evaluation.options import PRETRAINED, AblationOptions, MotionOptions, RenderingOptions, SamplingOptions
+from evaluation.tables.rendering_rows import ROWS
+
+SPLITS = ("train", "validation", "test")
+# Repeated from the packages, whose import would make --help slow; a test compares them.
+RENDERERS = ("model", "softmax", "average", "linear", "remap")
+PRESETS = ("tiny", "default")
+SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
+DEFAULT_SAMPLERS = ("dpmsolver++:5,10,20,50", "ddim:20,50,100", "ddpm:100,1000")
+DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if method.default)
+ALL_COLUMNS = "columns of the table (default: all)"
+Options = TypeVar("Options")
+
+
+# Options --------------------------------------------------------------------------------------------------------------
+
+
+def add_rendering_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py rendering``."""
+    add_table_options(parser)
+    add = parser.add_argument
+    add("--rows", type=names(ROWS), metavar="A,B,...", help=f"some of {', '.join(ROWS)} (default: all)")
+    add(
+        "--frames",
+        choices=("all", "stored"),
+        default="all",
+        help="all frames of a sequence, as published, or only the sample that the dataset stores of training "
+        "sequences (default: all)",
+    )
+
+
+def add_motion_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py motion``."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "methods:\n" + "\n".join(f"  {name:<13} {method.summary}" for name, method in METHODS.items())
+    add_table_options(parser)
+    add = parser.add_argument
+    add(
+        "--methods",
+        type=names(METHODS),
+        metavar="A,B,...",
+        default=DEFAULT_METHODS,
+        help=f"rows of the table, listed below (default: {','.join(DEFAULT_METHODS)})",
+    )
+    add(
+        "--method-checkpoint",
+        type=named_folder,
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="checkpoint of a learned baseline; may be given several times",
+    )
+    add(
+        "--videos",
+        type=named_folder,
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="another row, of videos made elsewhere, <sequence id>.mp4 each; may be given several times",
+    )
+    add("--metrics", type=names(None), metavar="A,B,...", help=ALL_COLUMNS)
+    add_sampling_options(parser)
+
+
+def add_steps_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py sampling``."""
+    add_table_options(parser)
+    parser.set_defaults(split="validation")  # what is chosen by the table must not be chosen on the test split
+    add = parser.add_argument
+    add(
+        "--samplers",
+        type=sampler_steps,
+        nargs="+",
+        action="extend",
+        metavar="NAME:STEPS,...",
+        help=f"some of {', '.join(SAMPLERS)}, with numbers of steps (default: {' '.join(DEFAULT_SAMPLERS)})",
+    )
+    add(
+        "--loop-guidance",
+        type=numbers(float),
+        metavar="U,...",
+        default=(0.0,),
+        help="strengths of loop guidance, each in rows of its own (default: 0)",
+    )
+    add(
+        "--recurrence",
+        type=numbers(int),
+        metavar="N,...",
+        default=(0,),
+        help="numbers of extra passes of each step under loop guidance, each in rows of its own (default: 0)",
+    )
+    add("--metrics", type=names(None), metavar="A,B,...", help=ALL_COLUMNS)
+    add("--samples", type=count, default=2, help="samples of each photo, with the same seeds in all rows (default: 2)")
+    add_guidance_options(parser)
+    add("--no-intervals", action="store_true", help="leave out the interval of the Fréchet distance")
+
+
+def add_ablation_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py ablation``."""
+    add_data_options(parser)
+    add = parser.add_argument
+    add(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="RUN",
+        help="folder of the rows' runs; an ablation that is there already is resumed",
+    )
+    add("--preset", choices=PRESETS, default="default", help="network and training (default: default)")
+    add("--rows", type=names(None), metavar="A,B,...", help="rows to train and score (default: all)")
+    add("--max-steps", type=int, metavar="N", help="steps of each training stage, in place of the preset's")
+    add(
+        "--run",
+        type=named_folder,
+        action="append",
+        default=[],
+        metavar="ROW=CHECKPOINT",
+        help="score this checkpoint as a row instead of training it; may be given several times",
+    )
+    add("--metrics", type=names(None), metavar="A,B,...", help=ALL_COLUMNS)
+    add_sampling_options(parser)
+
+
+def add_compare_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py compare``."""
+    parser.add_argument("first", type=Path, metavar="A.json", help="a report of evaluate.py")
+    parser.add_argument("second", type=Path, metavar="B.json", help="another report of the same table")
+    add_common_options(parser)
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """The options that the tables of one checkpoint share."""
+    add_data_options(parser)
+    add = parser.add_argument
+    add("--output", type=Path, metavar="DIR", help="folder for per-sequence CSV, plots and videos to look at")
+    add("--html", type=Path, metavar="FILE.html", help="one self-contained page with tables, plots and clips")
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """The options that all tables share."""
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="dataset folder written by data.prepare")
+    add("--split", default="test", choices=SPLITS, help="split that is measured (default: %(default)s)")
+    add(
+        "--checkpoint",
+        default=PRETRAINED,
+        metavar="DIR",
+        help="weights that are measured (default: those that come with the repository)",
+    )
+    add(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="folder with metric weights (default: where `python -m evaluation.networks fetch` puts them)",
+    )
+    add("--max-sequences", type=count, metavar="N", help="at most N sequences of each source video (default: all)")
+    add_common_options(parser)
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """How the motion model is sampled and its motion rendered."""
+    add = parser.add_argument
+    add(
+        "--samples",
+        type=count,
+        default=5,
+        help="samples of each photo, for motion and diversity; the first one is rendered for the distances between "
+        "sets (default: 5)",
+    )
+    add("--steps", type=count, default=20, help="sampling steps (default: 20)")
+    add_guidance_options(parser)
+    add("--renderer", choices=RENDERERS, default="model", help="what turns motion into frames (default: model)")
+    add("--no-intervals", action="store_true", help="leave out confidence intervals of FID, FVD and the like (faster)")
+
+
+def add_guidance_options(parser: argparse.ArgumentParser) -> None:
+    """Guidance, and how much of the measured motion takes part."""
+    add = parser.add_argument
+    add(
+        "--guidance",
+        type=float,
+        metavar="W",
+        help="weight of classifier-free guidance (default: the model's, mostly 1)",
+    )
+    add(
+        "--num-frequencies",
+        type=count,
+        default=16,
+        metavar="K",
+        help="lowest frequencies of the measured motion that are used (default: 16)",
+    )
+
+
+# From arguments to options --------------------------------------------------------------------------------------------
+
+
+def rendering_options(arguments: argparse.Namespace) -> RenderingOptions:
+    """What ``evaluate.py rendering`` was asked for."""
+    return _options(RenderingOptions, arguments)
+
+
+def motion_options(arguments: argparse.Namespace) -> MotionOptions:
+    """What ``evaluate.py motion`` was asked for."""
+    return _options(
+        MotionOptions,
+        arguments,
+        method_checkpoints=tuple(arguments.method_checkpoint),
+        videos=tuple(arguments.videos),
+        intervals=not arguments.no_intervals,
+    )
+
+
+def sampling_options(arguments: argparse.Namespace) -> SamplingOptions:
+    """What ``evaluate.py sampling`` was asked for."""
+    asked = arguments.samplers or map(sampler_steps, DEFAULT_SAMPLERS)
+    samplers = tuple(row for rows in asked for row in rows)
+    return _options(SamplingOptions, arguments, samplers=samplers, intervals=not arguments.no_intervals)
+
+
+def ablation_options(arguments: argparse.Namespace) -> AblationOptions:
+    """What ``evaluate.py ablation`` was asked for."""
+    given = tuple(arguments.run)
+    return _options(AblationOptions, arguments, given=given, intervals=not arguments.no_intervals)
+
+
+def _options(kind: type[Options], arguments: argparse.Namespace, **changed: Any) -> Options:
+    """A dataclass of options from the arguments of the same names, but for those given here."""
+    same = [field.name for field in fields(kind) if field.name not in changed]  # type: ignore[arg-type]
+    return kind(**{name: getattr(arguments, name) for name in same}, **changed)
+
+
+# Argument types -------------------------------------------------------------------------------------------------------
+
+
+def names(known: Iterable[str] | None) -> Callable[[str], tuple[str, ...]]:
+    """Type of a comma-separated list of names, of the known ones where those are given."""
+    expected = tuple(known or ())
+
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(name.strip() for name in text.split(",") if name.strip())
+        unknown = [name for name in found if expected and name not in expected]
+        if unknown or not found:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected some of {', '.join(expected or ('names',))}")
+        return found
+
+    return parse
+
+
+def sampler_steps(text: str) -> list[tuple[str, int]]:
+    """``ddim:20,50`` -> [("ddim", 20), ("ddim", 50)]."""
+    name, _, steps = text.partition(":")
+    given = [number.strip() for number in steps.split(",")]
+    if name not in SAMPLERS or not all(number.isdigit() and int(number) > 0 for number in given):
+        message = "is not NAME:STEPS,... with whole numbers above 0 and one of"
+        raise argparse.ArgumentTypeError(f"{text!r} {message} {', '.join(SAMPLERS)}")
+    return [(name, int(number)) for number in given]
+
+
+def numbers(kind: type) -> Callable[[str], tuple]:
+    """Type of a comma-separated list of numbers from 0 on."""
+
+    def parse(text: str) -> tuple:
+        try:
+            values = tuple(dict.fromkeys(kind(part) for part in text.split(",")))
+        except ValueError:
+            values = ()
+        if not values or not all(0 <= value < float("inf") for value in values):
+            kinds = "whole numbers" if kind is int else "numbers"
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {kinds} from 0 on, such as 0,2")
+        return values
+
+    return parse
+
+
+def named_folder(text: str) -> tuple[str, Path]:
+    """``NAME=FOLDER`` -> (NAME, FOLDER)."""
+    name, separator, folder = text.partition("=")
+    if not separator or not name or not folder:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER")
+    return name, Path(folder)

@@ -1,0 +1,137 @@
+"""What each table is asked for; evaluate.py fills these from its command line. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PRETRAINED = Path(__file__).resolve().parents[1] / "models" / "pretrained"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What all tables share.
+
+    Attributes:
+        data: dataset folder written by data.prepare.
+        split: "train", "validation" or "test".
+        checkpoint: a pipeline's folder, one of its models', or a hub id.
+        weights: folder with the metrics' weights, searched before the user's cache.
+        max_sequences: at most so many sequences of each source video; None for all.
+        device: as --device names it.
+        seed: of everything random.
+    """
+
+    data: Path
+    split: str = "test"
+    checkpoint: str | Path = PRETRAINED
+    weights: Path | None = None
+    max_sequences: int | None = None
+    device: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderingOptions(DataOptions):
+    """The rendering table.
+
+    Attributes:
+        rows: names of its rows; None for all.
+        frames: "all" of a sequence, or the sample that is "stored".
+        output: folder for CSV and videos.
+        html: the page.
+    """
+
+    rows: tuple[str, ...] | None = None
+    frames: str = "all"
+    output: Path | None = None
+    html: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions(DataOptions):
+    """How the motion model is sampled, which is what the sampling table varies.
+
+    Attributes:
+        samplers: (sampler, number of steps), a row each, in the sampling table.
+        loop_guidance: strengths of loop guidance, each in rows of its own.
+        recurrence: extra passes of each step under loop guidance, each in rows of their own.
+        metrics: names of the columns; None for all.
+        samples: of each photo.
+        guidance: classifier-free guidance; None for the model's own.
+        num_frequencies: of the measured motion.
+        intervals: compute the intervals of distances between sets.
+        output: folder for CSV and the plot.
+        html: the page.
+    """
+
+    samplers: tuple[tuple[str, int], ...]
+    loop_guidance: tuple[float, ...] = (0.0,)
+    recurrence: tuple[int, ...] = (0,)
+    metrics: tuple[str, ...] | None = None
+    samples: int = 2
+    guidance: float | None = None
+    num_frequencies: int = 16
+    intervals: bool = True
+    output: Path | None = None
+    html: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionOptions(DataOptions):
+    """The motion table.
+
+    Attributes:
+        methods: names of its rows, of :data:`baselines.registry.METHODS`.
+        method_checkpoints: (method, folder) of each learned baseline.
+        videos: (row, folder) of videos made elsewhere.
+        metrics: names of the columns; None for all.
+        samples: of each photo, for motion and diversity.
+        steps: of sampling.
+        guidance: classifier-free guidance; None for the model's own.
+        num_frequencies: of the measured motion.
+        renderer: what turns motion into frames.
+        intervals: compute the intervals of distances between sets.
+        output: folder for CSV, plots and videos.
+        html: the page.
+    """
+
+    methods: tuple[str, ...]
+    method_checkpoints: tuple[tuple[str, Path], ...] = ()
+    videos: tuple[tuple[str, Path], ...] = ()
+    metrics: tuple[str, ...] | None = None
+    samples: int = 5
+    steps: int = 20
+    guidance: float | None = None
+    num_frequencies: int = 16
+    renderer: str = "model"
+    intervals: bool = True
+    output: Path | None = None
+    html: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationOptions(DataOptions):
+    """The ablation.
+
+    Attributes:
+        output: folder of the rows' runs.
+        preset: network and training.
+        max_steps: of each training stage, in place of the preset's.
+        rows: names of the rows to train and score; None for all.
+        given: (row, checkpoint folder) that are scored in place of training.
+        metrics, samples, steps, guidance, num_frequencies, renderer, intervals: as for :class:`MotionOptions`.
+    """
+
+    output: Path
+    preset: str = "default"
+    max_steps: int | None = None
+    rows: tuple[str, ...] | None = None
+    given: tuple[tuple[str, Path], ...] = ()
+    metrics: tuple[str, ...] | None = None
+    samples: int = 5
+    steps: int = 20
+    guidance: float | None = None
+    num_frequencies: int = 16
+    renderer: str = "model"
+    intervals: bool = True
