@@ -135,7 +135,16 @@ class ImageDynamicsPipeline:
         model = self._motion()
         width, height = model_size(_photo_size(image), model.config.size, model.size_multiple)
         small = resize_photo(image, (height, width)).to(self.device)
-        volume = model.sample(small, [seed], steps, sampler, guidance, loop_guidance, recurrence, progress)
+        volume = model.sample(
+            small,
+            [seed],
+            steps=steps,
+            sampler=sampler,
+            guidance=guidance,
+            loop_guidance=loop_guidance,
+            recurrence=recurrence,
+            progress=progress,
+        )
         if not volume.isfinite().all():
             raise FloatingPointError("the motion model produced values that are not finite; is its checkpoint sound?")
         return as_stored(anchor_to_first_frame(volume, model.config.num_frames).cpu())

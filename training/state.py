@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from common.checkpoint import load_weights
 from common.files import save_tensors
+from models.motion.stages import stage_name
+from training.presets import SCHEDULES
 
-SCHEDULES = ("cosine", "constant")
 STATE_FILE = Path("state") / "training.safetensors"
 
 
-def step_generator(seed: int, step: int, stream: int = 0, sample: int = -1) -> torch.Generator:
+def step_generator(seed: int, step: int, *, stream: int = 0, sample: int = -1) -> torch.Generator:
     """A CPU generator for one training step, from its arguments alone: resuming needs no saved random state.
 
     Args:
@@ -48,9 +49,11 @@ class StepSamples:
     total: int  # samples in the whole batch
 
     @classmethod
-    def of(cls, seed: int, step: int, stream: int, first: int, count: int, total: int) -> StepSamples:
+    def of(cls, seed: int, step: int, *, stream: int, first: int, count: int, total: int) -> StepSamples:
         """The samples ``first ... first + count - 1`` of a step."""
-        generators = [step_generator(seed, step, stream, sample) for sample in range(first, first + count)]
+        generators = [
+            step_generator(seed, step, stream=stream, sample=sample) for sample in range(first, first + count)
+        ]
         return cls(generators, first, total)
 
     def normal(self, shape: Sequence[int]) -> Tensor:
@@ -66,7 +69,7 @@ class StepSamples:
         return (self.first + torch.arange(len(self.generators)) + self.uniform()) / self.total
 
 
-def learning_rate_at(step: int, base: float, max_steps: int, schedule: str = "cosine", warmup: int = 0) -> float:
+def learning_rate_at(step: int, base: float, *, max_steps: int, schedule: str = "cosine", warmup: int = 0) -> float:
     """Learning rate of a step: linear warm-up, then constant or a cosine to zero at ``max_steps``."""
     if schedule not in SCHEDULES:
         raise ValueError(f"unknown learning rate schedule {schedule!r}, expected one of {', '.join(SCHEDULES)}")
@@ -119,40 +122,50 @@ class ExponentialMovingAverage:
 def save_training_state(
     folder: Path,
     step: int,
+    *,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     ema: ExponentialMovingAverage,
-    extra: dict,
+    extra: Mapping[str, object],  # primitives kept beside the step, such as the stage
 ) -> None:
-    """Write all that resuming needs as one file, so that its parts can't come from different steps.
-
-    Args:
-        extra: primitives kept beside the step (such as the stage or the run's configuration).
-    """
-    state = optimizer.state_dict()
+    """Write all that resuming needs as one file, so that its parts can't come from different steps."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in ema.shadow.items()}
-    for index, values in state["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
-    summary = {"step": step, "ema_updates": ema.updates, "param_groups": state["param_groups"], **extra}
+    summary: dict[str, object] = {"step": step, "ema_updates": ema.updates}
+    for number, optimizer in enumerate(optimizers):
+        state = optimizer.state_dict()
+        for index, values in state["state"].items():
+            named = {f"{_numbered('optimizer', number)}.{index}.{name}": value for name, value in values.items()}
+            tensors |= {name: torch.as_tensor(value) for name, value in named.items()}
+        summary[_numbered("param_groups", number)] = state["param_groups"]
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # shared storage is refused by safetensors
-    save_tensors(Path(folder) / STATE_FILE, tensors, {"state": json.dumps(summary)})
+    save_tensors(Path(folder) / STATE_FILE, tensors, {"state": json.dumps(summary | dict(extra))})
+
+
+def _numbered(name: str, number: int) -> str:
+    """``optimizer``, ``optimizer_2``, ``optimizer_3`` ...: the first one's name is as old as the format."""
+    return name if number == 0 else f"{name}_{number + 1}"
 
 
 def read_training_state(folder: str | Path) -> dict | None:
-    """The primitives of a saved training state (step, extra …), or None where there is nothing to resume."""
+    """The primitives of a saved training state (step, extra ...), or None where there is nothing to resume."""
     path = Path(folder) / STATE_FILE
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads(file.metadata()["state"])
+            summary = json.loads(file.metadata()["state"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: can't be read ({error}); remove the folder to start again") from None
+    return summary | {"stage": stage_name(summary["stage"])} if "stage" in summary else summary
 
 
 def load_training_state(
-    folder: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: ExponentialMovingAverage
+    folder: str | Path,
+    *,
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    ema: ExponentialMovingAverage,
 ) -> int:
     """Restore what :func:`save_training_state` wrote and return its step."""
     summary = read_training_state(folder)
@@ -167,21 +180,28 @@ def load_training_state(
     for name, value in averages.items():
         ema.shadow[name].copy_(value)
     ema.updates = summary["ema_updates"]
-    states: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            states.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": states, "param_groups": summary["param_groups"]})
+    for number, optimizer in enumerate(optimizers):
+        prefix = _numbered("optimizer", number) + "."
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith(prefix):
+                index, key = name.removeprefix(prefix).split(".", 1)
+                states.setdefault(int(index), {})[key] = value
+        groups = summary.get(_numbered("param_groups", number))
+        if groups is None:
+            raise ValueError(f"{path}: holds no state of optimizer {number + 1}; remove the folder to start again")
+        optimizer.load_state_dict({"state": states, "param_groups": groups})
     return summary["step"]
 
 
-SECOND_SIGNAL = 1.0  # seconds after the first, from which on another Ctrl-C is meant as one: launchers repeat signals
-
-
 @contextlib.contextmanager
-def stop_between_steps() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C (or SIGTERM) into an event that the loop looks at; a second Ctrl-C stops at once."""
+def stop_between_steps(repeated_after: float = 1.0) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C (or SIGTERM) into an event that the loop looks at; a second Ctrl-C stops at once.
+
+    Args:
+        repeated_after: seconds after the first signal from which on a Ctrl-C counts as the second: launchers repeat
+            signals right away.
+    """
     stop, first = threading.Event(), 0.0
     if threading.current_thread() is not threading.main_thread():
         yield stop  # signals reach the main thread alone
@@ -192,7 +212,7 @@ def stop_between_steps() -> Iterator[threading.Event]:
         if not stop.is_set():
             first = time.monotonic()
             stop.set()
-        elif number == signal.SIGINT and time.monotonic() - first > SECOND_SIGNAL:
+        elif number == signal.SIGINT and time.monotonic() - first >= repeated_after:
             raise KeyboardInterrupt
 
     previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -36,10 +37,15 @@ class AutoencoderConfig:
     deep_channels: int = 64  # width at 1/8
     blocks: int = 2  # residual blocks a level
     image_guided: bool = True  # whether the decoder sees the photograph
+    picture_channels: ClassVar[None] = None  # it encodes no photographs
 
     def to_dict(self) -> dict:
         """Primitives for a checkpoint."""
         return asdict(self)
+
+    def build(self, num_frequencies: int) -> SpectralAutoencoder:
+        """The untrained autoencoder."""
+        return SpectralAutoencoder(self, num_frequencies)
 
 
 class SliceAutoencoder(nn.Module):
@@ -90,6 +96,10 @@ class SliceAutoencoder(nn.Module):
 
     def load_frozen_weights(self) -> None:
         """Fetch pretrained weights; only an autoencoder that training never touches has any."""
+
+    def decoder_parameters(self) -> list[nn.Parameter]:
+        """What the decoder's own stage of training changes: everything that the latents do not depend on."""
+        raise NotImplementedError
 
     def encode(self, normalized: Tensor, frequency_index: Tensor | None = None) -> Tensor:
         """Normalised volume ``[B, K, 4, H, W]`` -> whitened latents ``[B, K, C, h, w]``.
@@ -201,6 +211,12 @@ class SpectralAutoencoder(GaussianAutoencoder):
             )
             self.guide_weights = nn.Sequential(group_norm(c), nn.SiLU(), nn.Conv2d(c, 9 * PATCH**2, 3, padding=1))
 
+    def decoder_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the decoder and of what it takes from the photograph."""
+        parts = [self.decode_in, self.decode_deep, self.decode_up, self.decode_fine, self.decode_out]
+        guides = [part for part in (self.guide, self.guide_weights) if part is not None]
+        return [parameter for part in (*parts, *guides) for parameter in part.parameters()]
+
     def encode_distribution(self, slices: Tensor) -> tuple[Tensor, Tensor]:
         """``[N, 4, H, W]`` normalised -> mean and log variance, each ``[N, C, H/8, W/8]``, not whitened."""
         self.check_size(slices)
@@ -264,6 +280,7 @@ def autoencoder_loss(
     autoencoder: SliceAutoencoder,  # a trainable one
     slices: Tensor,  # [N, 4, H, W] normalised
     image: Tensor,  # [B, 3, H, W], N a multiple of B; slices of one photograph lie together
+    *,
     noise: Tensor,  # standard normal, like the latents [N, C, h, w]
     gradient_weight: float = 0.2,
     kl_weight: float = 1e-6,

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from models.motion.autoencoder import AutoencoderConfig
+from models.motion.denoiser import AutoencoderConfiguration, DenoiserConfiguration
 from models.motion.kl_autoencoder import KLAutoencoderConfig
 from models.motion.reference_unet import ReferenceUNetConfig
 from models.motion.unet import UNetConfig
@@ -13,8 +14,8 @@ from models.motion.vq_autoencoder import VQAutoencoderConfig
 
 PREDICTIONS = ("v_prediction", "epsilon")
 # What a checkpoint calls each kind of network; one that names none is of the first kind.
-AUTOENCODERS = {"spectral": AutoencoderConfig, "kl": KLAutoencoderConfig, "vq": VQAutoencoderConfig}
-UNETS = {"spectral": UNetConfig, "reference": ReferenceUNetConfig}
+AUTOENCODERS: dict[str, type] = {"spectral": AutoencoderConfig, "kl": KLAutoencoderConfig, "vq": VQAutoencoderConfig}
+UNETS: dict[str, type] = {"spectral": UNetConfig, "reference": ReferenceUNetConfig}
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,15 @@ class MotionConfig:
     prediction: str = "v_prediction"  # one of PREDICTIONS
     guidance: float = 1.0  # w that sampling uses where none is given; on validation scenes better than 0, like 2 and 3
     joint: bool = False  # denoise the latents of all frequencies as one tensor of K C channels
-    autoencoder: AutoencoderConfig | KLAutoencoderConfig | VQAutoencoderConfig = field(
-        default_factory=AutoencoderConfig
-    )
-    unet: UNetConfig | ReferenceUNetConfig = field(default_factory=UNetConfig)
+    autoencoder: AutoencoderConfiguration = field(default_factory=AutoencoderConfig)  # of one of AUTOENCODERS' types
+    unet: DenoiserConfiguration = field(default_factory=UNetConfig)  # of one of UNETS' types
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {self.prediction!r}, expected one of {', '.join(PREDICTIONS)}")
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise ValueError(f"betas from {self.beta_start} to {self.beta_end}: expected 0 < start <= end < 1")
-        if isinstance(self.unet, ReferenceUNetConfig):
-            if self.joint:
-                raise ValueError("the reference U-Net denoises single frequencies; a joint model needs the other U-Net")
-            if not isinstance(self.autoencoder, VQAutoencoderConfig):
-                raise ValueError("the reference U-Net sees the photograph as VQ latents; give it a VQ autoencoder")
-            if self.unet.condition_channels != self.autoencoder.picture_channels:
-                condition, picture = self.unet.condition_channels, self.autoencoder.picture_channels
-                raise ValueError(f"the U-Net takes {condition} condition channels, the autoencoder gives {picture}")
+        self.unet.check(joint=self.joint, autoencoder=self.autoencoder)
 
     def to_dict(self) -> dict:
         """Primitives for a checkpoint."""
@@ -104,7 +96,7 @@ PRESETS = {
             dropout=0.0,
         ),
     ),
-    # The reference implementation's networks, schedule and normalisation; it drops no photographs in training.
+    # The reference implementation's networks, schedule and normalisation; it drops no photos in training.
     "reference": MotionConfig(
         num_frames=149,
         normalization="std",

@@ -14,11 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.checkpoint import load_checkpoint, load_weights
-
 # (expansion, output channels, repeats, stride, kernel) of each stage, Tan and Le 2019 table 1 at width and depth 1.
-STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
-          (6, 320, 1, 1, 3))  # fmt: skip
+STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
 # After which block a feature map is taken, with its channels: strides 4, 8, 16, 16, 32 and 32.
 TAPS = {2: 24, 4: 40, 7: 80, 10: 112, 14: 192, 15: 320}
 BATCH_NORM_EPSILON = 1e-3
@@ -108,19 +113,3 @@ def _fold(published: Mapping[str, Tensor], convolution: str, norm: str, target: 
     scale = published[norm + ".weight"] / (variance + BATCH_NORM_EPSILON).sqrt()
     weight = published[convolution + ".weight"] * scale[:, None, None, None]
     return {target + ".weight": weight, target + ".bias": published[norm + ".bias"] - mean * scale}
-
-
-def load_encoder_weights(encoder: EfficientNetLite0, path: str | Path) -> None:
-    """Load pretrained weights from a motion checkpoint folder that carries them, or the published ``.pth`` file."""
-    path = Path(path)
-    if path.is_dir():
-        _, tensors = load_checkpoint(path, "motion")
-        prefix = "unet.condition.encoder."
-        weights = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
-    elif path.is_file():
-        weights = convert_published_weights(path)
-    else:
-        raise ValueError(
-            f"{path}: no image encoder weights there; give --image-encoder a motion checkpoint or the .pth file"
-        )
-    load_weights(encoder, weights, path)

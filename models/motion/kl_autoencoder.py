@@ -7,6 +7,7 @@ autoencoder (Rombach et al. 2022): two residual blocks a level, one more in the 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,10 +25,15 @@ class KLAutoencoderConfig:
     multipliers: tuple[int, ...] = (1, 2, 4)  # width of each level, halving the resolution in between
     blocks: int = 2  # residual blocks a level; the decoder has one more
     head_channels: int = 64  # of the attention in the middle
+    picture_channels: ClassVar[None] = None  # it encodes no photographs
 
     def to_dict(self) -> dict:
         """Primitives for a checkpoint."""
         return asdict(self)
+
+    def build(self, num_frequencies: int) -> KLAutoencoder:
+        """The untrained autoencoder."""
+        return KLAutoencoder(self, num_frequencies)
 
 
 class Upsample(nn.Module):
@@ -78,6 +84,10 @@ class KLAutoencoder(GaussianAutoencoder):
     def _middle(self, channels: int) -> list[nn.Module]:
         attention = SpatialAttention(channels, self.config.head_channels)
         return [ResidualBlock(channels, channels), attention, ResidualBlock(channels, channels)]
+
+    def decoder_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the decoder."""
+        return list(self.decode_layers.parameters())
 
     def encode_distribution(self, slices: Tensor) -> tuple[Tensor, Tensor]:
         """``[N, 4, H, W]`` normalised -> mean and log variance, each ``[N, C, H/f, W/f]``, not whitened."""

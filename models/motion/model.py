@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from models.motion.autoencoder import AutoencoderConfig, SliceAutoencoder, SpectralAutoencoder
+from models.motion.autoencoder import SliceAutoencoder
 from models.motion.config import PREDICTIONS, PRESETS, MotionConfig
+from models.motion.denoiser import Denoiser
 from models.motion.diffusion import (
     SAMPLERS,
     alphas_cumprod,
@@ -25,17 +26,15 @@ from models.motion.diffusion import (
     sample_latents,
     steer_output,
 )
-from models.motion.image_encoder import EfficientNetLite0
-from models.motion.kl_autoencoder import KLAutoencoder, KLAutoencoderConfig
-from models.motion.reference_unet import ReferenceUNet, ReferenceUNetConfig
-from models.motion.unet import SpectralUNet
-from models.motion.vq_autoencoder import HUB_ID, VQAutoencoder, VQAutoencoderConfig
+from models.motion.image_encoder import convert_published_weights
+from models.motion.reference_unet import ReferenceUNetConfig
+from models.motion.stages import FORMER_NAMES, STAGES
+from models.motion.vq_autoencoder import HUB_ID, VQAutoencoderConfig
 from models.spectral_volume import SpectralNormalizer, rms_amplitude
 
 __all__ = ["PREDICTIONS", "PRESETS", "SAMPLERS", "MotionConfig", "MotionModel", "alphas_cumprod", "diffusion_loss"]
 
 KIND = "motion"
-STAGES = ("autoencoder", "slice", "coordinate", "decoder")  # of training, in order; each kind of model has some
 DEFAULT_STEPS = 20
 # What the reference implementation divides its first 16 frequencies by (times 2.82): their root mean square over plants
 # at 256x160 and T = 149, of `rfft` coefficients that are not divided by T.
@@ -50,15 +49,20 @@ class MotionModel(nn.Module):
         super().__init__()
         self.config = config
         self.normalizer = normalizer
-        self.autoencoder: SliceAutoencoder = build_autoencoder(config)
-        self.unet: SpectralUNet | ReferenceUNet = build_unet(config, self.autoencoder.downsampling)
+        self.autoencoder: SliceAutoencoder = config.autoencoder.build(config.num_frequencies)
+        self.unet: Denoiser = config.unet.build(
+            num_frequencies=config.num_frequencies,
+            latent_channels=config.autoencoder.latent_channels,
+            joint=config.joint,
+            image_downsampling=self.autoencoder.downsampling,
+        )
         # Sampled amplitudes come out too small or too large by a factor that training measures (calibrate_amplitude).
         self.register_buffer("amplitude_gain", torch.ones(config.num_frequencies))
         self.amplitude_gain: Tensor
         # Guidance can drive a sample far beyond anything seen; the largest amplitude of the training set bounds it.
         self.register_buffer("amplitude_limit", torch.tensor(float("inf")))
         self.amplitude_limit: Tensor
-        self.coordinate = self.has_frequency_attention  # whether frequency attention takes part in sampling
+        self.frequency_attention = self.has_frequency_attention  # whether it takes part in sampling
 
     @property
     def size_multiple(self) -> int:
@@ -67,19 +71,19 @@ class MotionModel(nn.Module):
 
     @property
     def has_frequency_attention(self) -> bool:
-        """Whether frequencies can be coordinated by attention: neither in a joint nor in the reference U-Net."""
+        """Whether the U-Net has layers of frequency attention: neither a joint nor the reference U-Net has."""
         return bool(self.unet.frequency_parameters())
 
     @property
     def stages(self) -> tuple[str, ...]:
         """Stages of training that this kind of model has, in order."""
-        own = {*self.autoencoder.stages, "slice"} | ({"coordinate"} if self.has_frequency_attention else set())
+        own = {*self.autoencoder.stages, "slice"} | ({"frequency_attention"} if self.has_frequency_attention else set())
         return tuple(stage for stage in STAGES if stage in own)
 
     @property
-    def image_encoder(self) -> EfficientNetLite0 | None:
+    def image_encoder(self) -> nn.Module | None:
         """The pretrained, frozen image encoder inside the U-Net's condition, where it has one."""
-        return self.unet.condition.encoder if isinstance(self.unet, SpectralUNet) else None
+        return self.unet.image_encoder
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> MotionModel:
@@ -92,7 +96,7 @@ class MotionModel(nn.Module):
         except (KeyError, ValueError) as error:
             raise ValueError(f"{folder}: {error}") from None
         load_weights(model, tensors, folder)
-        model.coordinate = config["training"].get("coordinate", model.has_frequency_attention)
+        model.frequency_attention = _uses_frequency_attention(config["training"], model.has_frequency_attention)
         return model.eval()
 
     @classmethod
@@ -100,11 +104,12 @@ class MotionModel(nn.Module):
         cls,
         unet: str | Path | Mapping[str, Tensor],  # UNet2DModel folder, its .safetensors file, or its state dict
         vqvae: str | Path = HUB_ID,  # hub id or folder
+        *,
         std: Sequence[float] = REFERENCE_STD,  # root mean square of each frequency, of `rfft` not divided by num_frames
         num_frames: int = 149,
         fps: float = 30.0,
         size: tuple[int, int] = (256, 160),  # (W, H) that it was trained at
-        unet_config: ReferenceUNetConfig | None = None,  # of a network that is not of the default shape
+        unet_config: ReferenceUNetConfig | None = None,  # for networks that do not have the default shape
     ) -> MotionModel:
         """A motion model from a U-Net trained elsewhere with the reference implementation's architecture.
 
@@ -121,16 +126,40 @@ class MotionModel(nn.Module):
         normalizer = SpectralNormalizer("std", tuple(STD_FACTOR * value / num_frames for value in std))
         model = cls(config, normalizer)
         model.autoencoder.load_frozen_weights()
-        assert isinstance(model.unet, ReferenceUNet)
         model.unet.load_reference(unet)
         return model.eval()
+
+    def load_image_encoder(self, path: str | Path) -> None:
+        """Give the image encoder, where there is one, its pretrained weights.
+
+        Args:
+            path: a motion checkpoint whose model has the same encoder, or the published ``.pth`` file.
+        """
+        if self.image_encoder is None:
+            return
+        path = Path(path)
+        if path.is_dir():
+            encoder = MotionModel.from_pretrained(path).image_encoder
+            if encoder is None:
+                raise ValueError(f"{path}: its model has no image encoder; give --image-encoder another checkpoint")
+            weights: Mapping[str, Tensor] = encoder.state_dict()
+        elif path.is_file():
+            weights = convert_published_weights(path)
+        else:
+            raise ValueError(
+                f"{path}: no image encoder weights there; give --image-encoder a motion checkpoint or the .pth file"
+            )
+        load_weights(self.image_encoder, weights, path)
 
     def save_pretrained(
         self, folder: str | Path, training: dict | None = None, dtype: torch.dtype | None = None
     ) -> None:
-        """Write a checkpoint folder; ``training`` says how the weights came about, ``dtype`` how they are stored."""
+        """Write a checkpoint folder; ``training`` says how the weights came about, ``dtype`` how they are stored.
+
+        The flag ``frequency_attention`` is the model's own, whatever ``training`` holds under that name.
+        """
         values = self.config.to_dict() | {"normalizer": self.normalizer.to_dict()}
-        training = {"coordinate": self.coordinate} | (training or {})
+        training = (training or {}) | {"frequency_attention": self.frequency_attention}
         save_checkpoint(
             Path(folder), KIND, model_config=values, tensors=self.state_dict(), training=training, dtype=dtype
         )
@@ -146,10 +175,7 @@ class MotionModel(nn.Module):
 
     def encode_condition(self, image: Tensor) -> Tensor:
         """What the U-Net sees of photographs ``[B, 3, H, W]``: a map ``[B, c, h, w]``; zeros mean no photograph."""
-        if isinstance(self.unet, ReferenceUNet):
-            with torch.no_grad():
-                return self.autoencoder.encode_image(image)
-        return self.unet.encode_condition(image)
+        return self.unet.encode_condition(image, encode_image=self.autoencoder.encode_image)
 
     def decode_latents(self, latents: Tensor, image: Tensor) -> Tensor:
         """Whitened latents of all frequencies and photographs -> spectral volume ``[B, K, 4, H, W]`` in pixels."""
@@ -164,6 +190,7 @@ class MotionModel(nn.Module):
         self,
         image: Tensor,  # [B, 3, H, W] in [-1, 1], sides multiples of size_multiple
         seeds: Sequence[int],  # one a photograph; a sample depends on its own seed alone
+        *,
         steps: int = DEFAULT_STEPS,
         sampler: str = "dpmsolver++",  # one of SAMPLERS
         guidance: float | None = None,  # w of (1 + w) eps(c) - w eps(no c), the configuration's by default
@@ -237,41 +264,36 @@ class MotionModel(nn.Module):
         batch, count = latents.shape[:2]
         times = timestep.to(latents.device).expand(batch)
         index = torch.arange(count, device=latents.device).expand(batch, count)
-        output = self.unet(latents, times, index, condition, self.coordinate)
+        output = self.unet(latents, times, index, condition, self.frequency_attention)
         if guidance == 0:
             return output
         # One after the other rather than as one batch of twice the size: no slower on a CPU, half the memory.
-        unconditional = self.unet(latents, times, index, torch.zeros_like(condition), self.coordinate)
+        unconditional = self.unet(latents, times, index, torch.zeros_like(condition), self.frequency_attention)
         return (1 + guidance) * output - guidance * unconditional
 
 
-def build_autoencoder(config: MotionConfig) -> SliceAutoencoder:
-    """The autoencoder that a configuration asks for, untrained."""
-    if isinstance(config.autoencoder, AutoencoderConfig):
-        return SpectralAutoencoder(config.autoencoder, config.num_frequencies)
-    if isinstance(config.autoencoder, KLAutoencoderConfig):
-        return KLAutoencoder(config.autoencoder, config.num_frequencies)
-    return VQAutoencoder(config.autoencoder, config.num_frequencies)
+def _uses_frequency_attention(training: Mapping[str, object], default: bool) -> bool:
+    """The flag in a checkpoint's ``training``.
 
-
-def build_unet(config: MotionConfig, downsampling: int) -> SpectralUNet | ReferenceUNet:
-    """The U-Net that a configuration asks for, untrained; ``downsampling`` is the autoencoder's."""
-    channels = config.autoencoder.latent_channels
-    if isinstance(config.unet, ReferenceUNetConfig):
-        return ReferenceUNet(config.unet, channels)
-    return SpectralUNet(config.unet, config.num_frequencies, channels, config.joint, downsampling)
+    Checkpoints from before the stage's present name call it ``coordinate``. Those of a finished run hold the stage's
+    figures in its place, and these may be empty: that the stage was trained is what they say.
+    """
+    former = next(name for name, present in FORMER_NAMES.items() if present == "frequency_attention")
+    value = training.get("frequency_attention", training.get(former, default))
+    return True if isinstance(value, Mapping) else bool(value)
 
 
 def diffusion_loss(
     model: MotionModel,
     latents: Tensor,  # [B, k, C, h, w] clean and whitened
+    *,
     frequency_index: Tensor,  # [B, k] which frequencies they are
     image: Tensor,  # [B, 3, H, W]
     keep_condition: Tensor,  # [B] bool; False drops the photograph (classifier-free guidance)
     timestep: Tensor,  # [B]
     noise: Tensor,  # like latents
     schedule: Tensor,  # alphas_cumprod
-    coordinate: bool,
+    frequency_attention: bool,  # whether it takes part; k must then be all frequencies in order
 ) -> Tensor:
     """Squared error of the prediction (Eq. 3) for each slice: ``[B, k]``."""
     alpha = schedule[timestep].sqrt()[:, None, None, None, None].to(latents)
@@ -279,5 +301,5 @@ def diffusion_loss(
     noisy = alpha * latents + sigma * noise
     target = noise if model.config.prediction == "epsilon" else alpha * noise - sigma * latents
     condition = model.encode_condition(image) * keep_condition[:, None, None, None].to(image)
-    prediction = model.unet(noisy, timestep, frequency_index, condition, coordinate)
+    prediction = model.unet(noisy, timestep, frequency_index, condition, frequency_attention)
     return (prediction - target).square().mean(dim=(2, 3, 4))

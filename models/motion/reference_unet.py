@@ -7,7 +7,7 @@ timestep's embedding. There is no attention across frequencies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from common.checkpoint import load_weights
 from models.motion.blocks import GroupNorm
+from models.motion.denoiser import AutoencoderConfiguration, Denoiser
 
 UNet2DModel = Any  # diffusers', which is imported where one is made; its class hides that it is a torch module
 
@@ -38,8 +39,24 @@ class ReferenceUNetConfig:
         """Primitives for a checkpoint."""
         return asdict(self)
 
+    def check(self, *, joint: bool, autoencoder: AutoencoderConfiguration) -> None:
+        """Refuse joint models, and autoencoders that give no photo latents of the right width."""
+        if joint:
+            raise ValueError("the reference U-Net denoises single frequencies; a joint model needs the other U-Net")
+        if autoencoder.picture_channels is None:
+            raise ValueError("the reference U-Net sees the photo as VQ latents; give it a VQ autoencoder")
+        if self.condition_channels != autoencoder.picture_channels:
+            condition, picture = self.condition_channels, autoencoder.picture_channels
+            raise ValueError(f"the U-Net takes {condition} condition channels, the autoencoder gives {picture}")
 
-class ReferenceUNet(nn.Module):
+    def build(
+        self, *, num_frequencies: int, latent_channels: int, joint: bool, image_downsampling: int
+    ) -> ReferenceUNet:
+        """The untrained network, the same for any number of frequencies and any latents' resolution."""
+        return ReferenceUNet(self, latent_channels)
+
+
+class ReferenceUNet(Denoiser):
     """Predicts the diffusion target of noisy slices, given timestep, frequency and the photograph's latents."""
 
     def __init__(self, config: ReferenceUNetConfig, latent_channels: int) -> None:
@@ -78,7 +95,7 @@ class ReferenceUNet(nn.Module):
         timestep: Tensor,  # [B], the same for all frequencies of a photograph
         frequency_index: Tensor,  # [B, K] whole numbers
         condition: Tensor,  # [B, condition_channels, h, w]: latents of the photograph, or zeros
-        coordinate: bool = False,  # without meaning here: frequencies know nothing of each other
+        frequency_attention: bool = False,  # without meaning here: frequencies know nothing of each other
     ) -> Tensor:
         """The prediction, ``[B, K, C, h, w]``: all slices as one batch, at most ``slices_at_once`` at a time."""
         count = latents.shape[1]
@@ -90,9 +107,12 @@ class ReferenceUNet(nn.Module):
         outputs = [self.network(part, time, index).sample for part, time, index in parts]
         return torch.cat(outputs).float().reshape(latents.shape)
 
-    def frequency_parameters(self) -> list[nn.Parameter]:
-        """None: there is no frequency attention."""
-        return []
+    def encode_condition(self, image: Tensor, *, encode_image: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """The photo's latents, ``[B, 3, H, W] -> [B, condition_channels, h, w]``; they take no gradient."""
+        if encode_image is None:
+            raise ValueError("the reference U-Net sees photos as the autoencoder's latents; give it encode_image")
+        with torch.no_grad():
+            return encode_image(image)
 
     def load_reference(self, source: str | Path | Mapping[str, Tensor]) -> None:
         """Load weights of a `UNet2DModel` of the same shape, strictly.

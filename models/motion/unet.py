@@ -7,7 +7,7 @@ slices changes nothing until it is trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.motion.blocks import Attention, ResidualBlock, SpatialAttention, group_norm, sinusoidal_embedding
+from models.motion.denoiser import AutoencoderConfiguration, Denoiser
 from models.motion.image_encoder import EfficientNetLite0
 
 IMAGE_ENCODERS = ("efficientnet_lite0", "resnet", "none")
@@ -49,6 +50,17 @@ class UNetConfig:
     def to_dict(self) -> dict:
         """Primitives for a checkpoint."""
         return asdict(self)
+
+    def check(self, *, joint: bool, autoencoder: AutoencoderConfiguration) -> None:
+        """Nothing is refused: the network takes any latents, joint or not."""
+
+    def build(
+        self, *, num_frequencies: int, latent_channels: int, joint: bool, image_downsampling: int
+    ) -> SpectralUNet:
+        """The untrained network."""
+        return SpectralUNet(
+            self, num_frequencies, latent_channels=latent_channels, joint=joint, image_downsampling=image_downsampling
+        )
 
 
 class ImageCondition(nn.Module):
@@ -125,29 +137,36 @@ class FrequencyAttention(nn.Module):
         return x + out.permute(0, 2, 3, 1).reshape(n, channels, height, width)
 
 
-class Stage(nn.Module):
-    """One residual block with its level's attention; frequency attention takes part when ``coordinate`` is set."""
+class UNetBlock(nn.Module):
+    """One residual block with its level's attention over positions and, unless the model is joint, frequencies."""
 
     def __init__(
-        self, config: UNetConfig, num_frequencies: int, in_channels: int, level: int, embedding: int, joint: bool
+        self,
+        config: UNetConfig,
+        *,
+        num_frequencies: int,
+        in_channels: int,
+        level: int,
+        embedding_channels: int,
+        joint: bool,
     ) -> None:
         super().__init__()
         channels = config.channels * config.multipliers[level]
-        self.residual = ResidualBlock(in_channels, channels, embedding)
+        self.residual = ResidualBlock(in_channels, channels, embedding_channels)
         has_attention = level in config.attention_levels
         self.spatial = SpatialAttention(channels, config.head_channels) if has_attention else None
         self.frequency = None if joint else FrequencyAttention(channels, num_frequencies, config.head_channels)
 
-    def forward(self, x: Tensor, embedding: Tensor, coordinate: bool) -> Tensor:
-        """``[N, in, h, w]``, ``[N, E]`` -> ``[N, out, h, w]``."""
+    def forward(self, x: Tensor, embedding: Tensor, frequency_attention: bool) -> Tensor:
+        """``[N, in, h, w]``, ``[N, E]`` -> ``[N, out, h, w]``, with or without frequency attention."""
         x = self.residual(x, embedding)
         if self.spatial is not None:
             x = self.spatial(x)
-        return self.frequency(x) if coordinate and self.frequency is not None else x
+        return self.frequency(x) if frequency_attention and self.frequency is not None else x
 
 
-class SpectralUNet(nn.Module):
-    """Predicts the diffusion target of noisy latent slices, given timestep, frequency and photograph.
+class SpectralUNet(Denoiser):
+    """Predicts the diffusion target of noisy latent slices, given timestep, frequency and photo.
 
     With ``joint`` the slices of a photograph are one tensor of K C channels instead, which passes the 2D layers at
     once: without frequency embedding and frequency attention, the "4K-channel" row of the paper's Table 2.
@@ -157,6 +176,7 @@ class SpectralUNet(nn.Module):
         self,
         config: UNetConfig,
         num_frequencies: int,
+        *,
         latent_channels: int,
         joint: bool = False,
         image_downsampling: int = PIXEL_PATCH,  # side of a photograph over side of its latents
@@ -182,8 +202,15 @@ class SpectralUNet(nn.Module):
         widths = [config.channels * m for m in config.multipliers]
         levels = range(len(widths))
 
-        def stage(in_channels: int, level: int) -> Stage:
-            return Stage(config, num_frequencies, in_channels, level, embedding, joint)
+        def block(in_channels: int, level: int) -> UNetBlock:
+            return UNetBlock(
+                config,
+                num_frequencies=num_frequencies,
+                in_channels=in_channels,
+                level=level,
+                embedding_channels=embedding,
+                joint=joint,
+            )
 
         channels = latent_channels * num_frequencies if joint else latent_channels
         self.condition_in: nn.ModuleList | None = None
@@ -194,14 +221,14 @@ class SpectralUNet(nn.Module):
         else:
             self.conv_in = nn.Conv2d(channels + config.condition_channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
-            nn.ModuleList(stage(widths[level], level) for _ in range(config.blocks)) for level in levels
+            nn.ModuleList(block(widths[level], level) for _ in range(config.blocks)) for level in levels
         )
         self.downsample = nn.ModuleList(
             nn.Conv2d(widths[level], widths[level + 1], 3, stride=2, padding=1) for level in levels[:-1]
         )
-        self.middle = nn.ModuleList(stage(widths[-1], levels[-1]) for _ in range(2))
+        self.middle = nn.ModuleList(block(widths[-1], levels[-1]) for _ in range(2))
         self.up = nn.ModuleList(
-            nn.ModuleList(stage(2 * widths[level], level) for _ in range(config.blocks)) for level in levels
+            nn.ModuleList(block(2 * widths[level], level) for _ in range(config.blocks)) for level in levels
         )
         self.upsample = nn.ModuleList(
             nn.Conv2d(widths[level + 1], widths[level], 3, padding=1) for level in levels[:-1]
@@ -214,8 +241,13 @@ class SpectralUNet(nn.Module):
         """Both sides of the latents must be multiples of this."""
         return 2 ** (len(self.config.multipliers) - 1)
 
-    def encode_condition(self, image: Tensor) -> Tensor:
-        """Condition map of photographs, ``[B, 3, H, W] -> [B, C, h, w]``; zeros mean no photograph."""
+    @property
+    def image_encoder(self) -> EfficientNetLite0 | None:
+        """The pretrained, frozen encoder inside the condition, where the configuration has one."""
+        return self.condition.encoder
+
+    def encode_condition(self, image: Tensor, *, encode_image: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Condition map of photos, ``[B, 3, H, W] -> [B, C, h, w]``; zeros mean no photo."""
         return self.condition(image)
 
     def forward(
@@ -224,11 +256,11 @@ class SpectralUNet(nn.Module):
         timestep: Tensor,  # [B], the same for all frequencies of a photograph
         frequency_index: Tensor,  # [B, K] whole numbers
         condition: Tensor,  # [B, condition_channels, h, w] from encode_condition, or zeros
-        coordinate: bool = True,  # whether frequency attention takes part; K must then be all frequencies in order
+        frequency_attention: bool = True,  # whether it takes part; K must then be all frequencies in order
     ) -> Tensor:
         """The prediction, ``[B, K, C, h, w]``; a joint network too wants all K frequencies in order."""
         shape = latents.shape[:3]
-        if (coordinate or self.joint) and shape[1] != self.num_frequencies:
+        if (frequency_attention or self.joint) and shape[1] != self.num_frequencies:
             what = "a joint network" if self.joint else "frequency attention"
             raise ValueError(f"{what} needs all {self.num_frequencies} frequencies, got {shape[1]}")
         count = 1 if self.joint else shape[1]  # pictures of each photograph that pass the 2D layers
@@ -240,28 +272,28 @@ class SpectralUNet(nn.Module):
             x = torch.cat([x, entering.repeat_interleave(count, dim=0)], dim=1)
         x = self.conv_in(x)
         skips: list[Tensor] = []
-        for level, stages in enumerate(self.down):
+        for level, blocks in enumerate(self.down):
             if level:
                 x = self.downsample[level - 1](x)
             if self.condition_in is not None:
                 entering = self.condition_in[level](_resample(condition, x.shape[-2:]))
                 x = x + entering.repeat_interleave(count, dim=0)
-            for stage in cast(nn.ModuleList, stages):
-                x = stage(x, embedding, coordinate)
+            for block in cast(nn.ModuleList, blocks):
+                x = block(x, embedding, frequency_attention)
                 skips.append(x)
-        for stage in self.middle:
-            x = stage(x, embedding, coordinate)
+        for block in self.middle:
+            x = block(x, embedding, frequency_attention)
         for level in reversed(range(len(self.up))):
             if level < len(self.up) - 1:
                 x = F.interpolate(x, size=skips[-1].shape[-2:], mode="nearest")
                 x = self.upsample[level](x)
-            for stage in cast(nn.ModuleList, self.up[level]):
-                x = stage(torch.cat([x, skips.pop()], dim=1), embedding, coordinate)
+            for block in cast(nn.ModuleList, self.up[level]):
+                x = block(torch.cat([x, skips.pop()], dim=1), embedding, frequency_attention)
         output = self.conv_out(F.silu(self.norm_out(x))).float()
         return output.reshape(*shape, *output.shape[2:])
 
     def _embedding(self, timestep: Tensor, frequency_index: Tensor, count: int) -> Tensor:
-        """Of timestep and frequency, ``[B] and [B, K] -> [B K, E]``, or of the timestep alone, ``[B, E]``."""
+        """Embedding of timestep and frequency, ``[B] and [B, K] -> [B K, E]``; of the timestep alone ``[B, E]``."""
         time = self.time_embedding(sinusoidal_embedding(timestep, self.config.channels))
         if self.frequency_embedding is None:
             return time
@@ -271,7 +303,7 @@ class SpectralUNet(nn.Module):
         return time.repeat_interleave(count, dim=0) + frequency
 
     def frequency_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the frequency attention layers: what the second stage trains."""
+        """Parameters of the frequency attention layers: what the stage ``frequency_attention`` trains."""
         layers = [module for module in self.modules() if isinstance(module, FrequencyAttention)]
         return [parameter for layer in layers for parameter in layer.parameters()]
 

@@ -64,8 +64,12 @@ class VQAutoencoderConfig:
         """Primitives for a checkpoint."""
         return asdict(self)
 
-    def build(self) -> VQModel:
-        """The network with random weights."""
+    def build(self, num_frequencies: int) -> VQAutoencoder:
+        """The autoencoder, whose weights are still to be loaded."""
+        return VQAutoencoder(self, num_frequencies)
+
+    def build_network(self) -> VQModel:
+        """diffusers' network with random weights."""
         import diffusers
 
         levels = len(self.block_channels)
@@ -99,7 +103,7 @@ class VQAutoencoder(SliceAutoencoder):
         self.config = config
         self.downsampling = 2 ** (len(config.block_channels) - 1)
         self.slices_at_once = config.slices_at_once
-        self.network = config.build().requires_grad_(False)
+        self.network = config.build_network().requires_grad_(False)
         self.register_buffer("weights_loaded", torch.zeros((), dtype=torch.bool))
         self.weights_loaded: Tensor
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import train_frame_synthesis as script
-from common import checkpoint as training
+from common import checkpoint
 from data.media.read_video import scan_video
-from models.rendering import model as frame_synthesis
-from models.rendering.model import FrameSynthesisModel
-from training import renderer_losses as frame_training
+from models.rendering.model import PRESETS, FrameSynthesisModel
+from training.best import read_best
 from training.log import read_csv
+from training.renderer.run import complete, keeps_in_memory, train_renderer, training_batches
+from training.state import read_training_state
 
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 
@@ -87,10 +89,13 @@ def write_dataset(folder: Path, splits: tuple[str, ...]) -> Path:
 
 
 def options(dataset: Path, output: Path, *more: str) -> list[str]:
-    return [
-        "--data", str(dataset), "--output", str(output), "--preset", "tiny", "--crop", "32x32", "--batch-size", "2",
-        "--device", "cpu", "--warmup", "2", *more,
-    ]  # fmt: skip
+    small = ["--preset", "tiny", "--crop", "32x32", "--batch-size", "2", "--device", "cpu", "--warmup", "2"]
+    return ["--data", str(dataset), "--output", str(output), *small, *more]
+
+
+def asked_for(command: list[str]):
+    """The run that a command line means."""
+    return script.read_options(script.build_parser().parse_args(command))
 
 
 @pytest.fixture(scope="module")
@@ -127,32 +132,54 @@ def test_a_run_leaves_checkpoint_log_plot_picture_and_report(finished: Path) -> 
 
 
 def test_an_interrupted_run_resumes_to_the_last_bit(
-    dataset: Path,
-    finished: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
+    dataset: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     command = options(dataset, tmp_path, "--max-steps", "4", "--evaluate-every", "2")
-    step = frame_training.train_step
 
-    def interrupted_step(*args):
-        values = step(*args)
-        if read_csv(tmp_path / "log.csv"):  # the second step: its predecessor is logged
+    def watch(name: str, step: int) -> None:
+        if step == 1:
             os.kill(os.getpid(), signal.SIGINT)
-        return values
 
-    monkeypatch.setattr(frame_training, "train_step", interrupted_step)
-    assert script.main(command) == 130
-    assert training.read_training_state(tmp_path)["step"] == 2
-    monkeypatch.setattr(frame_training, "train_step", step)
+    with pytest.raises(KeyboardInterrupt):
+        train_renderer(asked_for(command), torch.device("cpu"), watch=watch)
+    assert read_training_state(tmp_path)["step"] == 2
     assert script.main(command) == 0
     assert "resuming at step 2 of 4" in capsys.readouterr().out
     for name in ("model.safetensors", "state/training.safetensors"):
         resumed, straight = load_file(tmp_path / name), load_file(finished / name)
         assert resumed.keys() == straight.keys()
         assert all(torch.equal(resumed[key], straight[key]) for key in straight)
-    assert [row["step"] for row in read_csv(tmp_path / "log.csv")] == ["1", "2", "3", "4"]
+    assert (tmp_path / "config.json").read_text() == (finished / "config.json").read_text()
+    rows = [[row | {"seconds": ""} for row in read_csv(folder / "log.csv")] for folder in (tmp_path, finished)]
+    assert rows[0] == rows[1]
+    assert [row["step"] for row in rows[0]] == ["1", "2", "3", "4"]
+
+
+def test_the_checkpoint_says_all_that_shaped_it(finished: Path) -> None:
+    training = json.loads((finished / "config.json").read_text())["training"]
+    assert training["step"] == training["steps"] == 4
+    assert training["loss"].startswith("L1 + gradients + SSIM")
+    assert (training["batch_size"], training["crop"], training["warmup"], training["seed"]) == (2, [32, 32], 2, 0)
+    assert training["identity"] == 0  # what the kind of model needs, where the command doesn't say
+    assert training["versions"]["torch"]
+    asked = vars(script.build_parser().parse_args(options(Path("d"), Path("r"))))
+    elsewhere = {"output", "preset", "device", "report", "vgg_weights", "weights", "log", "save_every"}  # or no matter
+    renamed = {"max_steps": "steps", "gradient_accumulation": "accumulation"}
+    missing = {name for name in asked if renamed.get(name, name) not in training} - elsewhere
+    assert missing == {"evaluate_every", "keep_best"}  # they choose what is kept beside, not what the weights are
+
+
+@pytest.mark.parametrize("temporal", ["0", "0.5"])
+def test_divided_batches_train_as_whole_ones_do(dataset: Path, tmp_path: Path, temporal: str) -> None:
+    common = ["--max-steps", "2", "--batch-size", "4", "--temporal", temporal, "--flow-noise", "0.1"]
+    for name, parts in (("whole", "1"), ("divided", "2")):
+        more = ["--gradient-accumulation", parts, "--evaluate-every", "2", "--log", "tensorboard"]
+        assert script.main(options(dataset, tmp_path / name, *common, *more)) == 0
+    whole, divided = (read_csv(tmp_path / name / "log.csv") for name in ("whole", "divided"))
+    for one, other in zip(whole, divided, strict=True):
+        assert float(other["l1"]) == pytest.approx(float(one["l1"]), rel=1e-3)
+        assert float(other["perceptual"]) == pytest.approx(float(one["perceptual"]), rel=1e-3)
+    assert list((tmp_path / "whole" / "tensorboard" / "renderer").glob("events*"))
 
 
 def test_it_learns(dataset: Path, tmp_path: Path) -> None:
@@ -194,38 +221,37 @@ def test_film_and_layered_photos_train_together_with_temporal_consistency(
 
 
 def test_a_best_checkpoint_of_the_time_to_come_is_not_believed(tmp_path: Path) -> None:
-    model = FrameSynthesisModel(frame_synthesis.PRESETS["tiny"])
     best = {"metric": "psnr", "score": 30.0, "step": 10}
-    model.save_pretrained(tmp_path / "best", {"best": best})
-    assert script.read_best(tmp_path, "psnr", 10) == best
-    assert script.read_best(tmp_path, "psnr", 9) is None
-    assert script.read_best(tmp_path, "lpips", 10) is None
-    assert script.read_best(tmp_path, None, 10) is None
-    assert script.read_best(tmp_path / "elsewhere", "psnr", 10) is None
+    FrameSynthesisModel(PRESETS["tiny"]).save_pretrained(tmp_path / "best", {"best": best})
+    assert read_best(tmp_path, metric="psnr", step=10, identity={}) == best
+    assert read_best(tmp_path, metric="psnr", step=9, identity={}) is None
+    assert read_best(tmp_path, metric="lpips", step=10, identity={}) is None
+    assert read_best(tmp_path, metric="psnr", step=10, identity={"stage": "slice"}) is None
+    assert read_best(tmp_path / "elsewhere", metric="psnr", step=10, identity={}) is None
 
 
 def test_models_that_paint_frames_see_pairs_without_motion(dataset: Path) -> None:
-    parser = script.build_parser()
-    plain = parser.parse_args(options(dataset, Path("run")))
-    assert script.training_batches(plain, "direct").augmentation.identity == 0.05
-    assert script.training_batches(plain, "residual").augmentation.identity == 0
-    asked = parser.parse_args(options(dataset, Path("run"), "--identity", "0.2"))
-    assert script.training_batches(asked, "residual").augmentation.identity == 0.2
+    plain = asked_for(options(dataset, Path("run"))).training
+    assert complete(plain, PRESETS["reference"]).identity == 0.05
+    assert complete(plain, PRESETS["default"]).identity == 0
+    asked = asked_for(options(dataset, Path("run"), "--identity", "0.2"))
+    config = complete(asked.training, PRESETS["default"])
+    assert training_batches(asked.data, config).augmentation.identity == 0.2
 
 
-def test_large_datasets_are_not_kept_in_memory(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = script.build_parser().parse_args(options(dataset, Path("run")))
-    assert script.training_batches(arguments, "residual").datasets[0]._cache == {}
-    monkeypatch.setattr(script, "CACHE_LIMIT", 7 * 6 * WIDTH * HEIGHT - 1)
-    assert script.training_batches(arguments, "residual").datasets[0]._cache is None
+def test_large_datasets_are_not_kept_in_memory(dataset: Path) -> None:
+    asked = asked_for(options(dataset, Path("run")))
+    needed = 7 * 6 * WIDTH * HEIGHT  # two sequences of three stored frames
+    assert keeps_in_memory(asked.data, limit=needed)
+    assert not keeps_in_memory(asked.data, limit=needed - 1)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_pairs(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(FrameSynthesisModel, "forward", lambda model, source, *rest: source * torch.nan)
-    assert script.main(options(dataset, tmp_path, "--max-steps", "2")) == 1
-    assert "error: the loss is nan on s" in capsys.readouterr().err
+    more = ["--max-steps", "3", "--learning-rate", "1e38", "--warmup", "0"]
+    assert script.main(options(dataset, tmp_path, *more)) == 1
+    assert re.search(r"error: the loss is (nan|inf) at step 1 of the renderer on s\d:", capsys.readouterr().err)
     assert not (tmp_path / "model.safetensors").exists()
 
 
@@ -257,7 +283,7 @@ def test_checkpoints_that_do_not_fit_are_refused(
     dataset: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     other = tmp_path / "other"
-    training.save_checkpoint(other, "motion", {}, {}, {})
+    checkpoint.save_checkpoint(other, "motion", {}, {}, {})
     assert script.main(options(dataset, tmp_path / "a", "--init", str(other))) == 2
     assert "kind 'motion' where one of kind 'frame_synthesis' is needed" in capsys.readouterr().err
     assert script.main(options(dataset, tmp_path / "a", "--init", str(finished), "--preset", "default")) == 2

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from common import checkpoint as training
+from common import checkpoint
+from training import state as training
 
 
 def small_model(seed: int = 0) -> nn.Module:
@@ -33,28 +34,32 @@ def test_resumed_training_equals_uninterrupted_bitwise(tmp_path):
     take_steps(*whole, 0, 4)
     first = fresh(0)
     take_steps(*first, 0, 2)
-    training.save_training_state(tmp_path, 2, *first, {"stage": "slice"})
+    model, optimizer, ema = first
+    training.save_training_state(
+        tmp_path, 2, model=model, optimizers=[optimizer], ema=ema, extra={"stage": "coordinate"}
+    )
     second = fresh(1)  # other weights, so that loading has to replace them
-    assert training.load_training_state(tmp_path, *second) == 2
+    model, optimizer, ema = second
+    assert training.load_training_state(tmp_path, model=model, optimizers=[optimizer], ema=ema) == 2
     take_steps(*second, 2, 4)
     for name, value in whole[0].state_dict().items():
         assert torch.equal(value, second[0].state_dict()[name])
         assert torch.equal(whole[2].shadow[name], second[2].shadow[name])
-    assert training.read_training_state(tmp_path)["stage"] == "slice"
+    assert training.read_training_state(tmp_path)["stage"] == "frequency_attention"  # the present name
 
 
 def test_step_generators_differ_by_seed_step_and_stream_and_repeat():
     draws = {
-        key: torch.rand((), generator=training.step_generator(*key)).item()
+        key: torch.rand((), generator=training.step_generator(*key[:2], stream=key[2])).item()
         for key in [(0, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1), (1, 1, 1)]
     }
     assert len(set(draws.values())) == len(draws)
-    assert torch.rand((), generator=training.step_generator(0, 1, 0)).item() == draws[0, 1, 0]
+    assert torch.rand((), generator=training.step_generator(0, 1)).item() == draws[0, 1, 0]
 
 
 def test_samples_of_a_step_are_the_same_however_its_batch_is_divided():
-    whole = training.StepSamples.of(3, 7, 1, 0, 4, 4)
-    parts = [training.StepSamples.of(3, 7, 1, first, 2, 4) for first in (0, 2)]
+    whole = training.StepSamples.of(3, 7, stream=1, first=0, count=4, total=4)
+    parts = [training.StepSamples.of(3, 7, stream=1, first=first, count=2, total=4) for first in (0, 2)]
     assert torch.equal(whole.normal((2, 3)), torch.cat([part.normal((2, 3)) for part in parts]))
     assert torch.equal(whole.uniform(), torch.cat([part.uniform() for part in parts]))
     strata = whole.strata()
@@ -63,26 +68,27 @@ def test_samples_of_a_step_are_the_same_however_its_batch_is_divided():
     assert len(set(whole.uniform().tolist())) == 4
 
 
-def test_second_signal_stops_at_once_unless_it_repeats_the_first(monkeypatch):
+def test_second_signal_stops_at_once_unless_it_repeats_the_first():
     before = signal.getsignal(signal.SIGINT)
-    with training.stop_between_steps() as stop:
+    with training.stop_between_steps(repeated_after=3600) as stop:
         assert not stop.is_set()
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.is_set()
         os.kill(os.getpid(), signal.SIGTERM)  # what launchers send right after
         os.kill(os.getpid(), signal.SIGINT)
-        monkeypatch.setattr(training, "SECOND_SIGNAL", 0.0)
+    with training.stop_between_steps(repeated_after=0):
+        os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_learning_rate_warms_up_and_decays():
-    rates = [training.learning_rate_at(step, 1.0, 110, "cosine", 10) for step in (0, 9, 10, 60, 110)]
+    rates = [training.learning_rate_at(step, 1.0, max_steps=110, warmup=10) for step in (0, 9, 10, 60, 110)]
     assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
-    assert training.learning_rate_at(70, 2.0, 110, "constant", 10) == 2.0
+    assert training.learning_rate_at(70, 2.0, max_steps=110, schedule="constant", warmup=10) == 2.0
     with pytest.raises(ValueError, match="schedule"):
-        training.learning_rate_at(0, 1.0, 10, "linear")
+        training.learning_rate_at(0, 1.0, max_steps=10, schedule="linear")
 
 
 def test_moving_average_follows_and_can_be_lent():
@@ -99,12 +105,12 @@ def test_moving_average_follows_and_can_be_lent():
 
 def test_checkpoint_round_trip_in_half_precision(tmp_path):
     model = small_model()
-    training.save_checkpoint(tmp_path / "c", "motion", {"width": 4}, model.state_dict(), {"steps": 1}, torch.float16)
-    config, tensors = training.load_checkpoint(tmp_path / "c", "motion")
+    checkpoint.save_checkpoint(tmp_path / "c", "motion", {"width": 4}, model.state_dict(), {"steps": 1}, torch.float16)
+    config, tensors = checkpoint.load_checkpoint(tmp_path / "c", "motion")
     assert config["model"] == {"width": 4}
     assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
     other = small_model(1)
-    training.load_weights(other, tensors, "c")
+    checkpoint.load_weights(other, tensors, "c")
     torch.testing.assert_close(other[0].weight, model[0].weight, atol=1e-3, rtol=1e-3)
     assert not list((tmp_path / "c").glob(".*"))
     (tmp_path / "plain").touch()
@@ -121,7 +127,7 @@ def write_config(folder, **changes):
 def test_wrong_checkpoints_are_named_in_one_line(tmp_path):
     def message(folder):
         with pytest.raises(ValueError, match=r"\S") as caught:
-            training.load_checkpoint(folder, "motion")
+            checkpoint.load_checkpoint(folder, "motion")
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -139,4 +145,4 @@ def test_wrong_checkpoints_are_named_in_one_line(tmp_path):
 
 def test_weights_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="tensors don't fit"):
-        training.load_weights(small_model(), {"0.weight": torch.zeros(4, 3)}, "file")
+        checkpoint.load_weights(small_model(), {"0.weight": torch.zeros(4, 3)}, "file")

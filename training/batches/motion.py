@@ -126,6 +126,7 @@ def batch_sizes(size: tuple[int, int], multiple: int) -> list[tuple[int, int]]:
 
 def load_batches(
     folders: Sequence[Path],
+    *,
     shares: Sequence[float] | None,  # of each folder; equal ones by default
     all_splits: bool,  # rather than the train split alone
     num_frequencies: int,
@@ -163,12 +164,12 @@ def check_periods(folders: Sequence[Path]) -> None:
 
 
 def scenes_of_sources(
-    datasets: Sequence[SpectralVolumeDataset], limit: int, device: torch.device
+    datasets: Sequence[SpectralVolumeDataset], *, limit: int, device: torch.device
 ) -> dict[str, list[tuple[Tensor, Tensor]]]:
     """The first sequence of each source video: scene -> [(image ``[1, 3, H, W]``, volume ``[1, K, 4, H, W]``)].
 
     Args:
-        limit: at most so many, evenly spread over all of them.
+        limit: how many scenes at most, evenly spread over all of them.
     """
     first: dict[str, tuple[SpectralVolumeDataset, int]] = {}
     for dataset in datasets:

@@ -1,29 +1,85 @@
-"""Options that both training scripts have: datasets and their shares, validation folders, how often to save."""
+"""Options that both training scripts have: datasets and their shares, validation folders, how a run is carried out."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 CACHE_LIMIT = 4e9  # bytes of a dataset kept in memory; larger ones are read as training goes
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which dataset folders are trained and evaluated on."""
+
+    folders: tuple[Path, ...]
+    shares: tuple[float, ...] | None = None  # of each folder in the batches; equal ones by default
+    validation: tuple[Path, ...] | None = None  # folders whose validation split is evaluated on
+    all_splits: bool = False  # train on validation and test sequences too
+
+    def __post_init__(self) -> None:
+        if self.shares is not None and len(self.shares) != len(self.folders):
+            raise ValueError(f"--shares: {len(self.shares)} for {len(self.folders)} folders of --data")
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> DataOptions:
+        """From the options of :func:`add_data_options`."""
+        return cls(
+            folders=tuple(arguments.data),
+            shares=None if arguments.shares is None else tuple(arguments.shares),
+            validation=None if arguments.validation is None else tuple(arguments.validation),
+            all_splits=getattr(arguments, "all_splits", False),
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the dataset folders, for the checkpoint."""
+        return [folder.name for folder in self.folders]
+
+    def validation_folders(self) -> list[Path]:
+        """Folders to evaluate on: those asked for, else those trained on that have a validation split."""
+        if self.validation is not None:
+            return list(self.validation)
+        return [folder for folder in self.folders if "validation" in available_splits(folder)]
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """``--data``, ``--shares`` and ``--validation``."""
     add = parser.add_argument
     add("--data", type=Path, nargs="+", required=True, metavar="DATASET", help="dataset folders: film, layered photos")
-    add("--shares", type=parse_shares, help="of each folder in the batches, such as 0.7,0.3 (default: equal ones)")
-    add("--validation", type=Path, nargs="+", metavar="DATASET",
-        help="folders whose validation split is evaluated on (default: those of --data that have one)")  # fmt: skip
+    add(
+        "--shares", type=parse_shares, help="share of each folder in the batches, such as 0.7,0.3 (default: equal ones)"
+    )
+    add(
+        "--validation",
+        type=Path,
+        nargs="+",
+        metavar="DATASET",
+        help="folders whose validation split is evaluated on (default: those of --data that have one)",
+    )
 
 
-def add_saving_options(parser: argparse.ArgumentParser) -> None:
-    """``--save-every`` and ``--evaluate-every``."""
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """``--gradient-accumulation``, ``--log``, ``--save-every`` and ``--evaluate-every``."""
     add = parser.add_argument
+    add(
+        "--gradient-accumulation",
+        type=int,
+        default=1,
+        metavar="N",
+        help="divide each process's share of a batch into N parts, whose gradients are added up (default: 1)",
+    )
     add("--save-every", type=float, default=3.0, metavar="MINUTES", help="how often the state is saved (default: 3)")
     add("--evaluate-every", type=int, default=500, metavar="N", help="steps between evaluations (default: 500)")
+    add(
+        "--log",
+        choices=("csv", "tensorboard"),
+        default="csv",
+        help="csv: tables alone (default); tensorboard: also scalars and pictures in OUTPUT/tensorboard",
+    )
 
 
 def parse_shares(text: str) -> list[float]:
@@ -35,19 +91,13 @@ def parse_shares(text: str) -> list[float]:
 
 
 def check_numbers(arguments: argparse.Namespace, positive: Iterable[str], not_negative: Iterable[str] = ()) -> None:
-    """Refuse numbers that make no sense, by their attributes' names; None passes."""
+    """Refuse numbers that make no sense, by their options' names in the command line; None passes."""
     rules = [(name, "be positive") for name in positive] + [(name, "not be negative") for name in not_negative]
     for name, rule in rules:
         value = getattr(arguments, name)
         if value is None or (math.isfinite(value) and (value > 0 or (value == 0 and rule == "not be negative"))):
             continue
         raise ValueError(f"--{name.replace('_', '-')} {value}: must {rule}")
-
-
-def check_shares(arguments: argparse.Namespace) -> None:
-    """Refuse ``--shares`` that are not one for each folder of ``--data``."""
-    if arguments.shares and len(arguments.shares) != len(arguments.data):
-        raise ValueError(f"--shares: {len(arguments.shares)} for {len(arguments.data)} folders of --data")
 
 
 def available_splits(folder: Path) -> list[str]:
@@ -62,10 +112,3 @@ def input_paths(arguments: argparse.Namespace) -> list[Path | None]:
     """Files and folders that a training reads, None for what was not given."""
     single = (getattr(arguments, name, None) for name in ("init", "weights", "vgg_weights", "image_encoder"))
     return [*arguments.data, *(arguments.validation or ()), *single]
-
-
-def validation_folders(arguments: argparse.Namespace) -> list[Path]:
-    """Folders to evaluate on: those of ``--validation``, else those of ``--data`` that have a validation split."""
-    if arguments.validation is not None:
-        return arguments.validation
-    return [folder for folder in arguments.data if "validation" in available_splits(folder)]

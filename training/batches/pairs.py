@@ -34,6 +34,12 @@ class FramePairBatch(NamedTuple):
         """The same batch on a device."""
         return self._replace(**{name: getattr(self, name).to(device) for name in self._fields if name != "ids"})
 
+    def part(self, first: int, count: int) -> FramePairBatch:
+        """The samples ``first ... first + count - 1``; the whole batch is itself."""
+        if first == 0 and count == len(self.ids):
+            return self
+        return self._replace(**{name: getattr(self, name)[first : first + count] for name in self._fields})
+
 
 @dataclass(frozen=True)
 class PairAugmentation:
@@ -58,6 +64,7 @@ class FramePairBatches:
         self,
         datasets: Sequence[Dataset],  # data.dataset.reading.FramePairDataset
         crop: tuple[int, int],  # (W, H), at most the frames' size
+        *,
         shares: Sequence[float] | None = None,  # of the samples, for each dataset; equal ones by default
         augmentation: PairAugmentation = PairAugmentation(),
         neighbours: bool = False,

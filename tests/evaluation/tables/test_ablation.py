@@ -98,7 +98,7 @@ def test_rows_are_trained_scored_and_written(run: Path, small_dataset: Path) -> 
     assert report["table"]["image-splatting"] == report["table"]["full"]
     assert report["protocol"]["rows"]["image-splatting"]["renderer"] == "softmax"
     assert MotionModel.from_pretrained(run / "joint-volume" / "run").config.joint
-    assert MotionModel.from_pretrained(run / "full" / "run").coordinate
+    assert MotionModel.from_pretrained(run / "full" / "run").frequency_attention
     assert (run / "ablation.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -36,7 +36,7 @@ def test_the_loss_is_the_papers(autoencoder) -> None:
     decoded = autoencoder.decode_latent(latent, autoencoder.guide_features(image))
     kl = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).mean()
     expected = (decoded - slices).abs().mean() + 0.2 * multiscale_gradient_loss(decoded, slices) + 1e-6 * kl
-    losses = autoencoder_loss(autoencoder, slices, image, noise)
+    losses = autoencoder_loss(autoencoder, slices, image, noise=noise)
     torch.testing.assert_close(losses["loss"], expected)
     torch.testing.assert_close(losses["kl"], kl)
     losses["loss"].backward()

@@ -40,13 +40,13 @@ def test_each_preset_survives_json() -> None:
 
 
 def test_each_preset_has_the_stages_of_its_networks() -> None:
-    full = ("autoencoder", "slice", "coordinate", "decoder")
+    full = ("autoencoder", "slice", "frequency_attention", "decoder")
     stages = {"default": full, "tiny": full, "reference": ("slice",), "paper": full[:3]}
     for name, expected in stages.items():
         model = meta(name)
         assert model.stages == expected
         assert model.autoencoder.trainable == ("autoencoder" in expected)
-        assert model.coordinate == model.has_frequency_attention == ("coordinate" in expected)
+        assert model.frequency_attention == model.has_frequency_attention == ("frequency_attention" in expected)
         assert (model.image_encoder is not None) == (name == "default")
     with torch.device("meta"):
         assert build(replace(PRESETS["tiny"], joint=True)).stages == ("autoencoder", "slice", "decoder")
@@ -71,11 +71,11 @@ def test_paper_has_the_papers_networks_and_schedule() -> None:
     assert (autoencoder.downsampling, autoencoder.latent_channels) == (4, 4)
     assert isinstance(unet.condition, ResNetCondition)
     assert unet.conv_in.in_channels == 4 + 16  # the photograph is concatenated
-    widths = [stages[0].residual.conv1.out_channels for stages in unet.down]
+    widths = [blocks[0].residual.conv1.out_channels for blocks in unet.down]
     assert widths == [128, 512, 1024]
-    attends = [stages[0].spatial is not None for stages in unet.down]
+    attends = [blocks[0].spatial is not None for blocks in unet.down]
     assert attends == [False, True, True]  # at 32 and 16 of a latent map 64 wide
-    assert all(stage.frequency is not None for stages in unet.down for stage in stages)
+    assert all(block.frequency is not None for blocks in unet.down for block in blocks)
     assert (model.config.prediction, model.config.beta_schedule) == ("epsilon", "scaled_linear")
     assert model.config.normalization == "adaptive"
 
@@ -106,7 +106,7 @@ def test_impossible_configurations_are_refused() -> None:
     reference = PRESETS["reference"]
     for changes, problem in (
         ({"joint": True}, "denoises single frequencies"),
-        ({"autoencoder": KLAutoencoderConfig()}, "sees the photograph as VQ latents"),
+        ({"autoencoder": KLAutoencoderConfig()}, "sees the photo as VQ latents"),
         ({"unet": ReferenceUNetConfig(condition_channels=4)}, "4 condition channels, the autoencoder gives 3"),
         ({"beta_start": 0.5, "beta_end": 0.1}, "betas from 0.5 to 0.1"),
         ({"prediction": "sample"}, "unknown prediction"),

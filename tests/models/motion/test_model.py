@@ -18,16 +18,9 @@ from models.motion.image_encoder import EfficientNetLite0
 from models.motion.model import PRESETS, SAMPLERS, MotionConfig, MotionModel, alphas_cumprod, diffusion_loss
 from models.motion.unet import SpectralUNet
 from models.spectral_volume import SpectralNormalizer, rms_amplitude
-from training.motion import (
-    StageConfig,
-    calibrate_amplitude,
-    limit_amplitude,
-    measure_latent_statistics,
-    prepare_stage,
-    slices_a_photograph,
-    untrained_model,
-    with_joint_unet,
-)
+from training.motion.calibration import calibrate_amplitude, limit_amplitude, measure_latent_statistics
+from training.motion.model import prepare_stage, slices_a_photograph, untrained_model, with_joint_unet
+from training.presets import StageConfig
 
 
 def test_autoencoder_shapes_guidance_and_loss():
@@ -40,7 +33,7 @@ def test_autoencoder_shapes_guidance_and_loss():
     decoded = model.decode(latents, image)
     assert decoded.shape == volume.shape
     assert not torch.equal(decoded, model.decode(latents, -image))  # the photograph guides the decoder
-    losses = autoencoder_loss(model, volume.flatten(0, 1), image, torch.zeros(4, 3, 2, 3))
+    losses = autoencoder_loss(model, volume.flatten(0, 1), image, noise=torch.zeros(4, 3, 2, 3))
     losses["loss"].backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     with pytest.raises(ValueError, match="multiples of 8"):
@@ -117,7 +110,17 @@ def test_perfect_prediction_has_no_loss_and_dropped_condition_hides_the_photogra
     schedule = alphas_cumprod(model.config)
 
     def loss(image, keep):
-        return diffusion_loss(model, latents, index, image, keep, timestep, noise, schedule, coordinate=True)
+        return diffusion_loss(
+            model,
+            latents,
+            frequency_index=index,
+            image=image,
+            keep_condition=keep,
+            timestep=timestep,
+            noise=noise,
+            schedule=schedule,
+            frequency_attention=True,
+        )
 
     image = photographs(2)
     kept, dropped = torch.tensor([True, True]), torch.tensor([False, False])
@@ -152,7 +155,7 @@ def test_joint_network_hears_all_frequencies_of_one_photograph_and_has_no_embedd
     latents, index = torch.randn(2, 4, 2, 4, 8), torch.arange(4).expand(2, 4)
     condition = model.unet.encode_condition(photographs(2))
     with torch.no_grad():
-        run = lambda z: model.unet(z, torch.tensor([5, 5]), index, condition, model.coordinate)  # noqa: E731
+        run = lambda z: model.unet(z, torch.tensor([5, 5]), index, condition, model.frequency_attention)  # noqa: E731
         changed = latents.clone()
         changed[0, 3] += 1
         difference = (run(changed) - run(latents)).abs().amax(dim=(2, 3, 4))
@@ -165,7 +168,7 @@ def test_joint_network_hears_all_frequencies_of_one_photograph_and_has_no_embedd
 
 def test_joint_network_is_the_two_dimensional_network_on_stacked_latents():
     joint = tiny_model(joint=True)
-    plain = SpectralUNet(joint.config.unet, 1, 4 * 2)  # one "frequency" of K C channels
+    plain = SpectralUNet(joint.config.unet, 1, latent_channels=4 * 2)  # one "frequency" of K C channels
     for parameter in plain.frequency_embedding.parameters():
         torch.nn.init.zeros_(parameter)
     assert not plain.load_state_dict(joint.unet.state_dict(), strict=False).unexpected_keys
@@ -218,7 +221,7 @@ def test_checkpoint_round_trip_samples_the_same(tmp_path, joint):
     again = MotionModel.from_pretrained(tmp_path / "c")
     assert again.config == model.config
     assert again.normalizer == model.normalizer
-    assert again.coordinate == model.coordinate == (not joint)
+    assert again.frequency_attention == model.frequency_attention == (not joint)
     torch.testing.assert_close(again.sample(image, [0], steps=2), model.sample(image, [0], steps=2))
 
 
@@ -236,31 +239,31 @@ def test_checkpoints_from_before_the_ablation_options_load(tmp_path: Path):
 
 def test_joint_model_takes_over_the_autoencoder_and_draws_all_slices():
     model = tiny_model()
-    joint = with_joint_unet(model, 0, Path("no image encoder"))
+    joint = with_joint_unet(model, seed=0, image_encoder=Path("no image encoder"))
     volume, image = torch.randn(1, 4, 4, 32, 64), photographs()
     assert joint.config == replace(model.config, joint=True)
     torch.testing.assert_close(joint.encode_volume(volume), model.encode_volume(volume))
     torch.testing.assert_close(joint.reconstruct(volume, image), model.reconstruct(volume, image))
     options = StageConfig(steps=1, batch_size=1, frequencies=2, learning_rate=1e-3)
-    drawn = {stage: slices_a_photograph(joint, stage, options) for stage in ("autoencoder", "slice", "decoder")}
+    drawn = {stage: slices_a_photograph(joint, stage, config=options) for stage in ("autoencoder", "slice", "decoder")}
     assert drawn == {"autoencoder": 2, "slice": 0, "decoder": 2}
-    assert slices_a_photograph(model, "slice", options) == 2
+    assert slices_a_photograph(model, "slice", config=options) == 2
     with pytest.raises(ValueError, match="no frequency attention"):
-        prepare_stage(joint, "coordinate")
+        prepare_stage(joint, "frequency_attention")
 
 
 def test_frequency_attention_takes_part_from_its_own_stage_on():
     model = tiny_model()
     takes_part = []
-    for stage in ("slice", "decoder", "coordinate", "decoder"):
+    for stage in ("slice", "decoder", "frequency_attention", "decoder"):
         prepare_stage(model, stage)
-        takes_part.append(model.coordinate)
+        takes_part.append(model.frequency_attention)
     assert takes_part == [False, False, True, True]
 
 
 def test_latents_are_whitened_when_values_are_divided_by_the_size():
     config = replace(PRESETS["tiny"], normalization="size")
-    model = untrained_model(config, {"size": [64, 32], "p95": [0.6] * 4}, 0, Path("no image encoder")).eval()
+    model = untrained_model(config, {"size": [64, 32], "p95": [0.6] * 4}, seed=0, image_encoder=Path("none")).eval()
     volumes = [torch.randn(1, 4, 4, 32, 64) * 0.3 for _ in range(2)]
     measure_latent_statistics(model, volumes)
     latents = torch.cat([model.encode_volume(volume) for volume in volumes])
@@ -271,13 +274,13 @@ def test_stages_train_what_they_should():
     model = tiny_model()
     frequency = {id(p) for p in model.unet.frequency_parameters()}
     encoder = {id(p) for n, p in model.autoencoder.named_parameters() if n.startswith("encode_")}
-    for stage in ("autoencoder", "slice", "coordinate", "decoder"):
+    for stage in ("autoencoder", "slice", "frequency_attention", "decoder"):
         module = prepare_stage(model, stage)
         trained = {id(p) for p in model.parameters() if p.requires_grad}
         assert trained
         assert trained <= {id(p) for p in module.parameters()}
-        assert (stage == "coordinate") == (trained == frequency)
-        assert stage == "coordinate" or not trained & frequency
+        assert (stage == "frequency_attention") == (trained == frequency)
+        assert stage == "frequency_attention" or not trained & frequency
         assert (stage == "autoencoder") == bool(trained & encoder)
 
 

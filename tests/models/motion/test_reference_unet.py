@@ -38,13 +38,13 @@ def vqvae(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     folder = tmp_path_factory.mktemp("vq") / "vqvae"
     config = VQAutoencoderConfig(block_channels=(8, 8, 16), layers_per_block=1, codes=16, norm_groups=4)
-    config.build().save_pretrained(folder)
+    config.build_network().save_pretrained(folder)
     return folder
 
 
 def small_model(vqvae: Path, unet: object = None) -> MotionModel:
     source = trained_elsewhere().state_dict() if unet is None else unet
-    return MotionModel.from_reference(source, vqvae, STD, unet_config=SMALL)
+    return MotionModel.from_reference(source, vqvae, std=STD, unet_config=SMALL)
 
 
 def test_the_default_is_diffusers_default_with_15_and_12_channels_and_275_million_parameters() -> None:
@@ -123,7 +123,7 @@ def test_normalisation_is_by_2_82_standard_deviations_in_the_units_of_the_weight
 
 def test_a_photographs_frequencies_are_sampled_together_and_conditions_are_its_latents(vqvae: Path) -> None:
     model, images, calls = small_model(vqvae), photographs(2), []
-    assert (model.size_multiple, model.stages, model.coordinate) == (32, ("slice",), False)
+    assert (model.size_multiple, model.stages, model.frequency_attention) == (32, ("slice",), False)
     torch.testing.assert_close(model.encode_condition(images), model.autoencoder.encode_image(images))
     model.unet.register_forward_pre_hook(lambda layer, values: calls.append(tuple(values[0].shape)))
     both = model.sample(images, [3, 4], steps=2)

@@ -31,7 +31,7 @@ PUBLISHED = {
 
 def save_network(folder: Path, config: VQAutoencoderConfig = SMALL) -> Path:
     torch.manual_seed(0)
-    network = config.build()
+    network = config.build_network()
     with torch.no_grad():
         network.quantize.embedding.weight.normal_()  # the codes start so close together that all are alike
     network.save_pretrained(folder)
@@ -130,7 +130,7 @@ def test_it_is_frozen_and_stays_in_evaluation_mode(folder: Path) -> None:
     assert not any(module.training for module in autoencoder.modules())
     assert not any(parameter.requires_grad for parameter in autoencoder.parameters())
     with pytest.raises(ValueError, match="VQAutoencoder is pretrained and frozen"):
-        autoencoder_loss(autoencoder, pictures(1, 4, 16, 16), pictures(1, 3, 16, 16), torch.zeros(1, 12, 4, 4))
+        autoencoder_loss(autoencoder, pictures(1, 4, 16, 16), pictures(1, 3, 16, 16), noise=torch.zeros(1, 12, 4, 4))
 
 
 def test_random_weights_are_never_used() -> None:

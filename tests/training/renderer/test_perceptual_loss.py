@@ -8,8 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from evaluation.networks import weights as metric_weights
-from training import perceptual_loss
-from training.perceptual_loss import StructureLoss, VGG16Loss, load_perceptual_loss
+from training.renderer.perceptual_loss import TORCHVISION_FILE, StructureLoss, VGG16Loss, load_perceptual_loss
 
 
 @functools.cache
@@ -50,9 +49,9 @@ def test_gradients_reach_the_frame_alone(vgg: VGG16Loss) -> None:
 
 
 def test_taps_are_the_activations_after_the_named_convolutions(vgg: VGG16Loss) -> None:
-    shapes = [tuple(tap.shape) for tap in vgg._activations(torch.zeros(1, 3, 32, 32))]
+    shapes = [tuple(tap.shape) for tap in vgg.activations(torch.zeros(1, 3, 32, 32))]
     assert shapes == [(1, 64, 32, 32), (1, 128, 16, 16), (1, 256, 8, 8), (1, 512, 4, 4)]
-    assert all((tap >= 0).all() for tap in vgg._activations(torch.randn(1, 3, 32, 32)))
+    assert all((tap >= 0).all() for tap in vgg.activations(torch.randn(1, 3, 32, 32)))
 
 
 def test_reduced_precision_hardly_changes_distance_and_gradient() -> None:
@@ -80,7 +79,7 @@ def test_weights_come_from_the_file_given_or_not_at_all(tmp_path, monkeypatch: p
     loaded = load_perceptual_loss(tmp_path / "vgg.safetensors")
     assert torch.equal(loaded.state_dict()["features.21.weight"], weights["features.21.weight"])
     (tmp_path / "checkpoints").mkdir()
-    torch.save(weights, tmp_path / "checkpoints" / perceptual_loss._TORCHVISION_FILE)
+    torch.save(weights, tmp_path / "checkpoints" / TORCHVISION_FILE)
     assert isinstance(load_perceptual_loss(None), VGG16Loss)
 
 

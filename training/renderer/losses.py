@@ -1,4 +1,4 @@
-"""What a training step of the renderer computes: the losses of rendered frames."""
+"""The losses of rendered frames."""
 
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ class FramePairs(Protocol):
     def known(self) -> Tensor: ...
     @property
     def motion(self) -> Tensor: ...
-    @property
-    def ids(self) -> list[str]: ...
 
 
 @dataclass(frozen=True)
@@ -43,34 +41,29 @@ class LossWeights:
     temporal: float = 0.0  # above 0, samples 2i and 2i + 1 of a batch are two frames from one source
 
 
-def train_step(
-    model: FrameSynthesisModel,
-    optimizer: torch.optim.Optimizer,
-    batch: FramePairs,
-    distance: torch.nn.Module,
-    weights: LossWeights,
-) -> dict[str, float]:
-    """One update of the weights; returns the losses and the norm of the gradient.
+class RendererLoss(nn.Module):
+    """The loss of the renderer as a module, which is what several processes average the gradients of.
 
-    Raises:
-        FloatingPointError: naming the batch's samples, where the loss or the gradient is not finite.
+    Args:
+        distance: perceptual distance of two images, a scalar.
     """
-    model.train()
-    losses = rendering_losses(model, batch, distance, weights)
-    if not torch.isfinite(losses["loss"]):
-        raise FloatingPointError(f"the loss is {losses['loss'].item()} on {', '.join(batch.ids)}")
-    optimizer.zero_grad(set_to_none=True)
-    losses["loss"].backward()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    if not torch.isfinite(norm):
-        raise FloatingPointError(f"a gradient is not finite on {', '.join(batch.ids)}")
-    optimizer.step()
-    return {name: float(value.detach()) for name, value in {**losses, "gradient_norm": norm}.items()}
+
+    def __init__(self, model: FrameSynthesisModel, distance: nn.Module, weights: LossWeights) -> None:
+        super().__init__()
+        self.model, self.distance, self.weights = model, distance, weights
+        self.parts = ("loss", "l1", "perceptual", *(("temporal",) if weights.temporal else ()))
+
+    def forward(self, batch: FramePairs, samples: object = None) -> tuple[Tensor, Tensor]:
+        """The loss, a scalar, and ``[parts, 2]``: each of ``parts`` and a count of 1; parts of a batch count alike."""
+        losses = rendering_losses(self.model, batch, distance=self.distance, weights=self.weights)
+        means = torch.stack([losses[name].detach().double().cpu() for name in self.parts])
+        return losses["loss"], torch.stack([means, torch.ones_like(means)], dim=1)
 
 
 def rendering_losses(
     model: FrameSynthesisModel,
     batch: FramePairs,
+    *,
     distance: nn.Module,  # perceptual distance of two images, a scalar
     weights: LossWeights,
 ) -> dict[str, Tensor]:
@@ -83,12 +76,12 @@ def rendering_losses(
     target = torch.where(known, batch.target, frame.detach())
     losses = {"l1": (frame - target).abs().mean(), "perceptual": distance(frame, target)}
     if weights.temporal:
-        losses["temporal"] = temporal_loss(frame - target, batch.motion, batch.importance, batch.known)
+        losses["temporal"] = temporal_loss(frame - target, batch.motion, importance=batch.importance, known=batch.known)
     total = losses["l1"] + weights.perceptual * losses["perceptual"] + weights.temporal * losses.get("temporal", 0.0)
     return {"loss": total, **losses}
 
 
-def temporal_loss(errors: Tensor, motion: Tensor, importance: Tensor, known: Tensor) -> Tensor:
+def temporal_loss(errors: Tensor, motion: Tensor, *, importance: Tensor, known: Tensor) -> Tensor:
     """How much the error of rendering changes from one frame to another at the same point of the scene.
 
     With r and y the rendered and the real frames t and s, and p a pixel of the source that is seen in both, the mean of

@@ -10,7 +10,7 @@ from data.media.read_video import scan_video
 from evaluation.sequences import load_sequences
 from evaluation.tables.rendering_scores import RenderingTable, SequenceFrames, frame_measures
 from models.rendering.model import PRESETS, FrameSynthesisModel
-from training.renderer_validation import ROWS, RendererValidation, format_table, spread, take
+from training.renderer.validation import ROWS, RendererValidation, format_table, spread, take
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ def model() -> FrameSynthesisModel:
 
 
 def test_with_all_stored_frames_it_is_the_rendering_table(small_dataset: Path, model: FrameSynthesisModel) -> None:
-    validation = RendererValidation([small_dataset], None, CPU, sequences=99, frames=99)
+    validation = RendererValidation([small_dataset], None, device=CPU, sequences=99, frames=99)
     table = validation.table(model)
     assert tuple(table) == ROWS
     expected = RenderingTable(ROWS, model=model, measures=frame_measures(None), device=CPU, stored=True)
@@ -43,7 +43,7 @@ def test_a_distance_is_taken_of_every_row(small_dataset: Path, model: FrameSynth
     def distance(frames: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return (frames - targets).abs().mean((1, 2, 3))
 
-    validation = RendererValidation([small_dataset], distance, CPU, sequences=1, frames=2)
+    validation = RendererValidation([small_dataset], distance, device=CPU, sequences=1, frames=2)
     table = validation.table(model)
     assert validation.frames == 2
     assert all(0 < values["lpips"] < 1 for values in table.values())
@@ -51,7 +51,7 @@ def test_a_distance_is_taken_of_every_row(small_dataset: Path, model: FrameSynth
 
 
 def test_video_and_picture_show_the_rows(small_dataset: Path, model: FrameSynthesisModel, tmp_path: Path) -> None:
-    validation = RendererValidation([small_dataset], None, CPU)
+    validation = RendererValidation([small_dataset], None, device=CPU)
     validation.write_video(tmp_path, "end", model)
     stored = load_sequences(small_dataset, "validation")[0].row["stored_frames"]
     video = scan_video(tmp_path / "end.mp4")

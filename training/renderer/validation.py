@@ -19,9 +19,9 @@ from evaluation.tables.rendering_scores import RenderingTable, SequenceFrames, f
 from models.rendering.model import FrameSynthesisModel
 
 ROWS = ("model", "average-splatting", "softmax-splatting", "remap")
-SEQUENCES, FRAMES = 12, 4  # of the table: a few seconds on two CPU cores
-PICTURED = 3
-VIDEO_FRAMES = 48  # of a video while training goes on
+SEQUENCES, FRAMES = 12, 4  # sequences in the table and frames of each: a few seconds on two CPU cores
+PICTURED = 3  # sequences in the picture
+VIDEO_FRAMES = 48  # length of the videos before the last step
 
 Table = dict[str, dict[str, float]]  # row -> metric -> value
 
@@ -32,14 +32,15 @@ class RendererValidation:
     Args:
         folders: dataset folders with sequences in the split.
         distance: LPIPS, or None for a table without it.
-        sequences: at most so many, taken from all folders and videos in turn.
-        frames: of each sequence, evenly spread over the stored ones.
+        sequences: how many at most, taken from all folders and videos in turn.
+        frames: how many of each sequence, evenly spread over the stored ones.
     """
 
     def __init__(
         self,
         folders: Sequence[Path],
         distance: Distance | None,
+        *,
         device: torch.device,
         split: str = "validation",
         sequences: int = SEQUENCES,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from models.motion.autoencoder import autoencoder_loss
 from models.motion.model import MotionModel, alphas_cumprod, diffusion_loss
+from models.motion.stages import AUTOENCODER_STAGES
 from training.state import StepSamples
 
-AUTOENCODER_STAGES = ("autoencoder", "decoder")
 THIRDS = ("low", "middle", "high")
 AUTOENCODER_PARTS = ("loss", "l1", "gradient", "kl")
 DIFFUSION_PARTS = ("loss", *(f"{kind}_{third}" for kind in ("band", "noise") for third in THIRDS))
@@ -25,6 +26,17 @@ def loss_parts(stage: str) -> tuple[str, ...]:
     return AUTOENCODER_PARTS if stage in AUTOENCODER_STAGES else DIFFUSION_PARTS
 
 
+class MotionBatch(Protocol):
+    """What is used of a `training.batches.motion.MotionBatch`, which describes it."""
+
+    @property
+    def image(self) -> Tensor: ...
+    @property
+    def slices(self) -> Tensor: ...
+    @property
+    def frequency_index(self) -> Tensor: ...
+
+
 class StageLoss(nn.Module):
     """The loss of a stage as a module, which is what several processes average the gradients of."""
 
@@ -32,57 +44,61 @@ class StageLoss(nn.Module):
         self,
         model: MotionModel,
         stage: str,
+        *,
         condition_dropout: float,  # share of photographs dropped, for classifier-free guidance
-        precision: str,  # bfloat16 or float32, of the forward pass
         encoded: bool,  # whether the slices given are latents already
     ) -> None:
         super().__init__()
         self.model = model
         self.stage = stage
         self.condition_dropout = condition_dropout
-        self.precision = precision
         self.encoded = encoded
         self.register_buffer("schedule", alphas_cumprod(model.config), persistent=False)
         self.schedule: Tensor
 
-    def forward(self, image: Tensor, slices: Tensor, index: Tensor, samples: StepSamples) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: MotionBatch, samples: StepSamples) -> tuple[Tensor, Tensor]:
         """Mean loss of a batch, and its parts in the order of :func:`loss_parts`.
 
         Args:
-            image: ``[B, 3, H, W]``.
-            slices: ``[B, k, 4, H, W]`` in pixels, or latents ``[B, k, C, h, w]`` if ``encoded``.
-            index: ``[B, k]`` which frequencies they are.
-            samples: their random numbers.
+            batch: its slices are latents ``[B, k, C, h, w]`` if ``encoded``.
+            samples: the random numbers of its samples.
 
         Returns:
             A scalar, and ``[parts, 2]``: sum and number of terms of each, so that parts of batches can be added up.
         """
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            if self.stage in AUTOENCODER_STAGES:
-                losses = autoencoder_losses(self.model, image, slices, index, samples)
-                return losses["loss"], _equal_parts(losses, len(image))
-            latents = slices if self.encoded else self.model.encode_volume(slices, index)
-            timestep = (samples.strata() * self.model.config.train_steps).long().to(image.device)
-            noise = samples.normal(latents.shape[1:]).to(latents)
-            keep = samples.uniform() >= self.condition_dropout
-            errors = diffusion_loss(
-                self.model, latents, index, image, keep, timestep, noise, self.schedule, self.model.coordinate
-            )
-            return errors.mean(), diffusion_parts(self.model, errors.detach(), index, timestep)
+        image, index = batch.image, batch.frequency_index
+        if self.stage in AUTOENCODER_STAGES:
+            losses = autoencoder_losses(self.model, image, volume=batch.slices, index=index, samples=samples)
+            return losses["loss"], _equal_parts(losses, len(image))
+        latents = batch.slices if self.encoded else self.model.encode_volume(batch.slices, index)
+        timestep = (samples.strata() * self.model.config.train_steps).long().to(image.device)
+        noise = samples.normal(latents.shape[1:]).to(latents)
+        errors = diffusion_loss(
+            self.model,
+            latents,
+            frequency_index=index,
+            image=image,
+            keep_condition=samples.uniform() >= self.condition_dropout,
+            timestep=timestep,
+            noise=noise,
+            schedule=self.schedule,
+            frequency_attention=self.model.frequency_attention,
+        )
+        return errors.mean(), diffusion_parts(self.model, errors.detach(), index=index, timestep=timestep)
 
 
 def autoencoder_losses(
-    model: MotionModel, image: Tensor, volume: Tensor, index: Tensor, samples: StepSamples
+    model: MotionModel, image: Tensor, *, volume: Tensor, index: Tensor, samples: StepSamples
 ) -> dict[str, Tensor]:
     """Means of the loss and its parts over ``[B, 3, H, W]``, ``[B, k, 4, H, W]`` in pixels and ``[B, k]``."""
     slices = model.normalizer.normalize(volume, index)
     factor, channels = model.autoencoder.downsampling, model.config.autoencoder.latent_channels
     height, width = slices.shape[-2] // factor, slices.shape[-1] // factor
     noise = samples.normal((slices.shape[1], channels, height, width)).to(slices)
-    return autoencoder_loss(model.autoencoder, slices.flatten(0, 1), image, noise.flatten(0, 1))
+    return autoencoder_loss(model.autoencoder, slices.flatten(0, 1), image, noise=noise.flatten(0, 1))
 
 
-def diffusion_parts(model: MotionModel, errors: Tensor, index: Tensor, timestep: Tensor) -> Tensor:
+def diffusion_parts(model: MotionModel, errors: Tensor, *, index: Tensor, timestep: Tensor) -> Tensor:
     """Sums and numbers of the errors ``[B, k]`` of slices by frequency band and noise level: ``[7, 2]``.
 
     Args:

@@ -14,12 +14,12 @@ from data.dataset.reading import SpectralVolumeDataset
 from data.media.images import write_image
 from data.media.pictures import contact_sheet, magnitude_map
 from models.motion.model import MotionModel
+from models.motion.stages import AUTOENCODER_STAGES
 from models.spectral_volume import motion_amplitude
 from training.batches.motion import scenes_of_sources
-from training.losses import AUTOENCODER_STAGES
-from training.motion import judge_samples, mean_over_scenes
+from training.motion.calibration import judge_samples, mean_over_scenes
 
-SCENES = 24  # at most so many, spread over all there are
+SCENES = 24  # at most, spread over all there are
 
 
 class MotionValidation:
@@ -28,13 +28,18 @@ class MotionValidation:
     Args:
         datasets: validation sequences, of one or several folders.
         output: run folder, whose ``samples/`` takes the pictures.
-        precision: bfloat16 or float32, of sampling.
+        precision: bfloat16 or float32, in which samples are taken.
     """
 
     def __init__(
-        self, datasets: Sequence[SpectralVolumeDataset], output: Path, device: torch.device, precision: str = "bfloat16"
+        self,
+        datasets: Sequence[SpectralVolumeDataset],
+        output: Path,
+        *,
+        device: torch.device,
+        precision: str = "bfloat16",
     ) -> None:
-        self.scenes = scenes_of_sources(datasets, SCENES, device)
+        self.scenes = scenes_of_sources(datasets, limit=SCENES, device=device)
         self.photographs = [pair for pairs in self.scenes.values() for pair in pairs]
         self._folder = output / "samples"
         self._precision = precision
@@ -50,7 +55,7 @@ class MotionValidation:
             errors = [relative_error(shown[id(image)], true) for image, true in self.photographs]
             return {"relative_error": sum(errors) / len(errors)}, picture
         # What is pictured is also judged.
-        table = judge_samples(model, self.scenes, 1, lambda model, image, seed: shown[id(image)])
+        table = judge_samples(model, self.scenes, samples=1, sample=lambda model, image, seed: shown[id(image)])
         return mean_over_scenes(table), picture
 
     def _show(self, model: MotionModel, stage: str, image: Tensor, true: Tensor) -> Tensor:

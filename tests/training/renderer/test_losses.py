@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from models.rendering.model import PRESETS, FrameSynthesisConfig, FrameSynthesisModel
-from training.perceptual_loss import StructureLoss
-from training.renderer_losses import LossWeights, follow, rendering_losses, temporal_loss, train_step, visible
+from training.renderer.losses import LossWeights, RendererLoss, follow, rendering_losses, temporal_loss, visible
+from training.renderer.perceptual_loss import StructureLoss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HEIGHT, WIDTH = 24, 32
@@ -44,13 +44,13 @@ def test_errors_that_move_along_cost_nothing_and_errors_that_flicker_their_size(
     importance, known = torch.ones(2, 1, HEIGHT, WIDTH), torch.ones(2, 1, HEIGHT, WIDTH)
     error = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
     along = torch.cat([error.roll(2, 3), error.roll(5, 3)])
-    assert float(temporal_loss(along, motion, importance, known)) == pytest.approx(0, abs=1e-5)
+    assert float(temporal_loss(along, motion, importance=importance, known=known)) == pytest.approx(0, abs=1e-5)
     still = torch.cat([error, error])
-    assert float(temporal_loss(still, motion, importance, known)) > 0.2
+    assert float(temporal_loss(still, motion, importance=importance, known=known)) > 0.2
     flicker = torch.cat([torch.zeros_like(error), torch.full_like(error, 0.3)])
-    assert float(temporal_loss(flicker, motion, importance, known)) == pytest.approx(0.3, abs=1e-5)
+    assert float(temporal_loss(flicker, motion, importance=importance, known=known)) == pytest.approx(0.3, abs=1e-5)
     with pytest.raises(ValueError, match="3 frames are no pairs"):
-        temporal_loss(flicker[[0, 0, 1]], motion, importance, known)
+        temporal_loss(flicker[[0, 0, 1]], motion, importance=importance, known=known)
 
 
 def test_pixels_that_are_hidden_outside_or_unknown_take_no_part() -> None:
@@ -65,10 +65,10 @@ def test_pixels_that_are_hidden_outside_or_unknown_take_no_part() -> None:
     errors = torch.zeros(2, 3, HEIGHT, WIDTH)
     errors[1, :, :, 14:20] = 1.0  # at the bar's landing place: the bar's own error, 6 columns of it
     known = torch.ones(2, 1, HEIGHT, WIDTH)
-    assert float(temporal_loss(errors, motion, importance, known)) == pytest.approx(6 / (WIDTH - 6))
+    assert float(temporal_loss(errors, motion, importance=importance, known=known)) == pytest.approx(6 / (WIDTH - 6))
     known[1, :, :, 14:20] = 0
-    assert float(temporal_loss(errors, motion, importance, known)) == 0
-    assert float(temporal_loss(errors, torch.full_like(motion, 99.0), importance, known)) == 0
+    assert float(temporal_loss(errors, motion, importance=importance, known=known)) == 0
+    assert float(temporal_loss(errors, torch.full_like(motion, 99.0), importance=importance, known=known)) == 0
 
 
 def test_losses_add_up_and_ignore_what_is_not_known() -> None:
@@ -77,16 +77,16 @@ def test_losses_add_up_and_ignore_what_is_not_known() -> None:
     model.precision = "float32"
     batch = make_batch()
     weights = LossWeights(perceptual=0.3, temporal=0.7)
-    losses = rendering_losses(model, batch, StructureLoss(), weights)
+    losses = rendering_losses(model, batch, distance=StructureLoss(), weights=weights)
     total = losses["l1"] + 0.3 * losses["perceptual"] + 0.7 * losses["temporal"]
     torch.testing.assert_close(losses["loss"], total)
-    assert "temporal" not in rendering_losses(model, batch, StructureLoss(), LossWeights())
+    assert "temporal" not in rendering_losses(model, batch, distance=StructureLoss(), weights=LossWeights())
     batch.known = torch.ones_like(batch.known)
     batch.known[..., 20:] = 0
     batch.target = batch.target.clone()
-    before = rendering_losses(model, batch, StructureLoss(), weights)
+    before = rendering_losses(model, batch, distance=StructureLoss(), weights=weights)
     batch.target[..., 20:] = 9.0
-    after = rendering_losses(model, batch, StructureLoss(), weights)
+    after = rendering_losses(model, batch, distance=StructureLoss(), weights=weights)
     assert float(before["loss"].detach()) > 0
     assert torch.equal(before["loss"], after["loss"])
 
@@ -97,7 +97,7 @@ def test_what_is_not_known_is_not_shaped_to_suit_the_pixels_beside_it() -> None:
     batch.known = torch.ones_like(batch.known)
     batch.known[..., 20:] = 0
     frame = (batch.target + 0.1).clone().requires_grad_()
-    losses = rendering_losses(lambda *inputs: frame, batch, StructureLoss(), LossWeights(1.0, 1.0))  # type: ignore[arg-type]
+    losses = rendering_losses(lambda *inputs: frame, batch, distance=StructureLoss(), weights=LossWeights(1.0, 1.0))  # type: ignore[arg-type]
     (gradient,) = torch.autograd.grad(losses["loss"], frame)
     assert gradient[..., 18:20].any()
     assert not gradient[..., 20:].any()
@@ -109,7 +109,7 @@ def test_the_temporal_loss_reaches_the_weights() -> None:
     weights = LossWeights(perceptual=0.0, temporal=1.0)
     batch = make_batch()
     batch.target[1] += 0.1  # the real frame flickers, so one that does not is wrong
-    losses = rendering_losses(model, batch, StructureLoss(), weights)
+    losses = rendering_losses(model, batch, distance=StructureLoss(), weights=weights)
     gradient = torch.autograd.grad(losses["temporal"], model.head.weight)[0]
     assert gradient.isfinite().all()
     assert gradient.any()
@@ -124,7 +124,11 @@ def test_a_painting_model_learns_to_return_a_still_photo() -> None:
     batch = make_batch(1)
     batch.flow = batch.motion = torch.zeros_like(batch.motion)
     batch.target = batch.source
-    first = train_step(model, optimizer, batch, StructureLoss(), LossWeights(0.0))
-    for _ in range(30):
-        last = train_step(model, optimizer, batch, StructureLoss(), LossWeights(0.0))
-    assert last["l1"] < 0.6 * first["l1"]
+    loss, errors = RendererLoss(model, StructureLoss(), LossWeights(perceptual=0.0)), []
+    for _ in range(31):
+        total, parts = loss(batch)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        errors.append(float(parts[loss.parts.index("l1"), 0]))
+    assert errors[-1] < 0.6 * errors[0]

@@ -14,7 +14,7 @@ from evaluation.networks.weights import MissingWeightsError, load_metric_weights
 # Output channels of VGG16's convolutions up to relu4_3, a pooling as 0; torchvision numbers layers as built from it.
 _VGG16_LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)
 _VGG16_TAPS = {3: "relu1_2", 8: "relu2_2", 15: "relu3_3", 22: "relu4_3"}
-_TORCHVISION_FILE = "vgg16-397923af.pth"
+TORCHVISION_FILE = "vgg16-397923af.pth"
 _METRIC_WEIGHTS = "lpips_vgg16"  # a metric's file that holds the same VGG16
 
 
@@ -61,15 +61,16 @@ class VGG16Loss(nn.Module):
     def forward(self, frame: Tensor, target: Tensor) -> Tensor:
         """``[B, 3, H, W]`` in [-1, 1], twice -> scalar."""
         with torch.no_grad():
-            wanted = self._activations(target)
-        found = self._activations(frame)
+            wanted = self.activations(target)
+        found = self.activations(frame)
         terms = [
             (a - b).abs().mean(dtype=torch.float32) / b.mean(dtype=torch.float32).clamp_min(1e-3)
             for a, b in zip(found, wanted, strict=True)
         ]
         return torch.stack(terms).mean()
 
-    def _activations(self, image: Tensor) -> list[Tensor]:
+    def activations(self, image: Tensor) -> list[Tensor]:
+        """Features of ``[B, 3, H, W]`` in [-1, 1] after relu1_2, relu2_2, relu3_3 and relu4_3."""
         values = ((image + 1) / 2 - self.mean) / self.std
         values = values.to(next(self.features.parameters()).dtype, memory_format=torch.channels_last)
         taps = []
@@ -108,7 +109,7 @@ def load_perceptual_loss(path: Path | None, folder: Path | None = None) -> VGG16
         return VGG16Loss(load_metric_weights(_METRIC_WEIGHTS, folder)[0], f"{_METRIC_WEIGHTS}.safetensors")
     except MissingWeightsError:
         pass
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / _TORCHVISION_FILE
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_FILE
     if not cached.is_file():
         return None
     return VGG16Loss(torch.load(cached, map_location="cpu", weights_only=True), str(cached))

@@ -1,0 +1,87 @@
+"""What training measures on true volumes: the whitening of latents, how good samples are, and their amplitude."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from evaluation.metrics.motion import amplitude_ratio, localisation, spatial_coherence
+from models.motion.model import MotionModel
+from models.spectral_volume import rms_amplitude
+
+
+@torch.no_grad()
+def measure_latent_statistics(model: MotionModel, volumes: Iterable[Tensor]) -> None:
+    """Whiten the latents: mean and standard deviation a frequency and channel over volumes ``[1, K, 4, H, W]``."""
+    model.autoencoder.set_latent_statistics(
+        torch.zeros_like(model.autoencoder.latent_mean), torch.ones_like(model.autoencoder.latent_std)
+    )
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for volume in volumes:
+        latents = model.encode_volume(volume)[0].double()  # [K, C, h, w]
+        count += latents[0, 0].numel()
+        total = total + latents.sum(dim=(2, 3))
+        squares = squares + latents.square().sum(dim=(2, 3))
+    if not count:
+        raise ValueError("there are no volumes to take latent statistics of")
+    mean = total / count
+    model.autoencoder.set_latent_statistics(mean.float(), (squares / count - mean.square()).clamp_min(0).sqrt().float())
+
+
+def judge_samples(
+    model: MotionModel,
+    scenes: dict[str, list[tuple[Tensor, Tensor]]],  # scene -> (image [1, 3, H, W], true volume [1, K, 4, H, W])
+    *,
+    samples: int,
+    sample: Callable[[MotionModel, Tensor, int], Tensor] | None = None,  # (model, image, seed) -> volume
+) -> dict[str, dict[str, float]]:
+    """Localisation, amplitude ratio and coherence of samples for each scene, means over its photographs and samples."""
+    sample = sample or (lambda model, image, seed: model.sample(image, [seed]))
+    table: dict[str, dict[str, float]] = {}
+    for scene, photographs in scenes.items():
+        rows = []
+        for image, true in photographs:
+            for seed in range(samples):
+                volume = sample(model, image, seed)
+                rows.append((localisation(volume, true), amplitude_ratio(volume, true), spatial_coherence(volume)))
+        means = torch.tensor(rows, dtype=torch.float64).mean(dim=0).tolist()
+        table[scene] = dict(zip(("localisation", "amplitude_ratio", "coherence"), means, strict=True))
+    return table
+
+
+def mean_over_scenes(table: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Mean of each measure over the scenes of :func:`judge_samples`."""
+    names = next(iter(table.values()))
+    return {name: sum(row[name] for row in table.values()) / len(table) for name in names}
+
+
+def limit_amplitude(model: MotionModel, volumes: Iterable[Tensor]) -> float:
+    """Set the largest amplitude of true volumes ``[1, K, 4, H, W]`` as the limit of sampled ones, and return it."""
+    model.amplitude_limit.fill_(max(float(rms_amplitude(volume)) for volume in volumes))
+    return float(model.amplitude_limit)
+
+
+@torch.no_grad()
+def calibrate_amplitude(
+    model: MotionModel, photographs: list[tuple[Tensor, Tensor]], *, samples: int, limit: float = 4.0
+) -> float:
+    """Set the factor that brings sampled amplitudes to the true ones and return it.
+
+    Samples of a network trained on few scenes move too little or too much on unseen ones. One factor for all
+    frequencies, the median over photographs of true over sampled amplitude, is all that few scenes can fix: a mean
+    would follow the one scene whose motion the model misses altogether.
+
+    Args:
+        photographs: image ``[1, 3, H, W]`` and true volume ``[1, K, 4, H, W]``; better ones not trained on.
+    """
+    model.amplitude_gain.fill_(1.0)
+    logs = []
+    for image, true in photographs:
+        for seed in range(samples):
+            sampled = rms_amplitude(model.sample(image, [seed]))[0]
+            logs.append((rms_amplitude(true)[0] / sampled.clamp_min(1e-6)).log())
+    gain = float(torch.stack(logs).quantile(0.5).exp().clamp(1 / limit, limit))
+    model.amplitude_gain.fill_(gain)
+    return gain
