@@ -283,7 +283,7 @@ def test_checkpoints_that_do_not_fit_are_refused(
     dataset: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     other = tmp_path / "other"
-    checkpoint.save_checkpoint(other, "motion", {}, {}, {})
+    checkpoint.save_checkpoint(other, "motion", model_config={}, tensors={}, training={})
     assert script.main(options(dataset, tmp_path / "a", "--init", str(other))) == 2
     assert "kind 'motion' where one of kind 'frame_synthesis' is needed" in capsys.readouterr().err
     assert script.main(options(dataset, tmp_path / "a", "--init", str(finished), "--preset", "default")) == 2

@@ -105,7 +105,9 @@ class Toy:
 
     def save(self, folder: Path, step: int, more: Mapping[str, object]) -> None:
         training = {"step": step, "stage": "toy", **more}
-        checkpoint.save_checkpoint(folder, "toy", {}, self.averaged.state_dict(), training)
+        checkpoint.save_checkpoint(
+            folder, "toy", model_config={}, tensors=self.averaged.state_dict(), training=training
+        )
 
 
 ALONE = {"generator": squares}

@@ -105,7 +105,14 @@ def test_moving_average_follows_and_can_be_lent():
 
 def test_checkpoint_round_trip_in_half_precision(tmp_path):
     model = small_model()
-    checkpoint.save_checkpoint(tmp_path / "c", "motion", {"width": 4}, model.state_dict(), {"steps": 1}, torch.float16)
+    checkpoint.save_checkpoint(
+        tmp_path / "c",
+        "motion",
+        model_config={"width": 4},
+        tensors=model.state_dict(),
+        training={"steps": 1},
+        dtype=torch.float16,
+    )
     config, tensors = checkpoint.load_checkpoint(tmp_path / "c", "motion")
     assert config["model"] == {"width": 4}
     assert all(tensor.dtype == torch.float32 for tensor in tensors.values())

@@ -56,6 +56,7 @@ class LatentSource:
 def open_cache(
     parent: Path,
     batches: MotionBatches,
+    *,
     variants: int,  # pictures for each sequence
     source: LatentSource,
     process: int = 0,  # of `processes` which write the cache together

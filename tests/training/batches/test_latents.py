@@ -25,7 +25,19 @@ def source(seed: int = 0, weights: str = "a", encode=encode) -> LatentSource:
 
 
 def batches(dataset: Path, augmentation: AugmentationConfig = AUGMENTATION) -> MotionBatches:
-    return load_batches([dataset], None, False, 4, (64, 32), 16, augmentation)
+    return load([dataset], augmentation=augmentation)
+
+
+def load(folders: list[Path], *, shares=None, num_frequencies: int = 4, augmentation=AUGMENTATION) -> MotionBatches:
+    return load_batches(
+        folders,
+        shares=shares,
+        all_splits=False,
+        num_frequencies=num_frequencies,
+        size=(64, 32),
+        multiple=16,
+        augmentation=augmentation,
+    )
 
 
 def draw(from_what, count: int, frequencies: int, seed: int = 0):
@@ -35,7 +47,7 @@ def draw(from_what, count: int, frequencies: int, seed: int = 0):
 
 def test_cached_pictures_are_augmented_pictures_with_their_latents(small_dataset: Path, tmp_path: Path) -> None:
     plain = batches(small_dataset)
-    cache = open_cache(tmp_path, plain, 12, source())
+    cache = open_cache(tmp_path, plain, variants=12, source=source())
     batch = draw(cache, 5, 2)
     assert batch.slices.shape[:3] == (5, 2, 2)
     assert batch.slices.shape[-2:] == (batch.image.shape[-2] // 8, batch.image.shape[-1] // 8)
@@ -68,7 +80,7 @@ def test_shapes_and_files_hold_the_shares_of_uncached_batches(small_dataset: Pat
 
 
 def test_colours_change_each_time(small_dataset: Path, tmp_path: Path) -> None:
-    cache = open_cache(tmp_path, batches(small_dataset, AugmentationConfig()), 1, source())
+    cache = open_cache(tmp_path, batches(small_dataset, AugmentationConfig()), variants=1, source=source())
     first, second = (draw(cache, 8, 0, seed=seed).image for seed in (0, 0))
     assert torch.equal(first, second)
     pictures = {tuple(image.mean(dim=(1, 2)).tolist()) for image in first}
@@ -80,8 +92,8 @@ def test_what_is_there_is_used_and_anything_else_is_made_anew(small_dataset: Pat
         raise AssertionError("encoded again")
 
     original = batches(small_dataset)
-    folders = [open_cache(tmp_path, original, 2, source()).folder]
-    assert open_cache(tmp_path, original, 2, source(encode=refuse)).folder == folders[0]
+    folders = [open_cache(tmp_path, original, variants=2, source=source()).folder]
+    assert open_cache(tmp_path, original, variants=2, source=source(encode=refuse)).folder == folders[0]
     assert json.loads((folders[0] / "latents.json").read_text())["autoencoder"] == "a"
     changed = tmp_path / "changed"
     shutil.copytree(small_dataset, changed)
@@ -102,10 +114,10 @@ def test_what_is_there_is_used_and_anything_else_is_made_anew(small_dataset: Pat
         (batches(small_dataset, replace(AUGMENTATION, zoom=1.1)), 2, source()),
         (batches(changed), 2, source()),
         (batches(relabelled), 2, source()),
-        (load_batches([small_dataset], None, False, 3, (64, 32), 16, AUGMENTATION), 2, source()),
-        (load_batches([small_dataset] * 2, [0.5, 0.5], False, 4, (64, 32), 16, AUGMENTATION), 1, source()),
+        (load([small_dataset], num_frequencies=3), 2, source()),
+        (load([small_dataset] * 2, shares=[0.5, 0.5]), 1, source()),
     ):
-        folders.append(open_cache(parent, other, variants, made_by).folder)
+        folders.append(open_cache(parent, other, variants=variants, source=made_by).folder)
     assert folders[1].name == folders[0].name
     assert len({folder.name for folder in folders}) == len(folders) - 1
     (parent / "mine").mkdir()
@@ -124,12 +136,14 @@ def test_an_interrupted_cache_is_finished(small_dataset: Path, tmp_path: Path) -
 
     plain = batches(small_dataset)
     with pytest.raises(KeyboardInterrupt):
-        open_cache(tmp_path, plain, 50, source(encode=stop_later))
+        open_cache(tmp_path, plain, variants=50, source=source(encode=stop_later))
     (folder,) = tmp_path.iterdir()
     done = {path.name for path in folder.iterdir()}
     assert done == {"64x32_00000.safetensors"}
-    made_by_two = [open_cache(tmp_path, plain, 50, source(), process, 2) for process in (0, 1)]
-    whole = open_cache(tmp_path / "whole", plain, 50, source())
+    made_by_two = [
+        open_cache(tmp_path, plain, variants=50, source=source(), process=process, processes=2) for process in (0, 1)
+    ]
+    whole = open_cache(tmp_path / "whole", plain, variants=50, source=source())
     for name in (file.name for file in plan_files(plain, 100)):
         assert (folder / name).read_bytes() == (whole.folder / name).read_bytes()
     assert torch.equal(draw(made_by_two[0], 4, 2).slices, draw(whole, 4, 2).slices)

@@ -119,7 +119,9 @@ def test_neighbours_are_the_closest_frames_of_a_sequence_under_one_augmentation(
 
 
 def test_datasets_take_part_by_their_shares() -> None:
-    batches = FramePairBatches([Sequences("a"), Sequences("b"), Sequences("c")], (8, 8), [3, 1, 0], PLAIN)
+    batches = FramePairBatches(
+        [Sequences("a"), Sequences("b"), Sequences("c")], (8, 8), shares=[3, 1, 0], augmentation=PLAIN
+    )
     names = [name[0] for name in batches.draw(400, torch.Generator().manual_seed(0)).ids]
     assert 0.67 < names.count("a") / 400 < 0.83
     assert names.count("c") == 0
@@ -131,7 +133,7 @@ def test_datasets_take_part_by_their_shares() -> None:
 @pytest.mark.parametrize("shares", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, float("nan")]])
 def test_wrong_shares_are_refused(shares: list[float]) -> None:
     with pytest.raises(ValueError, match="share"):
-        FramePairBatches([Sequences(), Sequences()], (8, 8), shares)
+        FramePairBatches([Sequences(), Sequences()], (8, 8), shares=shares)
 
 
 def test_color_changes_source_and_targets_alike_and_the_motion_not_at_all() -> None:
@@ -141,7 +143,7 @@ def test_color_changes_source_and_targets_alike_and_the_motion_not_at_all() -> N
             return {**item, "target": item["source"]}
 
     def batch(color: float):
-        batches = FramePairBatches([Still()], (24, 20), None, PairAugmentation(color), neighbours=True)
+        batches = FramePairBatches([Still()], (24, 20), augmentation=PairAugmentation(color), neighbours=True)
         return batches.draw(8, torch.Generator().manual_seed(3))
 
     jittered, plain = batch(1.0), batch(0.0)
@@ -154,7 +156,9 @@ def test_color_changes_source_and_targets_alike_and_the_motion_not_at_all() -> N
 def test_identity_pairs_do_not_move() -> None:
     def batch(share: float):
         augmentation = PairAugmentation(identity=share, flow_noise=1.0)
-        return FramePairBatches([Sequences()], (24, 20), None, augmentation).draw(64, torch.Generator().manual_seed(0))
+        return FramePairBatches([Sequences()], (24, 20), augmentation=augmentation).draw(
+            64, torch.Generator().manual_seed(0)
+        )
 
     still = (batch(0.25).flow == 0).flatten(1).all(1)
     assert 0.1 < still.float().mean() < 0.4
@@ -173,6 +177,14 @@ def test_noise_disturbs_what_moves_smoothly_and_leaves_the_motion_known() -> Non
     assert 0.1 < error[..., 48:].std() < 0.3
     assert error[..., 48:].diff(dim=1).std() < 0.2 * error[..., 48:].std()
     augmentation = PairAugmentation(color=0, flow_noise=0.2)
-    batch = FramePairBatches([Pairs()], (24, 20), None, augmentation).draw(4, torch.Generator().manual_seed(0))
+    batch = FramePairBatches([Pairs()], (24, 20), augmentation=augmentation).draw(4, torch.Generator().manual_seed(0))
     assert torch.equal(batch.motion.abs().amax((2, 3)), torch.tensor([2.0, 3.0]).expand(4, 2))
     assert not torch.equal(batch.flow, batch.motion)
+
+
+def test_parts_of_a_batch_are_its_samples() -> None:
+    whole = FramePairBatches([Pairs()], (24, 20), augmentation=PLAIN).draw(4, torch.Generator().manual_seed(0))
+    halves = [whole.part(first, 2) for first in (0, 2)]
+    assert [*halves[0].ids, *halves[1].ids] == whole.ids
+    for name in ("source", "target", "flow", "importance", "known", "motion"):
+        assert torch.equal(torch.cat([getattr(half, name) for half in halves]), getattr(whole, name))
