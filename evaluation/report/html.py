@@ -7,6 +7,7 @@ the rest. Names of files, rows and metrics are text, whatever is in them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -24,22 +25,32 @@ FOLDER = Path(__file__).parent
 TITLES = {"rendering": "Rendering", "motion": "Motion", "sampling": "Sampling", "ablation": "Ablation"}
 ARROWS = {"higher": " ↑", "lower": " ↓", "one": " → 1"}
 DIRECTIONS = "↑ higher is better, ↓ lower is better, → 1 nearest 1 is best."
-CLIPS_LIMIT = 30_000_000  # bytes of mp4 in a page
-PICTURES_LIMIT = 15_000_000  # bytes of X-t slices, and as many of plots
-MOST_SEQUENCE_ROWS = 3000  # of the per-sequence table; the JSON inside the page has all
 
 
-def write_html(path: str | Path, report: Mapping, media: Media | None = None) -> None:
+@dataclass(frozen=True)
+class PageLimits:
+    """What keeps a page small enough to open."""
+
+    clips: int = 30_000_000  # bytes of mp4
+    pictures: int = 15_000_000  # bytes of X-t slices, and as many of plots
+    sequence_rows: int = 3000  # of the per-sequence table; the JSON inside the page has all
+
+
+LIMITS = PageLimits()
+
+
+def write_html(path: str | Path, report: Mapping, media: Media | None = None, *, limits: PageLimits = LIMITS) -> None:
     """Write the page of a report to one file.
 
     Args:
         report: a report's contents, of any kind. Versions are added where it has none.
-        media: X-t slices, clips and further plots. What would make the page too large is left out, and it says so.
+        media: X-t slices, clips and further plots.
+        limits: what would make the page larger is left out, and it says so.
     """
-    write_page(path, page(report, media))
+    write_page(path, page(report, media, limits=limits))
 
 
-def page(report: Mapping, media: Media | None = None) -> str:
+def page(report: Mapping, media: Media | None = None, *, limits: PageLimits = LIMITS) -> str:
     """The page of a report as HTML."""
     media = media or Media()
     report = {"versions": package_versions(), **report}
@@ -47,10 +58,10 @@ def page(report: Mapping, media: Media | None = None) -> str:
         _warnings(report.get("warnings") or ()),
         _results(report),
         _ratios(report.get("ratios") or {}),
-        _plots([*report_plots(report, colors=media.colors), *media.plots]),
-        _slices(media.slices),
-        _clips(media.clips),
-        _per_sequence(report),
+        _plots([*report_plots(report, colors=media.colors), *media.plots], limits.pictures),
+        _slices(media.slices, limits.pictures),
+        _clips(media.clips, limits.clips),
+        _per_sequence(report, limits.sequence_rows),
         _provenance(report),
     ]
     return html_page(
@@ -121,12 +132,12 @@ def _ratios(ratios: Mapping[str, Mapping[str, float | None]]) -> str:
     return section("ratios", "Ratio to repeat", html_table(caption, headers, list(ratios), rows))
 
 
-def _per_sequence(report: Mapping) -> str:
+def _per_sequence(report: Mapping, most: int) -> str:
     values = list(per_sequence_rows(report))
     if not values:
         return ""
     metrics = in_order(name for _, _, row in values for name in row)
-    shown = values[:MOST_SEQUENCE_ROWS]
+    shown = values[:most]
     rows = []
     for identifier, row, cells in shown:
         texts = (f'<td class="text">{escape(text)}</td>' for text in (source_of(report, identifier), row))
@@ -152,27 +163,27 @@ def _number(value: float | None, metric: str) -> str:
 # Pictures and clips ---------------------------------------------------------------------------------------------------
 
 
-def _plots(plots: Sequence[tuple[str, str | bytes]]) -> str:
+def _plots(plots: Sequence[tuple[str, str | bytes]], limit: int) -> str:
     pictures = [(caption, plot.encode() if isinstance(plot, str) else plot) for caption, plot in plots]
-    return _pictures("plots", "Plots", pictures)
+    return _pictures("plots", "Plots", pictures, limit)
 
 
-def _slices(slices: Sequence[tuple[str, bytes]]) -> str:
-    return _pictures("slices", "X-t slices", slices)
+def _slices(slices: Sequence[tuple[str, bytes]], limit: int) -> str:
+    return _pictures("slices", "X-t slices", slices, limit)
 
 
-def _pictures(name: str, title: str, pictures: Sequence[tuple[str, bytes]]) -> str:
-    kept, left = _within(pictures, PICTURES_LIMIT)
+def _pictures(name: str, title: str, pictures: Sequence[tuple[str, bytes]], limit: int) -> str:
+    kept, left = _within(pictures, limit)
     if not pictures:
         return ""
     figures = [figure(caption, image(data, caption)) for caption, data in kept]
     return section(name, title, "\n".join(figures) + _left_out(left, len(pictures), "picture"))
 
 
-def _clips(clips: Sequence[tuple[str, bytes]]) -> str:
+def _clips(clips: Sequence[tuple[str, bytes]], limit: int) -> str:
     if not clips:
         return ""
-    kept, left = _within(clips, CLIPS_LIMIT)
+    kept, left = _within(clips, limit)
     videos = [
         figure(
             caption,

@@ -5,6 +5,7 @@ import re
 import xml.etree.ElementTree as ET
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,9 @@ from helpers.example_reports import NO_DTI3D, example
 from helpers.parsed_page import Page
 from torch import Tensor
 
-import evaluation.report.html as page_module
 from common.page import source_hash
 from data.media.read_video import read_video
-from evaluation.report.html import Media, write_html
+from evaluation.report.html import Media, PageLimits, write_html
 from evaluation.report.media import clip_bytes, xt_slices
 from evaluation.report.plots import curve_label, curve_plot, report_plots, value_plot
 
@@ -31,8 +31,8 @@ def swaying(frames: int = 8, swing: float = 4.0) -> Tensor:
     return rows[:, None, None].expand(frames, 3, 32, 48).to(torch.uint8)
 
 
-def written(tmp_path: Path, report: dict, media: Media | None = None) -> Page:
-    write_html(tmp_path / "page.html", report, media)
+def written(tmp_path: Path, report: dict, media: Media | None = None, **options: Any) -> Page:
+    write_html(tmp_path / "page.html", report, media, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     return Page(tmp_path / "page.html")
 
@@ -131,11 +131,9 @@ def test_names_are_text_wherever_they_stand(tmp_path: Path) -> None:
     assert page.all("video")[0]["aria-label"] == HOSTILE
 
 
-def test_what_would_make_the_page_too_large_is_left_out(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(page_module, "CLIPS_LIMIT", 100)
-    monkeypatch.setattr(page_module, "MOST_SEQUENCE_ROWS", 2)
+def test_what_would_make_the_page_too_large_is_left_out(tmp_path: Path) -> None:
     media = Media(clips=[("first", b"x" * 60), ("second", b"x" * 60), ("third", b"x" * 40)])
-    page = written(tmp_path, example(), media)
+    page = written(tmp_path, example(), media, limits=PageLimits(clips=100, sequence_rows=2))
     assert [video["aria-label"] for video in page.all("video")] == ["first", "third"]
     assert "1 of 3 clips left out" in page.text
     assert "The first 2 of 3; the JSON has all." in page.text
