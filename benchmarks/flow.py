@@ -67,16 +67,23 @@ def moving_texture(
     """A smooth random picture ``[H, W, 3]`` and ``count`` of the same, swaying by up to two pixels."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    waves = [(random.uniform(-0.6, 0.6, 2), random.uniform(0, 6.28), random.uniform(-1, 1, 3)) for _ in range(12)]
-
-    def picture(u: float, v: float) -> NDArray[np.float32]:
-        image = np.full((height, width, 3), 0.5, np.float32)
-        for (across, down), phase, color in waves:
-            image += 0.08 * np.sin(across * (x - u) + down * (y - v) + phase)[..., None] * color.astype(np.float32)
-        return image.clip(0, 1)
-
+    waves, phases, colors = (
+        random.uniform(-0.6, 0.6, (12, 2)),
+        random.uniform(0, 6.28, 12),
+        random.uniform(-1, 1, (12, 3)),
+    )
+    at = waves[:, 0, None, None] * x + waves[:, 1, None, None] * y + phases[:, None, None]
+    basis = np.concatenate([np.sin(at), np.cos(at)]).reshape(24, -1).astype(np.float32)
     angles = 2 * np.pi * np.arange(count) / max(count, 2)
-    return picture(0, 0), np.stack([picture(2 * np.sin(a), np.sin(2 * a)) for a in angles])
+
+    def pictures(u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float32]:
+        # sin(at - shift) = sin(at) cos(shift) - cos(at) sin(shift): one matrix product makes all of them.
+        shift = np.outer(u, waves[:, 0]) + np.outer(v, waves[:, 1])
+        factors = 0.08 * np.concatenate([np.cos(shift), -np.sin(shift)], axis=1)[:, None] * np.tile(colors, (2, 1)).T
+        images = 0.5 + (factors.reshape(-1, 24).astype(np.float32) @ basis).reshape(len(u), 3, height, width)
+        return np.ascontiguousarray(images.transpose(0, 2, 3, 1)).clip(0, 1)
+
+    return pictures(np.zeros(1), np.zeros(1))[0], pictures(2 * np.sin(angles), np.sin(2 * angles))
 
 
 def measure(
@@ -84,14 +91,35 @@ def measure(
     threads: int, repeats: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Seconds, pairs per second and bytes per second of both, and the mean endpoint difference between them."""
+    flows = coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:cpu_pairs], device=device)  # warms up, too
+    result = measure_device(device, source, targets, pairs, repeats)
+    expected, cpu_seconds = measure_processor(source, targets[:cpu_pairs], threads)
+    return result | {
+        "cpu_threads": threads,
+        "cpu_pairs_per_second": cpu_pairs / cpu_seconds,
+        "times_as_fast": result["pairs_per_second"] / (cpu_pairs / cpu_seconds),
+        "mean_endpoint_difference": float(np.hypot(*np.moveaxis(flows - expected, -1, 0)).mean()),
+    }
+
+
+def measure_processor(
+    source: NDArray[np.float32], targets: NDArray[np.float32], threads: int
+) -> tuple[NDArray[np.float32], float]:
+    """Flow ``[N, H, W, 2]`` of all pairs by `data.flow.coarse2fine`, which needs numba, and the seconds it took."""
     from data.flow.coarse2fine.cpu import coarse2fine_flow_batch
 
-    height, width = source.shape[:2]
-    flows = coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:cpu_pairs], device=device)  # warms up, too
-    coarse2fine_flow_batch(source, targets[:1])
+    coarse2fine_flow_batch(source, targets[:1])  # compiles
     begin = time.perf_counter()
-    expected = coarse2fine_flow_batch(source, targets[:cpu_pairs], num_threads=threads)
-    cpu_seconds = time.perf_counter() - begin
+    return coarse2fine_flow_batch(source, targets, num_threads=threads), time.perf_counter() - begin
+
+
+def measure_device(
+    device: Device, source: NDArray[np.float32], targets: NDArray[np.float32], pairs: int, repeats: int,
+    copied_bytes: int = COPIED_BYTES,
+) -> dict[str, Any]:  # fmt: skip
+    """Seconds and bytes of ``pairs`` pairs, frames and flow in the processor's memory; the first call warms up."""
+    height, width = source.shape[:2]
+    coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:1], device=device)
     seconds = _fastest(
         lambda: coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:pairs], device=device), repeats
     )
@@ -102,11 +130,7 @@ def measure(
         "pairs": pairs,
         "seconds": seconds,
         "pairs_per_second": pairs / seconds,
-        "cpu_threads": threads,
-        "cpu_pairs_per_second": cpu_pairs / cpu_seconds,
-        "times_as_fast": (pairs / seconds) / (cpu_pairs / cpu_seconds),
-        "mean_endpoint_difference": float(np.hypot(*np.moveaxis(flows - expected, -1, 0)).mean()),
-        "copy_bytes_per_second": copy_bandwidth(device, repeats),
+        "copy_bytes_per_second": copy_bandwidth(device, repeats, copied_bytes),
         "half_sweep_seconds": relaxation / (2 * sweeps),
         "half_sweep_bytes": pairs * width * height * HALF_SWEEP_BYTES,
         "half_sweep_bytes_moved": pairs * relaxation_bytes(width, height, regions, sweeps) / (2 * sweeps),

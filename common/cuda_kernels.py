@@ -52,7 +52,7 @@ class CupyDevice:
         try:
             import cupy
         except ImportError as error:
-            how = f"pip install the cupy package of your CUDA version, e.g. cupy-cuda12x, or {instead}"
+            how = f"pip install the cupy package of your CUDA version (requirements-gpu.txt), or {instead}"
             raise ValueError(f"{name} needs CuPy, which can't be imported ({error}); {how}") from error
         self._cupy = cupy
         try:
@@ -65,7 +65,7 @@ class CupyDevice:
             self._module = cupy.RawModule(code=source.read_text(), options=("--std=c++14",))
             self._module.compile()
         except Exception as error:  # whatever CuPy, NVRTC and the driver may raise
-            how = f"install the cupy package of your CUDA version, e.g. cupy-cuda12x, or {instead}"
+            how = f"install the cupy package of your CUDA version (requirements-gpu.txt), or {instead}"
             raise ValueError(f"CuPy can't compile the kernels of {name} ({_line(error)}); {how}") from error
         self._kernels: dict[str, Any] = {}
 

@@ -151,8 +151,10 @@ def resize_motion(motion: Tensor, size: tuple[int, int], mode: str = "bilinear")
     else:
         shrinks = size[0] < height or size[1] < width
         resized = F.interpolate(flat, size=size, mode=mode, align_corners=False, antialias=shrinks)
-    scale = motion.new_tensor([size[1] / width, size[0] / height] * (channels // 2))
-    return (resized * scale[:, None, None]).reshape(*motion.shape[:-2], *size)
+    # By numbers, not by a tensor of them: copying that to a GPU would make the program wait for it.
+    resized[:, 0::2] *= size[1] / width
+    resized[:, 1::2] *= size[0] / height
+    return resized.reshape(*motion.shape[:-2], *size)
 
 
 @dataclass(frozen=True)

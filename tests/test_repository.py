@@ -72,8 +72,9 @@ SUBCOMMANDS = {
     "python -m data.prepare": ("merge", "report"),
     "python -m evaluation.networks": ("fetch", "convert"),
 }
-# The first computes nothing, the second nothing random, and its estimators know their devices.
-WITHOUT_COMMON_OPTIONS = ("python -m evaluation.networks", "python -m data.flow")
+# The first computes nothing, the second nothing random, and its estimators know their devices; measurements have their
+# own way to report.
+WITHOUT_COMMON_OPTIONS = ("python -m evaluation.networks", "python -m data.flow", "python -m benchmarks.")
 
 
 def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
@@ -139,7 +140,12 @@ def test_constraints_pin_every_requirement_within_its_range() -> None:
 
 def test_requirements_are_what_the_code_imports() -> None:
     own = {module.split(".")[0] for module in modules()}
-    imported = {name.split(".")[0] for path in modules().values() for name in _imports(path)}
+    imported = {
+        name.split(".")[0]
+        for module, path in modules().items()
+        if not module.startswith("benchmarks")
+        for name in _imports(path)
+    }
     third_party = imported - own - set(sys.stdlib_module_names) - set(OPTIONAL)
     needed = {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in third_party}
     assert needed | INDIRECT == set(_requirements("requirements.txt"))
@@ -152,7 +158,7 @@ def test_every_script_shows_help_with_examples(helps: dict[str, str]) -> None:
     assert len(helps) >= 4
     for name, text in helps.items():
         assert re.search(rf"^\s*{re.escape(name)} ", text, re.MULTILINE), f"{name} --help shows no examples"
-        for option in ("--device", "--seed", "--report") if name not in WITHOUT_COMMON_OPTIONS else ():
+        for option in ("--device", "--seed", "--report") if not name.startswith(WITHOUT_COMMON_OPTIONS) else ():
             assert option in text, f"{name} has no {option}"
 
 

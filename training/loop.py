@@ -162,7 +162,11 @@ class _Training:
             first = (self.processes.index * self.options.accumulation + part) * self.part_size
             place = {"stream": self.plan.stream, "first": first, "count": self.part_size}
             parts.append(StepSamples.of(self.options.seed, step, total=self.plan.batch_size, **place))
-        return list(zip(self.task.draw(step, parts, map_samples), parts, strict=True))
+        batches = self.task.draw(step, parts, map_samples)
+        if self.processes.device.type == "cuda":
+            # This runs while another step computes: here the copy to page-locked memory costs no time.
+            batches = [batch.pinned() for batch in batches]
+        return list(zip(batches, parts, strict=True))
 
     def _take_step(
         self, step: int, parts: list[tuple[Batch, StepSamples]], stopping: Callable[[], bool]
@@ -190,19 +194,24 @@ class _Training:
     ) -> tuple[dict[str, float], bool]:
         """One change of an optimizer's parameters."""
         update.optimizer.zero_grad(set_to_none=True)
-        sums, bad = torch.zeros(len(update.parts), 2, dtype=torch.float64), []
+        portions, finite = [], []
         for position, (batch, samples) in enumerate(parts):
             with self.processes.gathering(loss, position == len(parts) - 1):
-                value, portions = self._forward(loss, batch.to(self.processes.device), step=step, samples=samples)
+                value, portion = self._forward(loss, batch.to(self.processes.device), step=step, samples=samples)
                 (value / len(parts)).backward()
-            sums += portions
-            bad += [] if torch.isfinite(value) else batch.ids
+            portions.append(portion)
+            finite.append(torch.isfinite(value.detach()))
+        gradient_norm = torch.nn.utils.clip_grad_norm_(update.parameters, self.plan.gradient_clip)
+        # Only now is anything read: until here a GPU is given work without a pause.
+        sums = torch.stack(portions).cpu().double().sum(dim=0)
+        good = torch.stack(finite).tolist()
+        bad = [name for (batch, _), fine in zip(parts, good, strict=True) if not fine for name in batch.ids]
         *totals, stop = self.processes.sum([*sums.flatten().tolist(), float(stopping())])
         means = zip(update.parts, torch.tensor(totals).view(-1, 2).tolist(), strict=True)
         losses = {name: total / count for name, (total, count) in means if count}
         whole = losses[update.parts[0]]
         self._check(whole, f"the loss is {whole}", step=step, ids=bad)
-        norm = float(torch.nn.utils.clip_grad_norm_(update.parameters, self.plan.gradient_clip))
+        norm = float(gradient_norm)
         self._check(norm, "a gradient is not finite", step=step, ids=[name for batch, _ in parts for name in batch.ids])
         rate = update.learning_rate(step)
         for group in update.optimizer.param_groups:

@@ -39,6 +39,9 @@ class Batch(Protocol):
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
 
+    def pinned(self) -> Batch:
+        """The same batch in page-locked memory, from which a GPU fetches it while the program goes on."""
+
 
 @dataclass(frozen=True)
 class Update:

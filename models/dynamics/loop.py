@@ -90,7 +90,8 @@ class LoopMotion:
 
     def largest_displacement(self) -> float:
         """Largest ``|F_t|`` of any pixel at any of the playback's times, in pixels of the volume."""
-        return max(float(self.at([time]).square().sum(2).max().sqrt()) for time in self.playback.times)
+        squares = [self.at([time]).square().sum(2).max() for time in self.playback.times]
+        return float(torch.stack(squares).max().sqrt())
 
     def seam_ratio(self) -> float:
         """Seam ratio of the motion itself over the playback's times (see :class:`SeamMeter`)."""

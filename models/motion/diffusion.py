@@ -1,5 +1,7 @@
 """Sampling of diffusion models with diffusers' schedulers: DPM-Solver++, DDIM, DDPM, guidance and self-recurrence.
 
+Where diffusers is not installed, `models.motion.dpm_solver` stands in for its DPM-Solver++, the default.
+
 Nothing here knows a network. ``z = alpha x + sigma noise``; a network predicts the noise (``epsilon``) or the velocity
 ``v = alpha noise - sigma x``. Every sample of a batch has a random generator of its own, on the CPU, from which all of
 its noise comes in a fixed order, so that it is the same alone and in any batch.
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models.motion.config import MotionConfig
+from models.motion.dpm_solver import DPMSolver, noise_schedule
 from models.spectral_volume import motion_at_times
 
 # name -> (scheduler class of diffusers, its own arguments)
@@ -25,11 +28,22 @@ SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def make_scheduler(config: MotionConfig, sampler: str):
-    """The diffusers scheduler of a sampler's name for a model's noise schedule."""
+    """The scheduler of a sampler's name for a model's noise schedule: diffusers', or our own stand-in.
+
+    Raises:
+        ValueError: an unknown name, or a sampler that only diffusers has where that is not installed.
+    """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}, expected one of {', '.join(SAMPLERS)}")
-    import diffusers
-
+    try:
+        import diffusers
+    except ImportError as error:
+        if sampler == "dpmsolver++":
+            return DPMSolver(alphas_cumprod(config), config.prediction)
+        raise ValueError(
+            f"sampler {sampler}: needs diffusers, which can't be imported ({error}); pip install diffusers, or use "
+            "dpmsolver++"
+        ) from error
     name, arguments = SAMPLERS[sampler]
     return getattr(diffusers, name)(
         num_train_timesteps=config.train_steps,
@@ -44,7 +58,7 @@ def make_scheduler(config: MotionConfig, sampler: str):
 
 def alphas_cumprod(config: MotionConfig) -> Tensor:
     """Cumulative products of ``1 - beta`` of a model's schedule, ``[train_steps]``, the one the samplers use."""
-    return make_scheduler(config, "ddpm").alphas_cumprod.float()
+    return noise_schedule(config.beta_schedule, config.train_steps, config.beta_start, config.beta_end)
 
 
 def sample_latents(

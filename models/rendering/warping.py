@@ -22,7 +22,10 @@ def fill_holes(values: Tensor, coverage: Tensor) -> Tensor:
         coverage: ``[B, 1, H, W]``; values with at least :data:`TRUSTED_COVERAGE` are kept as they are.
     """
     trust = trust_in(coverage)
-    if min(values.shape[2:]) < 4 or bool((trust == 1).all()):
+    if min(values.shape[2:]) < 4:
+        return values
+    # Asking a GPU whether there are holes at all would make the program wait for it: longer than filling none takes.
+    if not values.is_cuda and bool((trust == 1).all()):
         return values
 
     def halve(tensor: Tensor) -> Tensor:

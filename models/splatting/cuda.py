@@ -57,7 +57,7 @@ def splat(values: Tensor, begin: Tensor, source: Tensor, weight: Tensor) -> Tens
     output = new_result(values)
     size, shape, lanes = _grid(values, GATHER_CHANNELS)
     arguments: list[Tensor | int | None] = [values, *values.stride(), begin, source, weight, output, *output.stride()]
-    _launch("splat", values.dtype, size * lanes, *arguments, size, *shape, lanes, _pixels_first(output))
+    _launch("splat", values.dtype, _threads(size, lanes), *arguments, size, *shape, lanes, _pixels_first(output))
     return output
 
 
@@ -82,7 +82,7 @@ def splat_backward(
     arguments += [flow.contiguous(), None if importance is None else importance.contiguous(), peak, total]
     arguments += [values_gradient, *(values.stride() if values_gradient is None else values_gradient.stride()), motion]
     arguments += [size, *shape, lanes, _pixels_first(output), MODES.index(mode)]
-    _launch("splat_backward", values.dtype, size * lanes, *arguments)
+    _launch("splat_backward", values.dtype, _threads(size, lanes), *arguments)
     if values_gradient is None:
         values_gradient = values.new_empty(0)
     if motion is None:
@@ -95,6 +95,11 @@ def _grid(values: Tensor, channels_each: int) -> tuple[int, tuple[int, int, int]
     """Number of pixels; channels, height and width; threads for each pixel."""
     batch, channels, height, width = values.shape
     return batch * height * width, (channels, height, width), -(-channels // channels_each)
+
+
+def _threads(size: int, lanes: int) -> int:
+    """Of a kernel whose threads share the channels of a pixel: whole blocks of pixels, as the kernels number them."""
+    return -(-size // BLOCK) * BLOCK * lanes
 
 
 def _pixels_first(tensor: Tensor) -> int:
@@ -113,11 +118,23 @@ def _launch(kernel: str, dtype: torch.dtype, threads: int, *arguments: Tensor | 
 
 
 def _run(name: str, blocks: int, words: list[int], device: torch.device) -> None:
+    stream = torch.cuda.current_stream(device).cuda_stream
+    with torch.cuda.device(device), _stream(stream):
+        _kernel(name)((blocks,), (BLOCK,), tuple(words))
+
+
+@functools.lru_cache(maxsize=64)
+def _stream(address: int) -> Any:
+    """CuPy's view of a stream of PyTorch's, to be entered any number of times.
+
+    Kept, because CuPy 14 warns each time that one is made. What it names in place of it,
+    `cupy.cuda.Stream.from_external`, would destroy PyTorch's stream together with the view.
+    """
     cupy = _cupy()
     assert cupy is not None
-    stream = torch.cuda.current_stream(device).cuda_stream
-    with torch.cuda.device(device), cupy.cuda.ExternalStream(stream):
-        _kernel(name)((blocks,), (BLOCK,), tuple(words))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return cupy.cuda.ExternalStream(address)
 
 
 def is_usable() -> bool:
@@ -140,7 +157,7 @@ def _cupy() -> ModuleType | None:
             return cupy
     warnings.warn(
         f"splatting runs without its CUDA kernels because {reason}; "
-        "install the cupy package of your CUDA version, e.g. cupy-cuda12x",
+        "install the cupy package of your CUDA version (requirements-gpu.txt)",
         stacklevel=2,
     )
     return None

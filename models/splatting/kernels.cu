@@ -223,25 +223,26 @@ __device__ inline void weigh(
 // ---- Splat ------------------------------------------------------------------------------------------------------------
 
 // Which of the lanes of a pixel a thread is, so that neighbouring threads touch neighbouring memory. Lane l of L has the
-// channels l, l + L, l + 2 L, ...
+// channels l, l + L, l + 2 L, ... Where pixels come first, the lanes of the same pixels are blocks that follow each other:
+// what they all read, the lists and the flow, is then still in a cache.
 struct Place {
     Index pixel, lane;
-    __device__ Place(Index size, Index lanes, Index pixels_first)
+    __device__ Place(Index lanes, Index pixels_first)
     {
-        const Index thread = thread_index();
-        pixel = pixels_first ? thread % size : thread / lanes;
-        lane = pixels_first ? thread / size : thread % lanes;
+        const Index thread = thread_index(), pixels = blockDim.x, block = blockIdx.x;
+        pixel = pixels_first ? block / lanes * pixels + threadIdx.x : thread / lanes;
+        lane = pixels_first ? block % lanes : thread % lanes;
     }
 };
 
-// output[target] = sum of weight * values[source] over the target's list. size * lanes threads.
+// output[target] = sum of weight * values[source] over the target's list. `lanes` threads a pixel, in whole blocks of pixels.
 template <typename T, typename A>
 __device__ inline void splat(
     const T* values, const Strides from, const int* begin, const int* source, const A* weight, T* output,
     const Strides to, Index size, Index channels, Index height, Index width, Index lanes, Index pixels_first)
 {
-    if (thread_index() >= size * lanes) return;
-    const Place own(size, lanes, pixels_first);
+    const Place own(lanes, pixels_first);
+    if (own.pixel >= size) return;
     A sum[GATHER_CHANNELS];
     for (int k = 0; k < GATHER_CHANNELS; ++k) sum[k] = 0;
     const int area = static_cast<int>(height * width), image = static_cast<int>(own.pixel) / area;
@@ -262,15 +263,16 @@ __device__ inline void splat(
 }
 
 // Gradients by values, flow and importance; those by flow and importance [lanes, B, 3, H, W], each lane's channels
-// apart, to be summed over lanes. A gradient whose pointer is null is left out. size * lanes threads.
+// apart, to be summed over lanes. A gradient whose pointer is null is left out. `lanes` threads a pixel, in whole
+// blocks of pixels.
 template <typename T, typename A>
 __device__ inline void splat_backward(
     const T* gradient, const Strides g, const T* values, const Strides v, const T* output, const Strides o, const A* flow,
     const A* importance, const A* peak, const A* total, T* values_gradient, const Strides r, A* motion_gradient,
     Index size, Index channels, Index height, Index width, Index lanes, Index pixels_first, Index mode, A smallest)
 {
-    if (thread_index() >= size * lanes) return;
-    const Place own(size, lanes, pixels_first);
+    const Place own(lanes, pixels_first);
+    if (own.pixel >= size) return;
     const int area = static_cast<int>(height * width), image = static_cast<int>(own.pixel) / area;
     const int here = static_cast<int>(own.pixel) - image * area;
     const Corners<A> corners(flow, own.pixel, height, width);

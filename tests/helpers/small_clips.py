@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data.media.write_video import write_video
@@ -20,6 +19,8 @@ QUICK = [
 
 def make_clip(path: Path, num_frames: int = 40, seed: int = 0, shift: float = 3.0, everything: bool = False) -> Path:
     """64x48 clip: a textured patch (or the whole picture) swings by ``shift`` pixels, twice in 40 frames."""
+    import cv2  # here, because `conftest` imports this module and GPU machines may lack OpenCV
+
     coarse = np.random.default_rng(seed).integers(30, 220, (12, 16, 3), dtype=np.uint8)
     still = cv2.resize(coarse, (64, 48), interpolation=cv2.INTER_CUBIC)
     frames = []

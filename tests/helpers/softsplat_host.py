@@ -29,6 +29,6 @@ def stand_in_for_cupy(kernels: HostKernels, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     monkeypatch.setattr(softsplat_operators, "_implementation", lambda tensor: softsplat_cuda)
     monkeypatch.setattr(softsplat_compiled, "is_usable", lambda: False)
-    for name in ("_cupy", "_module", "_kernel"):  # with caches of their own, forgotten after the test
+    for name in ("_cupy", "_module", "_kernel", "_stream"):  # with caches of their own, forgotten after the test
         cached = getattr(softsplat_cuda, name)
         monkeypatch.setattr(softsplat_cuda, name, functools.cache(cached.__wrapped__))

@@ -29,9 +29,16 @@ class MotionBatch(NamedTuple):
     ids: list[str]
 
     def to(self, device: torch.device) -> MotionBatch:
-        """The same batch on a device."""
+        """The same batch on a device; on a GPU it is there by the time that anything computes with it."""
+        tensors = {name: getattr(self, name) for name in ("image", "slices", "frequency_index")}
         return self._replace(
-            **{name: getattr(self, name).to(device) for name in ("image", "slices", "frequency_index")}
+            **{name: tensor.to(device, non_blocking=device.type == "cuda") for name, tensor in tensors.items()}
+        )
+
+    def pinned(self) -> MotionBatch:
+        """The same batch in page-locked memory, from which a GPU fetches it while the program goes on."""
+        return self._replace(
+            **{name: getattr(self, name).pin_memory() for name in ("image", "slices", "frequency_index")}
         )
 
 

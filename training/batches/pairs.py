@@ -31,8 +31,15 @@ class FramePairBatch(NamedTuple):
     ids: list[str]
 
     def to(self, device: torch.device) -> FramePairBatch:
-        """The same batch on a device."""
-        return self._replace(**{name: getattr(self, name).to(device) for name in self._fields if name != "ids"})
+        """The same batch on a device; on a GPU it is there by the time that anything computes with it."""
+        tensors = {name: getattr(self, name) for name in self._fields if name != "ids"}
+        return self._replace(
+            **{name: tensor.to(device, non_blocking=device.type == "cuda") for name, tensor in tensors.items()}
+        )
+
+    def pinned(self) -> FramePairBatch:
+        """The same batch in page-locked memory, from which a GPU fetches it while the program goes on."""
+        return self._replace(**{name: getattr(self, name).pin_memory() for name in self._fields if name != "ids"})
 
     def part(self, first: int, count: int) -> FramePairBatch:
         """The samples ``first ... first + count - 1``; the whole batch is itself."""

@@ -101,18 +101,22 @@ def autoencoder_losses(
 def diffusion_parts(model: MotionModel, errors: Tensor, *, index: Tensor, timestep: Tensor) -> Tensor:
     """Sums and numbers of the errors ``[B, k]`` of slices by frequency band and noise level: ``[7, 2]``.
 
+    Computed where the errors are, so that nobody waits for a GPU here.
+
     Args:
         index: ``[B, k]`` frequencies; timestep: ``[B]``.
     """
-    errors, index, timestep = errors.double().cpu(), index.cpu(), timestep.cpu()[:, None].expand(errors.shape)
     band = index * 3 // model.config.num_frequencies
-    level = timestep * 3 // model.config.train_steps
-    masks = [torch.ones_like(band, dtype=torch.bool)]
-    masks += [thirds == third for thirds in (band, level) for third in range(3)]
-    return torch.stack([torch.stack([errors[mask].sum(), mask.sum().double()]) for mask in masks])
+    level = (timestep * 3 // model.config.train_steps)[:, None].expand(band.shape)
+    parts = [torch.ones_like(band, dtype=torch.bool)]
+    parts += [thirds == third for thirds in (band, level) for third in range(3)]
+    masks = torch.stack(parts)
+    precise = errors.float() if errors.device.type == "mps" else errors.double()  # MPS knows no float64
+    sums = precise.where(masks, 0).sum(dim=(1, 2))
+    return torch.stack([sums, masks.sum(dim=(1, 2)).to(sums)], dim=1)
 
 
 def _equal_parts(losses: Mapping[str, Tensor], count: int) -> Tensor:
     """Means over ``count`` samples as sums and numbers, ``[4, 2]``."""
-    means = torch.stack([losses[name].detach() for name in AUTOENCODER_PARTS]).double().cpu()
+    means = torch.stack([losses[name].detach().float() for name in AUTOENCODER_PARTS])
     return torch.stack([means * count, torch.full_like(means, count)], dim=1)

@@ -56,7 +56,7 @@ class RendererLoss(nn.Module):
     def forward(self, batch: FramePairs, samples: object = None) -> tuple[Tensor, Tensor]:
         """The loss, a scalar, and ``[parts, 2]``: each of ``parts`` and a count of 1; parts of a batch count alike."""
         losses = rendering_losses(self.model, batch, distance=self.distance, weights=self.weights)
-        means = torch.stack([losses[name].detach().double().cpu() for name in self.parts])
+        means = torch.stack([losses[name].detach().float() for name in self.parts])
         return losses["loss"], torch.stack([means, torch.ones_like(means)], dim=1)
 
 

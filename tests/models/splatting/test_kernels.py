@@ -3,6 +3,7 @@
 import functools
 import sys
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -104,6 +105,45 @@ def test_values_and_gradients_of_any_strides_are_read_in_place(host):
     ones = torch.ones(1).expand(plain.shape)
     by_values, _, _ = softsplat_cuda.splat_backward(ones, repeated, plain, *backward)
     assert torch.equal(by_values, softsplat_cuda.splat_backward(ones.contiguous(), values, plain, *backward)[0])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sizes_and_tolerances_of_the_gpu_test_suit_the_kernels(host, monkeypatch, layout, dtype):
+    """The comparison below, `test_gpu_agrees_with_cpu`, with the kernels on the processor in the GPU's place."""
+    monkeypatch.setattr(softsplat_sorted, "_is_channels_last", lambda values: layout == torch.channels_last)
+    inputs = random_case("softmax", channels=35, height=40, width=56, dtype=dtype)
+    found = forward_and_backward(softsplat, inputs, "softmax")
+    monkeypatch.undo()
+    tolerance = {torch.float32: 1e-3, torch.bfloat16: 1e-1}[dtype]
+    for a, b in zip(found, forward_and_backward(softsplat, inputs, "softmax"), strict=True):
+        assert_nearly_all_close(a, b, tolerance)
+
+
+def test_one_image_along_many_flows_keeps_its_layout():
+    """On a GPU, which here is a device without memory: a batch of one image is as its image is."""
+    image = torch.empty(1, 8, 6, 7, device="meta")
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        batch = image.contiguous(memory_format=memory_format).expand(5, -1, -1, -1)
+        result = softsplat_sorted.new_result(batch)
+        assert result.shape == (5, 8, 6, 7)
+        assert result.is_contiguous(memory_format=memory_format)
+
+
+def test_a_stream_is_looked_at_once_and_without_a_warning(host, monkeypatch):
+    made = []
+
+    def external_stream(address):
+        made.append(address)
+        warnings.warn("ExternalStream is deprecated", DeprecationWarning, stacklevel=2)
+        return nullcontext()
+
+    monkeypatch.setattr(sys.modules["cupy"].cuda, "ExternalStream", external_stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            softsplat(*random_case("softmax"))
+    assert made == [0]
 
 
 def test_deterministic_whatever_the_order_of_threads(host, deterministic):
@@ -215,7 +255,16 @@ def test_gpu_agrees_with_cpu(mode, dtype, memory_format):
     assert found[0].is_contiguous(memory_format=memory_format)
     tolerance = {torch.float64: 1e-10, torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}[dtype]
     for a, b in zip(found, on_cpu, strict=True):
-        torch.testing.assert_close(a.cpu(), b, atol=tolerance, rtol=tolerance)
+        assert_nearly_all_close(a.cpu(), b, tolerance)
+
+
+def assert_nearly_all_close(found, expected, tolerance):
+    """All but one in a thousand values agree: where next to nothing lands, a gradient magnifies the output's rounding,
+    which in half precision is another one where the sums are added in another order."""
+    assert found.dtype == expected.dtype
+    assert found.isfinite().all()
+    apart = ~torch.isclose(found.double(), expected.double(), atol=tolerance, rtol=tolerance)
+    assert apart.double().mean() <= 1e-3, f"{int(apart.sum())} of {apart.numel()} values differ"
 
 
 @pytest.mark.gpu
@@ -271,8 +320,9 @@ def test_gpu_gradients_in_float64(mode):
     def splat(values, flow, importance=None):
         return softsplat(values, flow, importance, mode)
 
-    assert torch.autograd.gradcheck(splat, inputs)
-    assert torch.autograd.gradgradcheck(splat, inputs)
+    # The second derivative is taken through `scatter_add_`, which on a GPU adds in no fixed order.
+    assert torch.autograd.gradcheck(splat, inputs, nondet_tol=1e-10)
+    assert torch.autograd.gradgradcheck(splat, inputs, nondet_tol=1e-10)
 
 
 @pytest.mark.gpu
