@@ -87,9 +87,14 @@ def moving_texture(
 
 
 def measure(
-    device: Device, source: NDArray[np.float32], targets: NDArray[np.float32], pairs: int, cpu_pairs: int,
-    threads: int, repeats: int,
-) -> dict[str, Any]:  # fmt: skip
+    device: Device,
+    source: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    pairs: int,
+    cpu_pairs: int,
+    threads: int,
+    repeats: int,
+) -> dict[str, Any]:
     """Seconds, pairs per second and bytes per second of both, and the mean endpoint difference between them."""
     flows = coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:cpu_pairs], device=device)  # warms up, too
     result = measure_device(device, source, targets, pairs, repeats)

@@ -175,8 +175,10 @@ def measure(readings: Readings, rounds: int, seconds: float, seed: int, progress
     follow it, all ways in turn.
     """
     random = np.random.default_rng(seed)
-    values: dict[str, dict[str, Any]] = {name: {"items": len(way), "rounds": []}  # type: ignore[arg-type]
-                                         for name, way in readings.ways.items()}  # fmt: skip
+    values: dict[str, dict[str, Any]] = {
+        name: {"items": len(way), "rounds": []}  # type: ignore[arg-type]
+        for name, way in readings.ways.items()
+    }
     for name, way in readings.ways.items():
         progress(f"{name}, first reading")
         order = random.permutation(len(way)).tolist()  # type: ignore[arg-type]
@@ -248,8 +250,13 @@ def measure_folder(arguments: argparse.Namespace) -> None:
         print(f"{folder}: writing videos and flow fields for the other way", file=sys.stderr)
         readings = prepare_readings(folder, split, arguments.sequences, num_frequencies, Path(scratch), arguments.seed)
         show = sys.stderr.isatty()
-        values = measure(readings, arguments.rounds, arguments.seconds, arguments.seed,
-                         lambda text: print(f"\r{text:<90}", end="", file=sys.stderr) if show else None)  # fmt: skip
+        values = measure(
+            readings,
+            arguments.rounds,
+            arguments.seconds,
+            arguments.seed,
+            lambda text: print(f"\r{text:<90}", end="", file=sys.stderr) if show else None,
+        )
     if show:
         print(f"\r{'':<90}\r", end="", file=sys.stderr)
     ratios = summarize(values)

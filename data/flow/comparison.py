@@ -86,7 +86,7 @@ def compare(arguments: argparse.Namespace) -> None:
     if arguments.picture is not None and arguments.picture.suffix.lower() != ".png":
         raise ValueError(f"{arguments.picture}: the picture is a PNG; let its name end in .png")
     installed, missing = installed_estimators(arguments.estimators)
-    clips = {str(path): read_pairs(path, arguments.size, arguments.pairs) for path in arguments.clips}
+    clips = {str(path): read_pairs(path, arguments.size, count=arguments.pairs) for path in arguments.clips}
     results: dict[str, dict[str, dict[str, float | None]]] = {}
     pictures: list[Images] = []
     with _one_thread(), tqdm(total=len(clips) * len(installed), unit=" measurements", dynamic_ncols=True) as progress:
@@ -137,15 +137,18 @@ def installed_estimators(names: Sequence[str] | None) -> tuple[dict[str, dict[st
     return installed, missing
 
 
-def read_pairs(path: Path, size: tuple[int, int], count: int) -> tuple[Images, Images]:
-    """The first frame uint8 [H, W, 3] of a clip, and up to ``count`` later ones [N, H, W, 3] spread evenly.
+def read_pairs(
+    path: Path, size: tuple[int, int], *, count: int, num_frames: int = SEQUENCE_FRAMES
+) -> tuple[Images, Images]:
+    """The first frame uint8 [H, W, 3] of a clip, and up to ``count`` later ones [N, H, W, 3], spread evenly
+    over its first ``num_frames``.
 
     Raises:
         ValueError: not a video, or one with a single frame.
     """
     from data.media.read_video import read_video
 
-    frames, _ = read_video(path, max_frames=SEQUENCE_FRAMES, size=size)
+    frames, _ = read_video(path, max_frames=num_frames, size=size)
     if len(frames) < 2:
         raise ValueError(f"{path}: has a single frame, give clips with two or more")
     later = np.unique(np.linspace(1, len(frames) - 1, count).round().astype(int))

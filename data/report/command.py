@@ -31,20 +31,27 @@ EXAMPLES = """examples:
 def build_parser() -> argparse.ArgumentParser:
     """The command line of ``python -m data.prepare report``."""
     parser = OneLineParser(
-        prog="python -m data.prepare report", description="Write a page about a dataset folder.",
-        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog="python -m data.prepare report",
+        description="Write a page about a dataset folder.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
-    add("dataset", type=Path, metavar="DATASET", help="a folder that data.prepare or data.synthetic made")
-    add("--output", type=Path, metavar="PAGE.html", help="default: report.html in the folder")
+    add("dataset", type=Path, metavar="DATASET", help="dataset folder, made by data.prepare or data.synthetic")
+    add("--output", type=Path, metavar="PAGE.html", help="page to write (default: report.html in the folder)")
     add(
         "--sequences",
         type=count,
         default=4,
         metavar="N",
-        help="N worst, N best and N random ones (default: 4)",
+        help="show the N worst, the N best and N random sequences (default: 4)",
     )
-    add("--seed", type=parse_seed, default=0, help="of the random sequences, and of those measured (default: 0)")
+    add(
+        "--seed",
+        type=parse_seed,
+        default=0,
+        help="seed for the choice of random and of measured sequences (default: 0)",
+    )
     add("--report", type=Path, metavar="FILE.json", help="write the page's numbers, versions and timings")
     return parser
 
@@ -56,11 +63,28 @@ def main(argv: list[str] | None = None) -> int:
 
 def write_dataset_report(arguments: argparse.Namespace) -> None:
     """Write the page that the command line describes."""
+    folder: Path = arguments.dataset
+    output: Path = arguments.output or folder / "report.html"
+    results = write_dataset_page(folder, output, shown=arguments.sequences, seed=arguments.seed)
+    write_report(arguments.report, "data.prepare report", arguments, results)
+
+
+def write_dataset_page(
+    folder: Path, output: Path, *, shown: int, seed: int, most_measured: int = MOST_MEASURED
+) -> dict[str, Any]:
+    """Write a page about a dataset folder; returns its timings and numbers.
+
+    Args:
+        shown: sequences to show of the worst, of the best and at random.
+        seed: draws the random sequences, and those that are measured.
+        most_measured: sequences whose spectral volumes are read.
+
+    Raises:
+        ValueError: no dataset folder, or one that lacks a file.
+    """
     from tqdm import tqdm
 
     started = time.perf_counter()
-    folder: Path = arguments.dataset
-    output: Path = arguments.output or folder / "report.html"
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; make the dataset with python -m data.prepare")
     check_paths(inputs=[folder], files=[output, arguments.report])
@@ -68,7 +92,7 @@ def write_dataset_report(arguments: argparse.Namespace) -> None:
     statistics = load_statistics(folder) if (folder / "stats.json").is_file() else None
     split = statistics.get("split") if statistics else None
     of_split = split if split != "all" else None
-    summary = summarize(iterate_manifest(folder), arguments.sequences, MOST_MEASURED, arguments.seed, of_split)
+    summary = summarize(iterate_manifest(folder), shown=shown, sampled=most_measured, seed=seed, split=of_split)
     if not summary.sequences and not summary.rejected_rows:
         raise ValueError(f"{folder / 'manifest.csv'}: has no rows; run data.prepare again with the same output folder")
     if summary.total("kept") and statistics is None:
@@ -77,23 +101,32 @@ def write_dataset_report(arguments: argparse.Namespace) -> None:
     spectra, sample = None, summary.sample.rows()
     if statistics is not None and sample:
         with tqdm(total=len(sample), unit=" sequences", dynamic_ncols=True, leave=False) as progress:
-            spectra = measure_spectra(folder, sample, statistics["num_frequencies"], progress.update)
+            spectra = measure_spectra(
+                folder, sample, num_frequencies=statistics["num_frequencies"], progress=progress.update
+            )
     measured = time.perf_counter()
-    contents = Contents(folder, summary, statistics, read_parameters(folder), spectra, len(sample), arguments.seed)
+    contents = Contents(folder, summary, statistics, read_parameters(folder), spectra, len(sample), seed)
     numbers = {"dataset": folder.absolute().name, **report_numbers(summary), **contents.numbers()}
     write_page(output, dataset_page(contents, numbers))
     timings = {"manifest": listed - started, "spectra": measured - listed, "page": time.perf_counter() - measured}
-    print(f"{output}: {summary.total('kept')} sequences kept, {summary.total('dropped')} dropped, "
-          f"{output.stat().st_size / 1e6:.1f} MB")  # fmt: skip
-    write_report(arguments.report, "data.prepare report", arguments, {"timings_seconds": timings, "results": numbers})
+    print(
+        f"{output}: {summary.total('kept')} sequences kept, {summary.total('dropped')} dropped, "
+        f"{output.stat().st_size / 1e6:.1f} MB"
+    )
+    return {"timings_seconds": timings, "results": numbers}
 
 
 def report_numbers(summary: Summary) -> dict[str, Any]:
     """Counts of a manifest for ``--report`` and for the page's JSON."""
     return {
         "sequences": [
-            {"split": split, "status": status, "sequences": number, "videos": len(summary.videos[split, status]),
-             "seconds": round(summary.seconds[split, status], 3)}
+            {
+                "split": split,
+                "status": status,
+                "sequences": number,
+                "videos": len(summary.videos[split, status]),
+                "seconds": round(summary.seconds[split, status], 3),
+            }
             for (split, status), number in sorted(summary.sequences.items())
         ],
         "shots": len(summary.shots) or None,
@@ -103,4 +136,4 @@ def report_numbers(summary: Summary) -> dict[str, Any]:
             {"reason": found.reason, "sequences": found.sequences, "videos": len(found.videos)}
             for found in summary.rejections
         ],
-    }  # fmt: skip
+    }

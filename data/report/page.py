@@ -90,8 +90,8 @@ def dataset_page(contents: Contents, numbers: dict[str, Any]) -> str:
 
 def _headline(contents: Contents) -> str:
     summary = contents.summary
-    parts = [f"{summary.total('kept'):,} sequences kept from {plural(kept_videos(summary), 'video')}, "
-             f"{summary.total('dropped'):,} dropped"]  # fmt: skip
+    kept = f"{summary.total('kept'):,} sequences kept from {plural(kept_videos(summary), 'video')}"
+    parts = [f"{kept}, {summary.total('dropped'):,} dropped"]
     if contents.statistics:
         width, height = contents.statistics["size"]
         known = contents.statistics
@@ -135,8 +135,11 @@ def _sheets(contents: Contents) -> str:
         "right: the first frame, the stored frame with most motion, each pixel's mean displacement over time (black is "
         "none), and the flow to that frame; the wheel in a corner says what its colours mean.</p>"
     )
-    parts = [f"<h3>{escape(title)}</h3>\n" + "\n".join(_sheet(contents.folder, row) for row in rows)
-             for title, rows in zip(titles, groups, strict=True) if rows]  # fmt: skip
+    parts = [
+        f"<h3>{escape(title)}</h3>\n" + "\n".join(_sheet(contents.folder, row) for row in rows)
+        for title, rows in zip(titles, groups, strict=True)
+        if rows
+    ]
     return section("sheets", "A look at the data", introduction + "\n".join(parts))
 
 
@@ -213,7 +216,10 @@ def _coefficients(contents: Contents) -> str:
 def _provenance(contents: Contents) -> str:
     known = contents.statistics or {}
     plain = {key: value for key, value in known.items() if not isinstance(value, list) or key == "size"}
-    groups = {"Options of the folder (parameters.json)": contents.parameters, "Statistics (stats.json)": plain,
-              "Versions this page was made with": package_versions()}  # fmt: skip
+    groups = {
+        "Options of the folder (parameters.json)": contents.parameters,
+        "Statistics (stats.json)": plain,
+        "Versions this page was made with": package_versions(),
+    }
     content = "\n".join(listing(title, values) for title, values in groups.items())
     return section("provenance", "How it was made", content)

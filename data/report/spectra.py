@@ -31,7 +31,11 @@ class Spectra:
 
 
 def measure_spectra(
-    folder: str | Path, rows: Sequence[dict], num_frequencies: int, progress: Callable[[], object] | None = None
+    folder: str | Path,
+    rows: Sequence[dict],
+    *,
+    num_frequencies: int,
+    progress: Callable[[], object] | None = None,
 ) -> Spectra:
     """Read the spectral volumes of some sequences, one at a time.
 

@@ -99,12 +99,21 @@ class Summary:
     Args:
         shown: sequences that will be shown of the lowest, of the highest and of the random ones.
         sampled: size of the sample whose files will be read.
-        split: of that sample; of all splits by default.
-        seed: of what is random.
+        split: the split of that sample; all splits by default.
+        seed: draws what is random.
+        most_reasons: kinds of reasons told apart.
     """
 
-    def __init__(self, shown: int, sampled: int, seed: int, split: str | None = None) -> None:
-        self.shown, self.split = shown, split
+    def __init__(
+        self,
+        *,
+        shown: int,
+        sampled: int,
+        seed: int,
+        split: str | None = None,
+        most_reasons: int = MOST_REASONS,
+    ) -> None:
+        self.shown, self.split, self.most_reasons = shown, split, most_reasons
         self.sequences: Counter[tuple[str, str]] = Counter()  # by (split, status)
         self.seconds: Counter[tuple[str, str]] = Counter()  # their lengths added up, though they overlap
         self.videos: dict[tuple[str, str], set[str]] = defaultdict(set)  # hashes
@@ -164,7 +173,7 @@ class Summary:
             self.rejected.append(row)
         reason = NAMES.sub(r"\1another", row.get("reason") or "no reason given")
         texts, numbers = tuple(NUMBER.split(reason)), [float(number) for number in NUMBER.findall(reason)]
-        if texts not in self._reasons and len(self._reasons) >= MOST_REASONS:
+        if texts not in self._reasons and len(self._reasons) >= self.most_reasons:
             texts, numbers = ("other reasons",), []
         self._reasons.setdefault(texts, Rejections(texts, numbers)).add(row, numbers)
 
@@ -178,9 +187,9 @@ class Summary:
             self.sample.offer(row)
 
 
-def summarize(rows: Iterable[Row], shown: int, sampled: int, seed: int, split: str | None = None) -> Summary:
+def summarize(rows: Iterable[Row], *, shown: int, sampled: int, seed: int, split: str | None = None) -> Summary:
     """:class:`Summary` of the rows of a manifest, which are looked at once."""
-    summary = Summary(shown, sampled, seed, split)
+    summary = Summary(shown=shown, sampled=sampled, seed=seed, split=split)
     for row in rows:
         summary.add(row)
     return summary

@@ -47,9 +47,16 @@ def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Te
 
     def fill(image: int) -> None:
         loops.fill(
-            vectors[image], levels[image], of(image, starts, 1), sources, weights, of(image, peaks), of(image, totals),
-            image * pixels, code,
-        )  # fmt: skip
+            vectors[image],
+            levels[image],
+            of(image, starts, 1),
+            sources,
+            weights,
+            of(image, peaks),
+            of(image, totals),
+            image * pixels,
+            code,
+        )
 
     _for_each(batch, count)
     torch.cumsum(begin, 0, dtype=torch.int32, out=begin)

@@ -188,9 +188,17 @@ def _backward(ctx, gradient: Tensor):
         gradients = _differentiable_backward(ctx, gradient, values, flow, importance)
     else:
         gradients = splat_backward(
-            gradient, values, output, flow, importance, peak, total, ctx.mode,
-            needs_values, needs_flow or needs_importance,
-        )  # fmt: skip
+            gradient,
+            values,
+            output,
+            flow,
+            importance,
+            peak,
+            total,
+            ctx.mode,
+            needs_values,
+            needs_flow or needs_importance,
+        )
     kept = [g if needed else None for g, needed in zip(gradients, ctx.needs_input_grad[:3], strict=True)]
     return *kept, None, None, None, None, None, None
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from helpers.places import ROOT
 from helpers.small_clips import QUICK, contents, two_clips, undisturbed
 
 from common.files import locked, temporary_path
+from data.flow.estimators import ESTIMATORS
 from data.prepare import main
 from data.workers import WorkerDiedError, Workers
 
@@ -35,11 +37,10 @@ def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
     return undisturbed(videos, tmp_path_factory.mktemp("whole") / "dataset")
 
 
-def started(videos: Path, dataset: Path, *options: str, workers: str = "2") -> subprocess.Popen:
-    """The real command in a process group of its own."""
-    command = [sys.executable, "-m", "data.prepare", str(videos), "--output", str(dataset), *QUICK, *options]
+def started(*command: str) -> subprocess.Popen:
+    """A command of this interpreter in a process group of its own."""
     return subprocess.Popen(
-        [*command, "--workers", workers], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
 
 
@@ -74,7 +75,8 @@ def error_of(process: subprocess.Popen) -> str:
 
 def test_a_killed_run_leaves_no_trace(videos: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     dataset = tmp_path / "dataset"
-    process = started(videos, dataset)
+    command = ["-m", "data.prepare", str(videos), "--output", str(dataset), *QUICK, "--workers", "2"]
+    process = started(*command)
     wait_until(lambda: sequences_in(dataset) >= 3)
     process.kill()
     process.communicate()
@@ -100,14 +102,53 @@ def temporary_name(path: Path, process: int) -> str:
     return temporary.name.replace(f".{os.getpid()}.", f".{process}.")
 
 
-def test_ctrl_c_stops_all_at_once(videos: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    dataset = tmp_path / "dataset"
-    process = started(videos, dataset)
-    wait_until(lambda: sequences_in(dataset) >= 1)
+# Two workers that wait for long, and say when they do.
+NAPPING = """
+import sys, time
+from functools import partial
+from pathlib import Path
+from common.command_line import run_script
+from data.workers import Workers
+from helpers.napping import nap
+
+def script(folder):
+    with Workers(2) as workers:
+        list(workers.map(partial(nap, folder=folder), [1, 2, 3], total=3, unit="naps"))
+
+if __name__ == "__main__":
+    sys.exit(run_script(script, Path(sys.argv[1])))
+"""
+
+
+def test_ctrl_c_stops_all_at_once(tmp_path: Path) -> None:
+    code = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]; sys.argv = sys.argv[1:]\n{NAPPING}"
+    (tmp_path / "script.py").write_text(code)
+    process = started(str(tmp_path / "script.py"), "script", str(tmp_path))
+    wait_until(lambda: len(list(tmp_path.glob("nap_*"))) == 2)
+    begun = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
     assert error_of(process) == "interrupted"
     assert process.returncode == 130
     wait_until(lambda: not alive(process.pid))
+    assert time.monotonic() - begun < 30  # of the minute that a nap takes
+
+
+def test_an_interrupted_run_leaves_what_is_finished(
+    videos: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = tmp_path / "dataset"
+    solve, calls = ESTIMATORS["dis"].solve, []
+
+    def interrupted(sources, targets, **options):
+        calls.append(len(targets))
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return solve(sources, targets, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(ESTIMATORS, "dis", replace(ESTIMATORS["dis"], solve=interrupted))
+        assert main([str(videos), "--output", str(dataset), *QUICK]) == 130
+    assert sequences_in(dataset) == 3
     assert not [name for name in contents(dataset) if ".tmp" in name or ".lock" in name]
     assert main([str(videos), "--output", str(dataset), *QUICK]) == 0
     assert contents(dataset) == whole
@@ -172,14 +213,14 @@ def test_a_full_disk_is_one_line_that_names_the_folder(
     capsys: pytest.CaptureFixture,
 ) -> None:
     dataset = tmp_path / "dataset"
-    replace = os.replace
+    rename = os.replace
     places = []
 
     def full(source, target) -> None:
         places.append(Path(target))
         if len(places) in failing:
             raise OSError(errno.ENOSPC, "No space left on device")
-        replace(source, target)
+        rename(source, target)
 
     monkeypatch.setattr("common.files.os.replace", full)
     for number in (1, 6, 12):  # parameters.json, two sequences
@@ -203,20 +244,20 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1 MB."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = sys.platform == "linux" and os.geteuid() == 0 and not subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True
-    ).returncode  # fmt: skip
-    if not mounted:
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    allowed = sys.platform == "linux" and os.geteuid() == 0
+    if not allowed or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("mounting a small disk takes root on Linux")
     yield place
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_disk_that_really_fills_up(videos: Path, whole: dict[str, bytes], tiny_disk: Path) -> None:
+def test_a_disk_that_really_fills_up(
+    videos: Path, whole: dict[str, bytes], tiny_disk: Path, capsys: pytest.CaptureFixture
+) -> None:
     dataset = tiny_disk / "dataset"
-    process = started(videos, dataset, workers="1")
-    error = error_of(process)
-    assert process.returncode == 1
+    assert main([str(videos), "--output", str(dataset), *QUICK]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"error: {dataset}: No space left on device; free some space")
     left = contents(dataset)
     assert not any(".tmp" in name or ".lock" in name for name in left)

@@ -75,15 +75,14 @@ def test_means_count_pairs():
     assert table["(no flow)"] == {key: 20.0 if key == "warp_psnr" else None for key in flow_comparison.COLUMNS}
 
 
-def test_pairs_are_spread_over_the_clip(clip, monkeypatch):
-    first, later = read_pairs(clip, (96, 64), 4)
+def test_pairs_are_spread_over_the_clip(clip):
+    first, later = read_pairs(clip, (96, 64), count=4)
     assert first.shape == (64, 96, 3)
     assert later.shape == (4, 64, 96, 3)
-    _, all_later = read_pairs(clip, (96, 64), 100)
+    _, all_later = read_pairs(clip, (96, 64), count=100)
     assert len(all_later) == 8
     np.testing.assert_array_equal(later, all_later[[0, 2, 5, 7]])
-    monkeypatch.setattr(flow_comparison, "SEQUENCE_FRAMES", 5)
-    np.testing.assert_array_equal(read_pairs(clip, (96, 64), 100)[1], all_later[:4])
+    np.testing.assert_array_equal(read_pairs(clip, (96, 64), count=100, num_frames=5)[1], all_later[:4])
 
 
 def test_command_measures_what_is_installed(clip, tmp_path, capsys):

@@ -11,11 +11,10 @@ from helpers.browser import chromium
 from helpers.parsed_page import Page
 from safetensors.torch import save_file
 
-import data.report.command as report
 from data.dataset.manifest import COLUMNS, iterate_manifest, load_manifest
 from data.dataset.sequence_file import read_sequence, sequence_path
 from data.dataset.statistics import volume_statistics
-from data.report.command import main
+from data.report.command import main, write_dataset_page
 from data.report.spectra import absolute_quantile, density, measure_spectra, normalized_values, share_outside
 from data.report.summary import Extremes, Sample, Summary, summarize
 from models.spectral_volume import SpectralNormalizer, motion_to_spectral_volume
@@ -117,8 +116,10 @@ def test_the_page_counts_sequences_and_names_reasons_with_their_numbers(path: Pa
     assert "6 sequences kept from 3 videos, 2 dropped" in page.text
     counted = {(row["split"], row["status"]): row for row in page.values["sequences"]}
     assert {key: row["sequences"] for key, row in counted.items()} == {
-        ("train", "kept"): 4, ("validation", "kept"): 2, ("test", "dropped"): 2,
-    }  # fmt: skip
+        ("train", "kept"): 4,
+        ("validation", "kept"): 2,
+        ("test", "dropped"): 2,
+    }
     assert counted["train", "kept"]["videos"] == 2
     assert counted["train", "kept"]["seconds"] == pytest.approx(4 * NUM_FRAMES / 30)
     assert page.values["shots"] == 7
@@ -147,7 +148,7 @@ def test_the_page_is_one_file_whose_names_are_text(path: Path) -> None:
 
 
 def test_pictures_show_the_least_and_the_most_consistent(path: Path, dataset: Path) -> None:
-    summary = summarize(iterate_manifest(dataset), 1, 10, 0)
+    summary = summarize(iterate_manifest(dataset), shown=1, sampled=10, seed=0)
     assert summary.ranked_by == "consistency"
     lowest, highest, random = ([row["id"] for row in rows] for rows in summary.chosen())
     assert (lowest, highest) == (["s5"], ["s0"])
@@ -179,11 +180,10 @@ def test_a_folder_without_a_kept_sequence_has_a_page_that_says_why(tmp_path: Pat
 
 
 def test_large_folders_are_sampled_and_the_page_in_the_folder_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     copy = write_dataset(tmp_path / "copy")
-    monkeypatch.setattr(report, "MOST_MEASURED", 2)
-    assert main([str(copy), "--sequences", "1", "--seed", "3"]) == 0
+    write_dataset_page(copy, copy / "report.html", shown=1, seed=3, most_measured=2)
     assert "6 sequences kept, 2 dropped" in capsys.readouterr().out
     page = ReportPage(copy / "report.html")
     assert page.values["measured_sequences"] == 2
@@ -214,7 +214,7 @@ def test_chromium_shows_it_at_both_widths(path: Path) -> None:
 
 def test_spectra_are_those_of_the_files(dataset: Path) -> None:
     rows = load_manifest(dataset, "train")
-    spectra = measure_spectra(dataset, rows, NUM_FREQUENCIES)
+    spectra = measure_spectra(dataset, rows, num_frequencies=NUM_FREQUENCIES)
     volumes = torch.stack(
         [read_sequence(sequence_path(dataset, row["id"]))["spectral_volume"] for row in rows]
     ).double()
@@ -235,7 +235,7 @@ def test_spectra_are_those_of_the_files(dataset: Path) -> None:
 
 def test_after_normalisation_five_per_cent_lie_outside(dataset: Path) -> None:
     statistics = json.loads((dataset / "stats.json").read_text())
-    spectra = measure_spectra(dataset, load_manifest(dataset, "train"), NUM_FREQUENCIES)
+    spectra = measure_spectra(dataset, load_manifest(dataset, "train"), num_frequencies=NUM_FREQUENCIES)
     normalizer = SpectralNormalizer.from_statistics("adaptive", statistics, NUM_FREQUENCIES)
     for k, counts in enumerate(spectra.counts):
         after = normalized_values(normalizer, spectra.coefficients(), k)
@@ -248,7 +248,7 @@ def test_after_normalisation_five_per_cent_lie_outside(dataset: Path) -> None:
 def test_frame_rates_may_differ_a_little(dataset: Path) -> None:
     rows = load_manifest(dataset, "train")[:2]
     rows[1] = rows[1] | {"fps": 27.0}
-    spectra = measure_spectra(dataset, rows, NUM_FREQUENCIES)
+    spectra = measure_spectra(dataset, rows, num_frequencies=NUM_FREQUENCIES)
     assert spectra.hertz[1] == pytest.approx(28.5 / NUM_FRAMES)
     assert spectra.spread == pytest.approx(1.5 / 28.5)
 
@@ -273,20 +273,33 @@ def test_samples_are_uniform_and_extremes_exact() -> None:
 
 def test_shown_sequences_are_of_different_videos_where_there_are_enough() -> None:
     rows = [
-        {"id": f"{number}", "source": f"{number // 10}", "source_sha256": f"{number // 10}", "split": "train",
-         "status": "kept", "fps": 30.0, "num_frames": 150, "rms_amplitude": float(number)}
+        {
+            "id": f"{number}",
+            "source": f"{number // 10}",
+            "source_sha256": f"{number // 10}",
+            "split": "train",
+            "status": "kept",
+            "fps": 30.0,
+            "num_frames": 150,
+            "rms_amplitude": float(number),
+        }
         for number in range(30)
-    ]  # fmt: skip
-    lowest, highest, random = summarize(rows, 3, 5, 0).chosen()
+    ]
+    lowest, highest, random = summarize(rows, shown=3, sampled=5, seed=0).chosen()
     assert [row["id"] for row in lowest] == ["0", "10", "20"]
     assert [row["id"] for row in highest] == ["29", "19", "9"]
     assert len({row["id"] for row in (*lowest, *highest, *random)}) == 9
-    assert [row["id"] for row in summarize(rows, 5, 5, 0).chosen()[0]] == ["0", "1", "10", "11", "20"]
+    assert [row["id"] for row in summarize(rows, shown=5, sampled=5, seed=0).chosen()[0]] == [
+        "0",
+        "1",
+        "10",
+        "11",
+        "20",
+    ]
 
 
-def test_reasons_without_number_stay_apart_until_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.report.summary.MOST_REASONS", 3)
-    summary = Summary(1, 1, 0)
+def test_reasons_without_number_stay_apart_until_there_are_too_many() -> None:
+    summary = Summary(shown=1, sampled=1, seed=0, most_reasons=3)
     for letter in "aabcdef":
         summary.add({"id": "", "source": letter, "status": "dropped", "reason": f"{letter} is wrong", "split": ""})
     found = {kind.reason: len(kind.videos) for kind in summary.rejections}
@@ -294,7 +307,7 @@ def test_reasons_without_number_stay_apart_until_there_are_too_many(monkeypatch:
 
 
 def test_a_short_shot_leaves_its_video_usable() -> None:
-    summary = Summary(1, 1, 0)
+    summary = Summary(shown=1, sampled=1, seed=0)
     row = {"id": "", "source": "a", "status": "dropped", "split": ""}
     summary.add({**row, "shot": 1, "reason": "too short a shot: 3 frames, 20 are needed"})
     assert not summary.unusable

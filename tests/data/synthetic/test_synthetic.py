@@ -36,8 +36,16 @@ def meadow(seed: int = 0, width: int = 240, height: int = 160) -> np.ndarray:
     for _ in range(7):
         x, y = int(random.uniform(0.1, 0.9) * width), int(random.uniform(0.25, 0.7) * height)
         mask = np.zeros((height, width), np.float32)
-        cv2.ellipse(mask, (x, y), (int(random.uniform(14, 26)), int(random.uniform(10, 20))), random.uniform(0, 180), 0,
-                    360, 1.0, -1)  # fmt: skip
+        cv2.ellipse(
+            mask,
+            (x, y),
+            (int(random.uniform(14, 26)), int(random.uniform(10, 20))),
+            random.uniform(0, 180),
+            0,
+            360,
+            1.0,
+            -1,
+        )
         cv2.line(mask, (x, y), (x + int(random.normal(0, 8)), height), 1.0, 5)
         mask = cv2.GaussianBlur(mask, (0, 0), 0.8)[..., None]
         shade = cv2.GaussianBlur(random.normal(0, 60, (height, width, 1)).astype(np.float32), (0, 0), 3)[..., None] * 4
