@@ -65,6 +65,7 @@ def write_dataset_report(arguments: argparse.Namespace) -> None:
     """Write the page that the command line describes."""
     folder: Path = arguments.dataset
     output: Path = arguments.output or folder / "report.html"
+    check_paths(inputs=[folder], files=[output, arguments.report])
     results = write_dataset_page(folder, output, shown=arguments.sequences, seed=arguments.seed)
     write_report(arguments.report, "data.prepare report", arguments, results)
 
@@ -87,7 +88,6 @@ def write_dataset_page(
     started = time.perf_counter()
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; make the dataset with python -m data.prepare")
-    check_paths(inputs=[folder], files=[output, arguments.report])
     # A folder whose sequences were all dropped has no statistics; the page then shows why.
     statistics = load_statistics(folder) if (folder / "stats.json").is_file() else None
     split = statistics.get("split") if statistics else None
