@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from common.command_line import add_common_options, parse_size, run_script, select_device, write_report
 from common.output_paths import check_paths
+from models.choices import RENDERER_PRESETS as PRESETS
 from training.batches.options import DataOptions, add_data_options, add_run_options, check_numbers, input_paths
 from training.presets import RendererConfig
 
 if TYPE_CHECKING:
     from training.renderer.run import RendererRun
 
-PRESETS = ("tiny", "default", "reference")
 GOALS = ("lpips", "psnr")  # what --keep-best can choose by
 DEFAULTS = RendererConfig()
 EXAMPLES = """examples:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from common.command_line import add_common_options, run_script, select_device, write_report
 from common.output_paths import check_paths
+from models.choices import NORMALIZATIONS
 from models.motion.stages import STAGES, stage_name
 from training.batches.options import DataOptions, add_data_options, add_run_options, check_numbers, input_paths
 from training.presets import SCHEDULES, TRAINING_PRESETS, TrainingConfig
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from training.motion.run import MotionRun
 
 PRESETS = tuple(TRAINING_PRESETS)
-NORMALIZATIONS = ("adaptive", "std", "size")
 STAGE_OPTIONS = tuple(stage.replace("_", "-") for stage in STAGES)
 DEFAULT_WEIGHTS = Path(__file__).parent / "models" / "pretrained" / "motion"
 EXAMPLES = """examples:

@@ -1,22 +1,18 @@
-"""Which files a run of generate.py makes of a photo: their names, sizes and checks, and what goes into them."""
+"""The files that are made of a photo: their names, their checks, and the pictures that are kept on the way to them."""
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from common.command_line import parse_size
+from app.options import FileOptions
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
-DEFAULT_LONG_SIDE = 512  # pixels
-SMALLEST_SIDE, LARGEST_SIDE = 16, 8192
 PREVIEW_SIDE, PREVIEW_FPS = 360, 15  # small enough for a web page
 
 
@@ -25,55 +21,54 @@ class LoopFiles:
     """One photo and the files that are made of it."""
 
     photo: Path
-    photo_size: tuple[int, int]  # (W, H)
     loop: Path
-    size: tuple[int, int]  # (W, H) of the loop's frames
     preview: Path | None = None  # a small animation
-    motion: Path | None = None  # the figure of its motion
+    motion_picture: Path | None = None  # the figure of its motion
     xt_slice: Path | None = None
-    row: int | None = None  # of the X-t slice
+    row: int | None = None  # the row that the X-t slice shows
+    viewer: Path | None = None  # the page on which the photo can be poked
+    motion: Path | None = None  # the sampled motion
 
     def outputs(self) -> list[Path]:
         """All files that will be written, the loop first."""
-        return [path for path in (self.loop, self.preview, self.motion, self.xt_slice) if path]
+        written = (self.loop, self.preview, self.motion_picture, self.xt_slice, self.viewer, self.motion)
+        return [path for path in written if path]
+
+    def check_row(self, height: int) -> None:
+        """Raise ValueError unless frames of so many rows have the one that the X-t slice shows."""
+        if self.row is not None and not 0 <= self.row < height:
+            raise ValueError(f"--xt-slice {self.row}: {self.loop} has rows 0 to {height - 1}")
 
 
-def plan_files(
-    photos: Sequence[Path],
-    output: str | None,  # a file, a folder, or None for outputs/
-    size: str | None,  # native, WxH, or None for the default
-    preview: str | None,  # suffix without its dot
-    show_motion: bool,
-    row: int | None,
-) -> list[LoopFiles]:
-    """The files of every photo. Each photo is read once here, so that a bad one stops before any work is done.
+def plan_files(photos: Sequence[Path], options: FileOptions) -> list[LoopFiles]:
+    """The files of every photo. Headers of the photos are read, so that a wrong file stops before any work is done.
 
     Raises:
         ValueError: for whatever can't work, in one line.
     """
-    from data.media.images import read_image
+    from common.image_files import check_image
     from data.media.write_video import check_output_suffix
 
     planned = []
     for photo in photos:
-        loop = loop_path(photo, output, several=len(photos) > 1)
+        loop = loop_path(photo, options.output, several=len(photos) > 1)
         check_output_suffix(loop)
-        height, width = read_image(photo).shape[:2]
-        frame_size = parse_frame_size(size, (width, height))
-        if row is not None and not 0 <= row < frame_size[1]:
-            raise ValueError(f"--xt-slice {row}: {loop} has rows 0 to {frame_size[1] - 1}")
+        check_image(photo)
         files = LoopFiles(
-            photo, (width, height), loop, frame_size,
-            preview=loop.with_name(f"{loop.stem}_preview.{preview}") if preview else None,
-            motion=loop.with_name(f"{loop.stem}_motion.png") if show_motion else None,
-            xt_slice=loop.with_name(f"{loop.stem}_xt.png") if row is not None else None,
-            row=row,
-        )  # fmt: skip
+            photo,
+            loop,
+            preview=loop.with_name(f"{loop.stem}_preview.{options.preview}") if options.preview else None,
+            motion_picture=loop.with_name(f"{loop.stem}_motion.png") if options.show_motion else None,
+            xt_slice=loop.with_name(f"{loop.stem}_xt.png") if options.xt_slice is not None else None,
+            row=options.xt_slice,
+            viewer=options.viewer,
+            motion=options.save_motion,
+        )
         planned.append(files)
     return planned
 
 
-def loop_path(photo: Path, output: str | None, several: bool) -> Path:
+def loop_path(photo: Path, output: str | None, *, several: bool) -> Path:
     """Where a photo's loop goes: OUT itself, or ``<photo>.mp4`` in the folder that it names."""
     name = f"{photo.stem}.mp4"
     if output is None:
@@ -84,30 +79,6 @@ def loop_path(photo: Path, output: str | None, several: bool) -> Path:
     if several:
         raise ValueError(f"--output {output}: several photos need a folder to go to")
     return path
-
-
-def parse_frame_size(text: str | None, photo_size: tuple[int, int]) -> tuple[int, int]:
-    """(W, H) of the frames for a ``--size`` option."""
-    if text == "native":
-        size = photo_size
-    elif text is not None:
-        try:
-            size = parse_size(text)
-        except argparse.ArgumentTypeError as error:
-            raise ValueError(f"--size {error}, or native") from None
-    else:
-        size = fit_size(photo_size, DEFAULT_LONG_SIDE)
-    if not SMALLEST_SIDE <= min(size) <= max(size) <= LARGEST_SIDE:
-        limits = f"sides of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels can be rendered"
-        raise ValueError(f"--size {size[0]}x{size[1]}: {limits}")
-    return size
-
-
-def fit_size(photo_size: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """(W, H) in a photo's shape with no side longer than ``long_side`` and both even, as H.264 wants them."""
-    scale = min(1.0, long_side / max(photo_size))
-    width, height = (max(SMALLEST_SIDE, 2 * round(side * scale / 2)) for side in photo_size)
-    return width, height
 
 
 def check_paths(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
@@ -131,7 +102,8 @@ def check_paths(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -
 class FrameRecorder:
     """Sees every frame once on its way to the loop's file and keeps what the files beside it need of it."""
 
-    def __init__(self, files: LoopFiles, num_frames: int, fps: float) -> None:
+    def __init__(self, files: LoopFiles, size: tuple[int, int], *, num_frames: int, fps: float) -> None:
+        """For so many frames of a size (W, H)."""
         self.files = files
         self.rows: list[np.ndarray] = []
         self.preview: list[np.ndarray] = []
@@ -139,8 +111,8 @@ class FrameRecorder:
         count = min(num_frames, max(2, round(num_frames * PREVIEW_FPS / fps)))
         self.preview_fps = fps * count / num_frames
         self._chosen = {index * num_frames // count for index in range(count)} if files.preview else set()
-        scale = min(1.0, PREVIEW_SIDE / max(files.size))
-        self._preview_size = max(1, round(files.size[0] * scale)), max(1, round(files.size[1] * scale))
+        scale = min(1.0, PREVIEW_SIDE / max(size))
+        self._preview_size = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
     def watch(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The same frames, uint8 ``[H, W, 3]``."""
@@ -164,20 +136,3 @@ class FrameRecorder:
             write_video(self.files.preview, self.preview, self.preview_fps)
         if self.files.xt_slice:
             write_image(self.files.xt_slice, np.stack(self.rows))
-
-
-def counted(frames: Iterable[np.ndarray], count: int, meter: Meter) -> Iterator[np.ndarray]:
-    """The same frames, with a progress bar and each shown to a meter on the way, as a float tensor."""
-    import torch
-    from tqdm import tqdm
-
-    for frame in tqdm(frames, total=count, desc="frames", unit="frame", disable=None):
-        meter.add(torch.from_numpy(frame).float())
-        yield frame
-
-
-class Meter(Protocol):
-    """What looks at frames, such as :class:`models.dynamics.seam.SeamMeter`."""
-
-    def add(self, values: Tensor) -> None:
-        """Look at the next frame."""

@@ -1,27 +1,138 @@
-"""What generate.py's options may be, alone and together."""
+"""Options of loops, alone and together: what is sampled, how the loop plays, how it is rendered, which files it gives.
+
+The names are those of generate.py's options, and so are those in errors.
+"""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.command_line import parse_size
+from models.choices import DEFAULT_RENDERER, DEFAULT_SAMPLER, DEFAULT_STEPS, FPS, NUM_FRAMES
+
+if TYPE_CHECKING:
+    from models.dynamics.pokes import Poke
+
+DEFAULT_LONG_SIDE = 512  # pixels
+SMALLEST_SIDE, LARGEST_SIDE = 16, 8192
 
 
-def check_options(arguments: argparse.Namespace) -> None:
-    """Numbers out of range and options that don't go together, before anything is imported or read."""
-    limits: dict[str, tuple[float, float]]
-    limits = {"steps": (1, 1000), "num_frames": (2, 100_000), "seed": (0, 2**63 - 1), "fps": (0.1, 1000)}
-    limits |= {"slow": (0.05, 100), "magnify": (-100, 100), "guidance": (-1, 100), "loop_guidance": (0, 1e6)}
-    limits |= {"recurrence": (0, 100), "port": (0, 65535)}
-    for name, (low, high) in limits.items():
-        value = getattr(arguments, name)
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"--{name.replace('_', '-')} {value}: expected {low} to {high}")
-    if not (arguments.photos or arguments.serve):
-        raise ValueError("no photo is given; name one, or use --serve for a page to drop photos on")
-    if len(arguments.photos) > 1 and (arguments.motion or arguments.save_motion or arguments.poke or arguments.viewer):
-        raise ValueError("--motion, --save-motion, --poke and --viewer belong to one photo; give one photo at a time")
-    if arguments.motion and arguments.save_motion:
-        raise ValueError("--save-motion: nothing is sampled with --motion, so there is no motion to save")
-    if arguments.save_motion and arguments.save_motion.suffix != ".safetensors":
-        raise ValueError(f"--save-motion {arguments.save_motion}: its name must end in .safetensors")
-    if arguments.viewer and arguments.viewer.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--viewer {arguments.viewer}: its name must end in .html")
+@dataclass(frozen=True)
+class Sampling:
+    """How motion is sampled: the keywords of :meth:`models.pipeline.ImageDynamicsPipeline.predict_motion`."""
+
+    seed: int = 0
+    steps: int = DEFAULT_STEPS
+    sampler: str = DEFAULT_SAMPLER
+    guidance: float | None = None  # None: the model's own
+    loop_guidance: float = 0.0
+    recurrence: int = 0
+
+    def __post_init__(self) -> None:
+        expect_range("seed", self.seed, 0, 2**63 - 1)
+        expect_range("steps", self.steps, 1, 1000)
+        expect_range("guidance", self.guidance, -1, 100)
+        expect_range("loop_guidance", self.loop_guidance, 0, 1e6)
+        expect_range("recurrence", self.recurrence, 0, 100)
+
+
+@dataclass(frozen=True)
+class Playing:
+    """What the motion does in time."""
+
+    num_frames: int | None = NUM_FRAMES  # before it is slowed down; None: until all that was poked is at rest
+    fps: float = FPS
+    slow: float = 1.0
+    magnify: float = 1.0
+    pokes: tuple[Poke, ...] = ()  # none: a loop
+
+    def __post_init__(self) -> None:
+        expect_range("num_frames", self.num_frames, 2, 100_000)
+        expect_range("fps", self.fps, 0.1, 1000)
+        expect_range("slow", self.slow, 0.05, 100)
+        expect_range("magnify", self.magnify, -100, 100)
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration before it is slowed down, where it is known."""
+        return self.num_frames and self.num_frames / self.fps
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How frames are drawn."""
+
+    renderer: str = DEFAULT_RENDERER
+    size: str | None = None  # native, WxH or None: the photo's shape within long_side
+    long_side: int = DEFAULT_LONG_SIDE  # pixels
+
+    def frame_size(self, photo_size: tuple[int, int]) -> tuple[int, int]:
+        """(W, H) of the frames of a photo of (W, H).
+
+        Raises:
+            ValueError: a size that can't be read or rendered.
+        """
+        if self.size == "native":
+            size = photo_size
+        elif self.size is not None:
+            try:
+                size = parse_size(self.size)
+            except argparse.ArgumentTypeError as error:
+                raise ValueError(f"--size {error}, or native") from None
+        else:
+            size = fit_size(photo_size, self.long_side)
+        if not SMALLEST_SIDE <= min(size) <= max(size) <= LARGEST_SIDE:
+            limits = f"sides of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels can be rendered"
+            raise ValueError(f"--size {size[0]}x{size[1]}: {limits}")
+        return size
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How a loop is made of a photo."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    playing: Playing = field(default_factory=Playing)
+    rendering: Rendering = field(default_factory=Rendering)
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Which files are read and written beside the photos."""
+
+    output: str | None = None  # a file, a folder, or None for outputs/
+    preview: str | None = None  # suffix without its dot
+    show_motion: bool = False
+    xt_slice: int | None = None  # row of the frames
+    viewer: Path | None = None
+    save_motion: Path | None = None
+    motion: Path | None = None  # rendered instead of a sampled one
+
+    def __post_init__(self) -> None:
+        if self.motion and self.save_motion:
+            raise ValueError("--save-motion: nothing is sampled with --motion, so there is no motion to save")
+        if self.save_motion and self.save_motion.suffix != ".safetensors":
+            raise ValueError(f"--save-motion {self.save_motion}: its name must end in .safetensors")
+        if self.viewer and self.viewer.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"--viewer {self.viewer}: its name must end in .html")
+
+    @property
+    def of_one_photo(self) -> bool:
+        """Whether they name files that belong to a single photo."""
+        return any((self.viewer, self.save_motion, self.motion))
+
+
+def fit_size(photo_size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """(W, H) in a photo's shape with no side longer than ``long_side`` and both even, as H.264 wants them."""
+    scale = min(1.0, long_side / max(photo_size))
+    width, height = (max(SMALLEST_SIDE, 2 * round(side * scale / 2)) for side in photo_size)
+    return width, height
+
+
+def expect_range(name: str, value: Any, low: float, high: float) -> None:
+    """Raise ValueError where an option of generate.py is outside its limits; None stands for its default."""
+    if value is not None and not low <= value <= high:
+        raise ValueError(f"--{name.replace('_', '-')} {value}: expected {low} to {high}")

@@ -14,6 +14,7 @@ from evaluation.metrics.motion import gradient_magnitude
 from evaluation.prediction import Predict, Prediction, Setting
 from evaluation.sequences import EvaluationSequence
 from models.dynamics.loop import LoopMotion, Playback
+from models.photos import Photo
 from models.spectral_volume import resize_motion, rms_amplitude
 
 JELLY_FREQUENCIES = (1, 2, 3)  # periods in a sequence: where most of the power of swaying is
@@ -30,9 +31,13 @@ def model(setting: Setting) -> Predict:
 
     def predict(_: int, sequence: EvaluationSequence) -> Prediction:
         image = sequence.first_frame()
-        volumes = [predict_motion(image, setting.seed + number, **sampling) for number in range(setting.samples)]
+        volumes = [
+            predict_motion(Photo(image), seed=setting.seed + number, **sampling) for number in range(setting.samples)
+        ]
         period = config.num_frames / config.fps
-        playback = Playback.of_loop(sequence.num_frames, sequence.fps, 1.0, period, config.num_frequencies)
+        playback = Playback.of_loop(
+            sequence.num_frames, fps=sequence.fps, period=period, num_frequencies=config.num_frequencies
+        )
         resized = (resize_motion(volume, (image.shape[2], image.shape[3]), "bicubic") for volume in volumes)
         return Prediction(
             tuple(resized), lambda number, count: setting.render(sequence, LoopMotion(volumes[number], playback), count)

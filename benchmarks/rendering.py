@@ -43,7 +43,7 @@ def measure(size: tuple[int, int], *, num_frames: int, rounds: int, seed: int = 
     """Seconds of both ways in each round, for frames of (width, height) under smooth random motion."""
     import torch
 
-    from models.pipeline import PRETRAINED
+    from models.checkpoints import PRETRAINED
     from models.rendering.model import FrameSynthesisModel
 
     ours, plain = (FrameSynthesisModel.from_pretrained(PRETRAINED / "frame_synthesis") for _ in range(2))

@@ -35,8 +35,14 @@ def save_checkpoint(
     write_json(folder / "config.json", config)
 
 
-def load_config(folder: str | Path, kind: str) -> dict:
-    """Read and check a checkpoint's ``config.json``; every way in which it can be wrong has a one-line `ValueError`."""
+def load_config(folder: str | Path, kind: str | tuple[str, ...]) -> dict:
+    """Read and check a checkpoint's ``config.json``; every way in which it can be wrong has a one-line `ValueError`.
+
+    Args:
+        folder: the checkpoint's.
+        kind: the kind that is needed, or several that will do.
+    """
+    kinds = (kind,) if isinstance(kind, str) else kind
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise ValueError(
@@ -48,16 +54,23 @@ def load_config(folder: str | Path, kind: str) -> dict:
         raise ValueError(f"{path}: not valid JSON ({error}); the checkpoint is damaged") from None
     if not isinstance(config, dict) or "kind" not in config or "model" not in config:
         raise ValueError(f"{path}: not a checkpoint of this project (it has no kind)")
-    if config["kind"] != kind:
-        raise ValueError(f"{folder}: a checkpoint of kind {config['kind']!r} where one of kind {kind!r} is needed")
+    if config["kind"] not in kinds:
+        needed = " or ".join(map(repr, kinds))
+        raise ValueError(f"{folder}: a checkpoint of kind {config['kind']!r} where one of kind {needed} is needed")
     if config.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{path}: format version {config.get('format_version')}, this code reads {FORMAT_VERSION}")
     return config
 
 
-def load_checkpoint(folder: str | Path, kind: str) -> tuple[dict, dict[str, Tensor]]:
-    """Configuration and float32 weights of a checkpoint folder, without unpickling anything."""
-    config = load_config(folder, kind)
+def load_checkpoint(folder: str | Path, kind: str, config: dict | None = None) -> tuple[dict, dict[str, Tensor]]:
+    """Configuration and float32 weights of a checkpoint folder, without unpickling anything.
+
+    Args:
+        folder: the checkpoint's.
+        kind: the kind that is needed.
+        config: what :func:`load_config` has given for this folder, where that was called already.
+    """
+    config = load_config(folder, kind) if config is None else config
     path = Path(folder) / "model.safetensors"
     try:
         tensors = load_file(path)

@@ -12,12 +12,11 @@ from baselines.registry import METHODS
 from common.command_line import add_common_options, count
 from evaluation.options import PRETRAINED, AblationOptions, MotionOptions, RenderingOptions, SamplingOptions
 from evaluation.tables.rendering_rows import ROWS
+from models.choices import DEFAULT_STEPS, RENDERERS, SAMPLERS
 
 SPLITS = ("train", "validation", "test")
 # Repeated from the packages, whose import would make --help slow; a test compares them.
-RENDERERS = ("model", "softmax", "average", "linear", "remap")
 PRESETS = ("tiny", "default")
-SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
 DEFAULT_SAMPLERS = ("dpmsolver++:5,10,20,50", "ddim:20,50,100", "ddpm:100,1000")
 DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if method.default)
 ALL_COLUMNS = "columns of the table (default: all)"
@@ -179,7 +178,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         help="samples of each photo, for motion and diversity; the first one is rendered for the distances between "
         "sets (default: 5)",
     )
-    add("--steps", type=count, default=20, help="sampling steps (default: 20)")
+    add("--steps", type=count, default=DEFAULT_STEPS, help="sampling steps (default: %(default)s)")
     add_guidance_options(parser)
     add("--renderer", choices=RENDERERS, default="model", help="what turns motion into frames (default: model)")
     add("--no-intervals", action="store_true", help="leave out confidence intervals of FID, FVD and the like (faster)")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from evaluation.sequences import EvaluationSequence
 from models.dynamics.loop import LoopMotion, Playback
+from models.photos import Photo
 from models.pipeline import ImageDynamicsPipeline
 
 
@@ -63,7 +64,7 @@ class Setting:
         """The first ``count`` frames of the photo under this motion, uint8 ``[N, 3, H, W]``."""
         playback = replace(motion.playback, times=motion.playback.times[:count])
         motion = LoopMotion(motion.volume, playback, motion.anchored)
-        frames = self.pipeline.render_motion(sequence.first_frame(), motion, renderer=self.renderer)
+        frames = self.pipeline.render_motion(Photo(sequence.first_frame()), motion, renderer=self.renderer)
         return torch.stack([torch.from_numpy(frame) for frame in frames]).permute(0, 3, 1, 2).contiguous()
 
     def of_volume(self, sequence: EvaluationSequence, volume: Tensor, anchored: bool = True) -> Prediction:

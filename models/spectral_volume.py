@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.choices import NORMALIZATIONS
+
 
 def motion_to_spectral_volume(motion: Tensor, num_frequencies: int) -> Tensor:
     """Spectral volume of a motion texture (paper Eq. 2), truncated to the lowest frequencies.
@@ -230,10 +232,6 @@ class SpectralNormalizer:
         elif volume.shape[1] != len(self.scales):
             raise ValueError(f"normalisation has {len(self.scales)} frequencies, the volume has {volume.shape[1]}")
         return (scales[..., None] * volume.new_tensor(self.axis_scales * 2))[..., None, None]
-
-
-# kind -> (key in stats.json, factor on it)
-NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82), "size": ("p95", 1.0)}
 
 
 def _expect_axes(tensor: Tensor, ndim: int, channels: int, name: str) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.motion_models import tiny_pipeline
 from helpers.small_clips import make_clip
 
 from data.media.write_video import write_video
 from data.prepare import main as prepare
+from models.pipeline import ImageDynamicsPipeline
 
 CLIP_FRAMES = 32
 os.environ.setdefault("SCAN_CACHE", "")  # tests, and the commands that they run, leave nothing in the user's cache
@@ -55,6 +57,20 @@ def small_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pinned = ["--validation", "second*", "--split", "1,0,0", "--num-frequencies", "4", "--workers", "1", "--keep-all"]
     assert prepare([str(folder / "first.mp4"), str(folder / "second.mp4"), *options.split(), *pinned]) == 0
     return folder / "dataset"
+
+
+@pytest.fixture(scope="session")
+def pipeline() -> ImageDynamicsPipeline:
+    """Tiny untrained models, on the CPU."""
+    return tiny_pipeline()
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a pipeline of tiny untrained models."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tiny_pipeline().save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from app.files import DEFAULT_LONG_SIDE
-from app.server.animate import FORMATS, SIDES, LoopOptions
+from app.options import DEFAULT_LONG_SIDE, LoopOptions
+from app.server.animate import FORMATS, SIDES
 
 SIZE_NAMES = dict(zip(SIDES, ("small", "medium", "large"), strict=True))
 STRONGEST = 3.0  # of the slider for the amplitude
@@ -18,11 +18,11 @@ def page(token: str, defaults: LoopOptions, most_bytes: int) -> str:
     template = (Path(__file__).parent / "page_template.html").read_text(encoding="utf-8")
     values = {
         "token": token,
-        "seed": defaults.seed,
+        "seed": defaults.sampling.seed,
         "highest_seed": 2**62,  # common.command_line.parse_seed
-        "magnify": f"{defaults.magnify:g}",
-        "weakest": f"{min(0.25, defaults.magnify):g}",
-        "strongest": f"{max(STRONGEST, defaults.magnify):g}",
+        "magnify": f"{defaults.playing.magnify:g}",
+        "weakest": f"{min(0.25, defaults.playing.magnify):g}",
+        "strongest": f"{max(STRONGEST, defaults.playing.magnify):g}",
         "types": ",".join(f"image/{name.lower()}" for name in FORMATS),
         "formats": f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
         "most_bytes": most_bytes,
@@ -33,11 +33,11 @@ def page(token: str, defaults: LoopOptions, most_bytes: int) -> str:
 
 
 def _sizes(defaults: LoopOptions) -> str:
-    chosen = DEFAULT_LONG_SIDE if defaults.size is None else 0
+    chosen = DEFAULT_LONG_SIDE if defaults.rendering.size is None else 0
     options = [
         f'<option value="{side}"{" selected" if side == chosen else ""}>{name}, {side} px</option>'
         for side, name in SIZE_NAMES.items()
     ]
     if not chosen:
-        options.insert(0, f'<option value="" selected>{escape(str(defaults.size))}, as started</option>')
+        options.insert(0, f'<option value="" selected>{escape(str(defaults.rendering.size))}, as started</option>')
     return "\n".join(options)

@@ -2,50 +2,48 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.files import SMALLEST_SIDE, parse_frame_size
-from app.server.animate import LoopOptions, animate
+from app.options import SMALLEST_SIDE, FileOptions, LoopOptions
+from app.server.animate import animate
 from app.server.jobs import DEFAULT_LIMITS, JobQueue, Limits
-from app.server.web import HOST, LoopServer
+from app.server.web import HOST, LoopServer, WebLimits
 
 if TYPE_CHECKING:
+    from models.dynamics.pokes import Poke
     from models.pipeline import ImageDynamicsPipeline
 
-
-# generate.py's options that belong to one photo, or that are decided here.
-NOT_SERVED = (
-    "photos", "output", "save_motion", "motion", "poke", "preview", "show_motion", "xt_slice", "viewer", "report",
-)  # fmt: skip
+DEFAULT_WEB_LIMITS = WebLimits()
 
 
-def check_together(arguments: argparse.Namespace) -> None:
-    """Raise ValueError where another option was given that has no meaning with ``--serve``."""
-    values = {name: getattr(arguments, name) for name in NOT_SERVED}
-    given = [name for name, value in values.items() if not (value is None or value is False or value == [])]
-    if given:
-        option = "a photo" if given[0] == "photos" else f"--{given[0].replace('_', '-')}"
+def check_alone(files: FileOptions, *, photos: Sequence[Path], pokes: Sequence[Poke], report: Path | None) -> None:
+    """Raise ValueError where an option was given that has no meaning with ``--serve``."""
+    given = {"photos": photos, "poke": pokes, "report": report, **vars(files)}
+    meant = [
+        name for name, value in given.items() if not (value is None or value is False or value == [] or value == ())
+    ]
+    if meant:
+        option = "a photo" if meant[0] == "photos" else f"--{meant[0].replace('_', '-')}"
         raise ValueError(f"--serve: the photos come from the page, so {option} has no meaning with it; leave it out")
-    parse_frame_size(arguments.size, (SMALLEST_SIDE, SMALLEST_SIDE))
 
 
-def serve(arguments: argparse.Namespace, load: Callable[[], ImageDynamicsPipeline]) -> None:
+def serve(options: LoopOptions, *, port: int, load: Callable[[], ImageDynamicsPipeline]) -> None:
     """Serve the page until Ctrl-C.
 
     Args:
-        arguments: generate.py's options; those about loops are the page's defaults.
+        options: the page's defaults.
+        port: where it listens; 0 takes a free one.
         load: loads the models, after the port has been taken.
     """
-    check_together(arguments)
-    with ended_by_signals(), loop_server(LoopOptions.of(arguments), arguments.port, load) as server:
+    options.rendering.frame_size((SMALLEST_SIDE, SMALLEST_SIDE))  # says what is wrong with a size
+    with ended_by_signals(), loop_server(options, port=port, load=load) as server:
         try:
             # Whoever reads this line may end the program at once.
             print(f"http://{HOST}:{server.port}/   (Ctrl-C ends it and removes what was sent and made)", flush=True)
@@ -56,14 +54,29 @@ def serve(arguments: argparse.Namespace, load: Callable[[], ImageDynamicsPipelin
 
 @contextmanager
 def loop_server(
-    defaults: LoopOptions, port: int, load: Callable[[], ImageDynamicsPipeline], limits: Limits = DEFAULT_LIMITS
+    defaults: LoopOptions,
+    *,
+    port: int,
+    load: Callable[[], ImageDynamicsPipeline],
+    limits: Limits = DEFAULT_LIMITS,
+    web_limits: WebLimits = DEFAULT_WEB_LIMITS,
+    folder: Path | None = None,
 ) -> Iterator[LoopServer]:
-    """A server with its worker and a temporary folder, all of which end with the block."""
-    server = LoopServer(port)
+    """A server with its worker and a temporary folder, all of which end with the block.
+
+    Args:
+        defaults: the page's.
+        port: where it listens; 0 takes a free one.
+        load: loads the models, after the port has been taken.
+        limits: what the queue holds at most.
+        web_limits: what one sender may take at most.
+        folder: where the temporary folder is made; by default where the system wants such folders.
+    """
+    server = LoopServer(port, limits=web_limits)
     try:
         pipeline = load()
-        with tempfile.TemporaryDirectory(prefix="generate-serve-", ignore_cleanup_errors=True) as folder:
-            jobs = JobQueue(Path(folder), partial(animate, pipeline), limits)
+        with tempfile.TemporaryDirectory(prefix="generate-serve-", dir=folder, ignore_cleanup_errors=True) as made:
+            jobs = JobQueue(Path(made), partial(animate, pipeline), limits)
             server.start(jobs, defaults)
             try:
                 yield server

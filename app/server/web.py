@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,18 +32,14 @@ from socketserver import TCPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from app.server.animate import LoopOptions, check_photo, parse_request
+from app.options import LoopOptions
+from app.server.animate import check_photo, requested_options
 from app.server.jobs import Job, JobQueue, QueueFullError
 from app.server.page import page
 
 HOST = "127.0.0.1"
 HOST_NAMES = ("127.0.0.1", "localhost")  # with any port, as a tunnel may use another one
-MOST_BYTES = 50_000_000  # of an upload
-MOST_CONNECTIONS = 24
 BLOCK = 1 << 16
-IDLE_SECONDS = 15.0  # without a byte
-REQUEST_SECONDS = 60.0  # for a request to arrive
-LINGER_SECONDS = 2.0  # for the sender of a refused upload to notice
 LONGEST_NAME = 120  # characters
 
 FOLDER = Path(__file__).parent
@@ -64,6 +60,17 @@ HEADERS = {
 }
 
 
+@dataclass(frozen=True)
+class WebLimits:
+    """What one sender may take of the server at most."""
+
+    upload_bytes: int = 50_000_000
+    connections: int = 24
+    idle_seconds: float = 15.0  # without a byte
+    request_seconds: float = 60.0  # until a request has arrived
+    linger_seconds: float = 2.0  # until the sender of a refused upload has noticed
+
+
 class RefusedError(Exception):
     """A request that is answered with an error."""
 
@@ -78,8 +85,9 @@ class LoopServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # elsewhere it would let two programs have one port
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, limits: WebLimits) -> None:
         """Take the port (0: a free one); nothing is answered before :meth:`start`."""
+        self.limits = limits
         self.token = secrets.token_urlsafe(32)
         self.jobs: JobQueue
         self.defaults: LoopOptions
@@ -100,6 +108,12 @@ class LoopServer(ThreadingHTTPServer):
         """The port that it listens on."""
         return self.server_address[1]
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        with self._lock:
+            return len(self._open)
+
     def server_bind(self) -> None:
         """Bind without looking the machine's name up, which can take seconds."""
         TCPServer.server_bind(self)
@@ -108,7 +122,7 @@ class LoopServer(ThreadingHTTPServer):
     def process_request(self, request: socket.socket, client_address: tuple) -> None:  # type: ignore[override]
         """A thread for each request, up to a number."""
         with self._lock:
-            if len(self._open) >= MOST_CONNECTIONS:
+            if len(self._open) >= self.limits.connections:
                 request.close()
                 return
             self._open.add(request)
@@ -127,7 +141,7 @@ class LoopServer(ThreadingHTTPServer):
 
     def disconnect(self) -> None:
         """Break off all requests, so that none writes a file any more; returns when they have ended."""
-        end = time.monotonic() + LINGER_SECONDS
+        end = time.monotonic() + self.limits.linger_seconds
         while time.monotonic() < end:
             with self._lock:
                 if not self._open:
@@ -143,9 +157,10 @@ class LoopServer(ThreadingHTTPServer):
 class DeadlineReader(io.RawIOBase):
     """Reads a connection until a deadline: one that sends a byte now and then can't hold its thread for long."""
 
-    def __init__(self, connection: socket.socket, seconds: float) -> None:
+    def __init__(self, connection: socket.socket, *, seconds: float, idle_seconds: float) -> None:
         super().__init__()
-        self._connection, self._end = connection, time.monotonic() + seconds
+        self._connection, self._idle_seconds = connection, idle_seconds
+        self._end = time.monotonic() + seconds
 
     def readable(self) -> bool:
         """Yes."""
@@ -156,7 +171,7 @@ class DeadlineReader(io.RawIOBase):
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the request took too long")
-        self._connection.settimeout(min(left, IDLE_SECONDS))
+        self._connection.settimeout(min(left, self._idle_seconds))
         return self._connection.recv_into(buffer)
 
 
@@ -170,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
         """Read with a deadline."""
         super().setup()
         self.rfile.close()
-        self.rfile = io.BufferedReader(DeadlineReader(self.connection, REQUEST_SECONDS))
+        self.rfile = io.BufferedReader(self._reader(self._limits.request_seconds))
 
     def version_string(self) -> str:
         """The Server header: which Python this is concerns nobody."""
@@ -195,12 +210,23 @@ class Handler(BaseHTTPRequestHandler):
         """A job that is not wanted any more."""
         self._answer(self._delete)
 
+    @property
+    def _limits(self) -> WebLimits:
+        return self.server.limits
+
+    def _reader(self, seconds: float) -> DeadlineReader:
+        """Reads the connection for so many seconds."""
+        return DeadlineReader(self.connection, seconds=seconds, idle_seconds=self._limits.idle_seconds)
+
     # What is asked for -----------------------------------------------------------------------------------------------
 
     def _get(self) -> None:
         path = urlsplit(self.path).path
         if path == "/":
-            self._reply(page(self.server.token, self.server.defaults, MOST_BYTES).encode(), "text/html; charset=utf-8")
+            self._reply(
+                page(self.server.token, self.server.defaults, self._limits.upload_bytes).encode(),
+                "text/html; charset=utf-8",
+            )
         elif path in STATIC:
             self._reply((FOLDER / path[1:]).read_bytes(), STATIC[path])
         elif path == "/jobs":
@@ -233,7 +259,7 @@ class Handler(BaseHTTPRequestHandler):
         self._check_token()
         length = self._length()
         query = dict(parse_qsl(address.query, max_num_fields=10))
-        options = replace(self.server.defaults, **parse_request(query))
+        options = requested_options(self.server.defaults, query)
         with self.server.jobs.arrival(shown_name(query.get("name", "")), options) as job:
             self._receive(job.photo, length)
             try:
@@ -297,8 +323,9 @@ class Handler(BaseHTTPRequestHandler):
         if len(lengths) != 1 or not re.fullmatch(r"\d{1,15}", lengths[0].strip(), re.ASCII):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the size of the photo is no number")
         length = int(lengths[0])
-        if length > MOST_BYTES:
-            message = f"the photo is too large: {length / 1e6:.0f} MB, at most {MOST_BYTES // 10**6} MB are taken"
+        most = self._limits.upload_bytes
+        if length > most:
+            message = f"the photo is too large: {length / 1e6:.0f} MB, at most {most // 10**6} MB are taken"
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
         if length == 0:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the photo is empty")
@@ -335,7 +362,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _head(self, status: HTTPStatus, kind: str, length: int, policy: str, more: dict[str, str]) -> None:
-        self.connection.settimeout(IDLE_SECONDS)
+        self.connection.settimeout(self._limits.idle_seconds)
         self.send_response(status)
         headers = {"Content-Type": kind, "Content-Length": str(length), "Content-Security-Policy": policy}
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -349,7 +376,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_WR)
-            rest = DeadlineReader(self.connection, LINGER_SECONDS)
+            rest = self._reader(self._limits.linger_seconds)
             while rest.read(BLOCK):
                 pass
         except OSError:

@@ -2,7 +2,7 @@
 
 The page opens from the file system and loads nothing; its content security policy forbids it. Its sources are the
 files in ``app/viewer``, put into the page as they are. They repeat :mod:`models.dynamics.oscillators`,
-:mod:`models.dynamics.basis` and :class:`models.dynamics.modal.ModalRig` in JavaScript; tests compare the two in a
+:mod:`models.dynamics.basis` and :class:`models.dynamics.rig.ModalRig` in JavaScript; tests compare the two in a
 browser. ``docs/viewer.md`` describes the format.
 """
 
@@ -49,14 +49,23 @@ LOOP_TYPES = {
 
 
 def viewer_page(
-    photo: Tensor,  # [1, 3, H, W] in [-1, 1], any size
-    motion: MotionFile,  # of this photo
-    loop: Path | None = None,  # the rendered loop, in a format of LOOP_TYPES; left out if it would not fit
-    title: str = "",  # any text
+    photo: Tensor,
+    motion: MotionFile,
+    *,
+    loop: Path | None = None,
+    title: str = "",
+    limit: int = PAGE_LIMIT,
 ) -> str:
-    """The page as HTML, fewer than :data:`PAGE_LIMIT` bytes in UTF-8.
+    """The page as HTML.
 
     The photo is encoded anew, so nothing else that its file held gets into the page.
+
+    Args:
+        photo: ``[1, 3, H, W]`` in [-1, 1], any size.
+        motion: the motion of this photo.
+        loop: the rendered loop, in a format of :data:`LOOP_TYPES`; left out where it would not fit.
+        title: any text.
+        limit: bytes of the page in UTF-8.
 
     Raises:
         ValueError: a motion that stands still, or one of another aspect ratio than the photo.
@@ -74,7 +83,7 @@ def viewer_page(
         "modes": {
             "width": columns,
             "height": rows,
-            "period": motion.num_frames / motion.fps,
+            "period": motion.period,
             "scales": [float(f"{scale:.9g}") for scale in scales.tolist()],
         },
         "damping": {"alpha": Damping().alpha, "beta": Damping().beta},
@@ -85,7 +94,7 @@ def viewer_page(
     page = _fill(header, jpeg, packed, "")
     if loop is None:
         return page
-    room = PAGE_LIMIT - len(page.encode())
+    room = limit - len(page.encode())
     element, header["loop"] = loop_element(loop, room - 1000)
     return _fill(header, jpeg, packed, element)
 

@@ -1,4 +1,4 @@
-// The modes of a photo under pointers and wind, going forward in time: ModalRig in models/dynamics/modal.py.
+// The modes of a photo under pointers and wind, going forward in time: ModalRig in models/dynamics/rig.py.
 //
 // A held point follows its pointer at every instant: the modes ring on by themselves, and to their coordinates the
 // least q is added that puts the point where the pointer is. On release the sum and its velocity go over to the modes.

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from common.images import to_uint8
 from evaluation.metrics.image import psnr
+from models.choices import RENDERERS
 from models.rendering.dispatch import photo_renderer
-from models.rendering.model import BASELINES, FrameSynthesisModel
+from models.rendering.model import FrameSynthesisModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,8 @@ def comparison_picture(model: FrameSynthesisModel, pairs: Sequence[Sequence[Tens
     sheets = []
     for source, target, flow, importance in pairs:
         cells = {"source": to_uint8(source)[0], "target": to_uint8(target)[0]}
-        for name in ("model", *BASELINES):
-            frame = photo_renderer(name, model, source, importance)(flow)
+        for name in RENDERERS:
+            frame = photo_renderer(name, source, importance, model=model)(flow)
             cells[f"{name} {float(psnr(frame, target)):.2f} dB"] = to_uint8(frame)[0]
         sheets.append(labelled_sheet(cells, PICTURE_COLUMNS))
     return np.concatenate(sheets, axis=0)

@@ -86,9 +86,9 @@ def checkpoint_provenance(path: str | Path, parts: Sequence[str] = ("motion", "f
     Args:
         path: as for :meth:`models.pipeline.ImageDynamicsPipeline.from_pretrained`. Parts that it does not have are
             those that come with the repository, and ``defaults`` lists them.
-        parts: of :data:`models.pipeline.PARTS`, those that took part.
+        parts: of :data:`models.checkpoints.PARTS`, those that took part.
     """
-    from models.pipeline import PRETRAINED, checkpoint_folders
+    from models.checkpoints import PRETRAINED, checkpoint_folders
 
     folders = checkpoint_folders(path)
     own = Path(path).resolve() == PRETRAINED.resolve()

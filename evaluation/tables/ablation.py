@@ -141,7 +141,7 @@ def dependencies(method: str, options: MotionOptions) -> dict:
 
 def renderer_folder(checkpoint: str | Path) -> Path:
     """The renderer's checkpoint folder of a pipeline."""
-    from models.pipeline import checkpoint_folders
+    from models.checkpoints import checkpoint_folders
 
     return checkpoint_folders(checkpoint)["frame_synthesis"].resolve()
 

@@ -17,8 +17,8 @@ from evaluation.metrics.metric import Metric
 from evaluation.metrics.registry import of_kind, of_table
 from evaluation.sequences import EvaluationSequence
 from evaluation.tables.rendering_rows import ROWS
-from models.pipeline import frames_a_batch
-from models.rendering.dispatch import Render, photo_renderer
+from models.rendering.dispatch import photo_renderer
+from models.rendering.large import DEFAULT_SIZES, Render
 from models.rendering.model import FrameSynthesisModel
 
 REAL = "real"  # the name of the real video among the rows
@@ -126,7 +126,7 @@ class RenderingTable:
         self, sequence: EvaluationSequence, frames: SequenceFrames, rows: Sequence[str]
     ) -> Iterator[dict[str, Tensor]]:
         """Frames of these rows, uint8 ``[n, 3, H, W]`` on the device, some consecutive ones at a time."""
-        batch = self._batch or frames_a_batch(frames.flows.shape[2], frames.flows.shape[3], self._device)
+        batch = self._batch or DEFAULT_SIZES.frames_a_batch(frames.flows.shape[2], frames.flows.shape[3], self._device)
         renderers = self._renderers(frames, rows)
         for flows in frames.flows.split(batch):
             flows = flows.to(self._device).float()
@@ -147,7 +147,7 @@ class RenderingTable:
         renderers = {}
         for row in rows:
             with self._timed(row):
-                renderers[row] = photo_renderer(ROWS[row].renderer, self._model, source, importance)
+                renderers[row] = photo_renderer(ROWS[row].renderer, source, importance, model=self._model)
         return renderers
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ from models.pipeline import ImageDynamicsPipeline
 class Row:
     """One way to sample."""
 
-    sampler: str  # one of models.motion.model.SAMPLERS
+    sampler: str  # one of models.choices.SAMPLERS
     steps: int
     loop_guidance: float = 0.0  # u of Eq. 5
     recurrence: int = 0  # extra passes of each step under loop guidance

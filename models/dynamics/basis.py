@@ -68,7 +68,7 @@ class ModalBasis:
     @classmethod
     def of_motion(cls, motion: MotionFile) -> ModalBasis:
         """Modes of a saved or sampled motion."""
-        return cls(motion.spectral_volume[None], motion.num_frames / motion.fps)
+        return cls(motion.spectral_volume[None], motion.period)
 
     def to(self, device: torch.device) -> ModalBasis:
         """The same basis on a device; where it is pulled is still computed on the CPU, in float64."""

@@ -24,16 +24,24 @@ class Playback:
     def of_loop(
         cls,
         num_frames: int,
+        *,
         fps: float,
-        slow: float,
-        period: float,  # seconds of one period of the motion, as it was in training
+        period: float,
         num_frequencies: int,
+        slow: float = 1.0,
     ) -> Playback:
         """A seamless loop of ``num_frames`` at ``fps``, slowed down by ``slow`` (which makes more frames of it).
 
         The loop holds a whole number of the motion's periods, the number that keeps a period closest to its natural
         length. Loops up to 1.5 periods long hold one, stretched or pressed to the loop's length; longer ones hold
         several, at 0.75 to 1.5 times the natural speed.
+
+        Args:
+            num_frames: frames of the loop before it is slowed down.
+            fps: frames a second.
+            period: seconds of one period of the motion, as it was in training.
+            num_frequencies: K of the motion.
+            slow: factor on the number of frames.
         """
         if num_frames < 2 or min(fps, slow, period) <= 0:
             given = f"{num_frames}, {fps:g}, {slow:g} and {period:g}"

@@ -15,7 +15,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from common.files import save_tensors
-from common.hashing import file_sha256
 
 FORMAT_VERSION = 1
 TENSOR_NAME = "spectral_volume"
@@ -26,10 +25,10 @@ class MotionFile:
     """What a motion file holds."""
 
     spectral_volume: Tensor  # [K, 4, H, W] in pixels of H x W; values of float16
-    num_frames: int  # of one period
+    num_frames: int  # frames of one period
     fps: float
-    photo_size: tuple[int, int]  # (W, H) of the photo as read, upright
-    photo_sha256: str  # of the photo's file
+    photo_size: tuple[int, int]  # (W, H) of the photo, upright
+    photo_sha256: str  # of the photo's file; empty where the photo was given as pixels
 
     def write(self, path: str | Path) -> None:
         """Write through a temporary file."""
@@ -69,12 +68,18 @@ class MotionFile:
             raise ValueError(f"{path}: impossible metadata {metadata}")
         return cls(volume, num_frames, fps, (width, height), digest)
 
-    def check_photo(self, path: str | Path, size: tuple[int, int]) -> str | None:
+    @property
+    def period(self) -> float:
+        """Seconds after which the motion repeats."""
+        return self.num_frames / self.fps
+
+    def check_photo(self, path: str | Path, *, size: tuple[int, int], sha256: str) -> str | None:
         """Compare with the photo that is to move: a warning, or None if it is the one that the motion was made for.
 
         Args:
             path: the photo's file.
             size: its (W, H) as read.
+            sha256: of the file.
 
         Raises:
             ValueError: where the aspect ratios differ, so that the motion can't belong to the picture.
@@ -83,7 +88,7 @@ class MotionFile:
             self.check_shape(size)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        if file_sha256(path) != self.photo_sha256:
+        if sha256 != self.photo_sha256:
             return f"{path}: not the file that the motion was made for; its motion may not fit"
         return None
 

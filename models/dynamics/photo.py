@@ -1,62 +1,122 @@
-"""From a sampled motion to what is rendered: a seamless loop, or the photo poked; and what a report says of it."""
+"""From a sampled motion to what is rendered: a seamless loop, or the photo poked; and measures of it for a report."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from models.dynamics.basis import ModalBasis
+from models.dynamics.loop import LoopMotion, Playback
+from models.dynamics.motion_file import MotionFile
+from models.dynamics.pokes import Poke, poked_motion
+from models.dynamics.rig import ModalMotion
 
 if TYPE_CHECKING:
-    from models.dynamics.loop import LoopMotion
-    from models.dynamics.modal import ModalMotion
-    from models.dynamics.motion_file import MotionFile
-    from models.dynamics.pokes import Poke
+    import torch
+    from torch import Tensor
+
     from models.dynamics.seam import SeamMeter
 
 
-def photo_motion(
-    sampled: MotionFile,
-    photo_size: tuple[int, int],  # (W, H), whose pixels the pokes are in
-    pokes: Sequence[Poke],  # none: a loop
-    num_frames: int | None,  # of a loop that is not slowed down; None for pokes: until all is at rest
-    fps: float,
-    slow: float = 1.0,
-    magnify: float = 1.0,
-) -> tuple[LoopMotion | ModalMotion, list[str]]:
-    """The motion to render, and warnings where a pull is shorter than asked for."""
-    if pokes:
-        from models.dynamics.basis import ModalBasis
-        from models.dynamics.pokes import poked_motion
+class Displacement(Protocol):
+    """What a renderer takes: motion at a resolution of its own, a few moments at a time."""
 
-        count = num_frames and max(1, round(num_frames * slow))
-        return poked_motion(ModalBasis.of_motion(sampled), pokes, photo_size, fps * slow, count, magnify)
-    from models.dynamics.loop import LoopMotion, Playback
+    @property
+    def times(self) -> Sequence[float]:
+        """The moments of the frames, as :meth:`at` takes them."""
 
-    if num_frames is None:
-        raise ValueError("a loop needs a number of frames")
-    volume, period = sampled.spectral_volume[None] * magnify, sampled.num_frames / sampled.fps
-    return LoopMotion(volume, Playback.of_loop(num_frames, fps, slow, period, volume.shape[1])), []
+    @property
+    def size(self) -> tuple[int, int]:
+        """(W, H) of the motion."""
+
+    def to(self, device: torch.device) -> Displacement:
+        """The same motion on a device."""
+
+    def at(self, times: Sequence[float]) -> Tensor:
+        """Displacements ``[1, N, 2, h, w]`` in pixels of the motion."""
+
+    def importance(self) -> Tensor:
+        """``[1, 1, h, w]``, larger is in front; in pixels of the motion."""
+
+    def largest_displacement(self) -> float:
+        """Largest displacement of any pixel at any of the times."""
+
+
+@dataclass(frozen=True)
+class PhotoMotion:
+    """How one photo moves."""
+
+    sampled: MotionFile  # as the model gave it, or a motion file
+    shown: MotionFile  # the same at the amplitude asked for
+    displacement: LoopMotion | ModalMotion  # what is rendered, frame by frame
+    warnings: tuple[str, ...] = ()  # of pulls that are shorter than asked for
+
+    @classmethod
+    def of(
+        cls,
+        sampled: MotionFile,
+        *,
+        photo_size: tuple[int, int],
+        num_frames: int | None,
+        fps: float,
+        slow: float = 1.0,
+        magnify: float = 1.0,
+        pokes: Sequence[Poke] = (),
+    ) -> PhotoMotion:
+        """A loop of a sampled motion or, with pokes, the photo pulled and let go; only here the motion is magnified.
+
+        Args:
+            sampled: the motion.
+            photo_size: (W, H) of the photo, whose pixels the pokes are in.
+            num_frames: frames before it is slowed down; None for pokes: until all is at rest.
+            fps: frames a second.
+            slow: that many times as many frames of the same motion.
+            magnify: factor on the displacement; pokes are pulls of the sampled motion, whose effect it enlarges.
+            pokes: what is pulled, and when.
+        """
+        shown = replace(sampled, spectral_volume=sampled.spectral_volume * magnify)
+        if pokes:
+            count = num_frames and max(1, round(num_frames * slow))
+            basis = ModalBasis.of_motion(sampled)
+            poked, warnings = poked_motion(basis, pokes, photo_size, fps=fps * slow, num_frames=count, magnify=magnify)
+            return cls(sampled, shown, poked, tuple(warnings))
+        if num_frames is None:
+            raise ValueError("a loop needs a number of frames")
+        volume = shown.spectral_volume[None]
+        playback = Playback.of_loop(
+            num_frames, fps=fps, slow=slow, period=sampled.period, num_frequencies=volume.shape[1]
+        )
+        return cls(sampled, shown, LoopMotion(volume, playback))
 
 
 def motion_measures(
-    motion: LoopMotion | ModalMotion,
-    meter: SeamMeter,  # that has seen all rendered frames
-    period: float,  # seconds, of the sampled motion
+    motion: PhotoMotion,
+    meter: SeamMeter,
+    *,
     fps: float,
     slow: float,
-    width: int,  # of the frames
+    width: int,
 ) -> dict:
-    """Measures of a rendered motion, in pixels of the frames; None for a seam that can't be compared with anything."""
-    from models.dynamics.loop import LoopMotion
+    """Measures of a rendered motion, in pixels of the frames; None for a seam that can't be compared with anything.
 
-    scale = width / motion.size[0]
-    if not isinstance(motion, LoopMotion):
-        return {"speed": 1 / slow, "largest_motion_pixels": motion.largest_displacement() * scale}
+    Args:
+        motion: what was rendered.
+        meter: one that has seen all rendered frames.
+        fps: frames a second.
+        slow: how many times slower than natural.
+        width: pixels of a frame.
+    """
+    rendered = motion.displacement
+    scale = width / rendered.size[0]
+    if not isinstance(rendered, LoopMotion):
+        return {"speed": 1 / slow, "largest_motion_pixels": rendered.largest_displacement() * scale}
     return {
-        "speed": period * fps / motion.playback.period / slow,
+        "speed": motion.sampled.period * fps / rendered.playback.period / slow,
         "seam_ratio": _finite(meter.ratio()),
-        "motion_seam_ratio": _finite(motion.seam_ratio()),
-        "mean_motion_pixels": float(motion.mean_magnitude().mean()) * scale,
+        "motion_seam_ratio": _finite(rendered.seam_ratio()),
+        "mean_motion_pixels": float(rendered.mean_magnitude().mean()) * scale,
     }
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the option is checked before anything heavy is imported
     from models.dynamics.basis import ModalBasis, Point
     from models.dynamics.events import Drag
-    from models.dynamics.modal import ModalMotion
+    from models.dynamics.rig import ModalMotion
 
 LATEST = 600.0  # seconds
 SETTLED = 0.02  # of the largest motion: so little is rest
@@ -96,7 +96,7 @@ def settling_frames(basis: ModalBasis, drags: Sequence[Drag], fps: float) -> int
     """Frames until the last poke has rung down to :data:`SETTLED` of the largest motion, at most :data:`LONGEST`."""
     import numpy as np
 
-    from models.dynamics.modal import modal_coordinates
+    from models.dynamics.rig import modal_coordinates
 
     end = max(drag.end for drag in drags)
     count = math.ceil((end + LONGEST) * fps) + 1
@@ -110,13 +110,14 @@ def poked_motion(
     basis: ModalBasis,
     pokes: Sequence[Poke],
     photo_size: tuple[int, int],
+    *,
     fps: float,
     num_frames: int | None = None,  # until it has come to rest
     magnify: float = 1.0,
 ) -> tuple[ModalMotion, list[str]]:
     """Motion of a poked photo, and warnings where a pull is shorter than asked for."""
     from models.dynamics.events import shortened
-    from models.dynamics.modal import ModalMotion
+    from models.dynamics.rig import ModalMotion
 
     drags = [poke.to_drag(basis, photo_size) for poke in pokes]
     warnings = []
@@ -127,4 +128,4 @@ def poked_motion(
                 f"--poke {poke.text}: pulled only {100 * share:.0f} % as far, beyond that the photo would tear"
             )
     count = num_frames or settling_frames(basis, drags, fps)
-    return ModalMotion.simulate(basis, drags, count, fps, magnify=magnify), warnings
+    return ModalMotion.simulate(basis, drags, num_frames=count, fps=fps, magnify=magnify), warnings

@@ -10,21 +10,14 @@ its noise comes in a fixed order, so that it is the same alone and in any batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from models.choices import SAMPLERS
 from models.motion.config import MotionConfig
 from models.motion.dpm_solver import DPMSolver, noise_schedule
 from models.spectral_volume import motion_at_times
-
-# name -> (scheduler class of diffusers, its own arguments)
-SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "dpmsolver++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"}),
-    "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": True}),
-    "ddpm": ("DDPMScheduler", {"clip_sample": False}),
-}
 
 
 def make_scheduler(config: MotionConfig, sampler: str):

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from models.choices import DEFAULT_SAMPLER, DEFAULT_STEPS
 from models.motion.autoencoder import SliceAutoencoder
 from models.motion.config import PREDICTIONS, PRESETS, MotionConfig
 from models.motion.denoiser import Denoiser
 from models.motion.diffusion import (
-    SAMPLERS,
     alphas_cumprod,
     draw_noise,
     loop_loss,
@@ -32,10 +32,9 @@ from models.motion.stages import FORMER_NAMES, STAGES
 from models.motion.vq_autoencoder import HUB_ID, VQAutoencoderConfig
 from models.spectral_volume import SpectralNormalizer, rms_amplitude
 
-__all__ = ["PREDICTIONS", "PRESETS", "SAMPLERS", "MotionConfig", "MotionModel", "alphas_cumprod", "diffusion_loss"]
+__all__ = ["PREDICTIONS", "PRESETS", "MotionConfig", "MotionModel", "alphas_cumprod", "diffusion_loss"]
 
 KIND = "motion"
-DEFAULT_STEPS = 20
 # What the reference implementation divides its first 16 frequencies by (times 2.82): their root mean square over plants
 # at 256x160 and T = 149, of `rfft` coefficients that are not divided by T.
 REFERENCE_STD = (34.4, 13.7, 8.80, 7.26, 5.94, 5.33, 5.20, 4.94, 4.59, 4.52, 3.87, 3.49, 3.28, 2.89, 2.45, 2.32)
@@ -86,9 +85,9 @@ class MotionModel(nn.Module):
         return self.unet.image_encoder
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> MotionModel:
-        """Load a checkpoint folder of kind ``motion``, strictly and without pickle."""
-        config, tensors = load_checkpoint(folder, KIND)
+    def from_pretrained(cls, folder: str | Path, config: dict | None = None) -> MotionModel:
+        """Load a checkpoint folder of kind ``motion``, strictly, without pickle; ``config`` if it is read already."""
+        config, tensors = load_checkpoint(folder, KIND, config)
         values = dict(config["model"])
         try:
             normalizer = SpectralNormalizer.from_dict(values.pop("normalizer"))
@@ -192,7 +191,7 @@ class MotionModel(nn.Module):
         seeds: Sequence[int],  # one a photograph; a sample depends on its own seed alone
         *,
         steps: int = DEFAULT_STEPS,
-        sampler: str = "dpmsolver++",  # one of SAMPLERS
+        sampler: str = DEFAULT_SAMPLER,  # one of models.choices.SAMPLERS
         guidance: float | None = None,  # w of (1 + w) eps(c) - w eps(no c), the configuration's by default
         loop_guidance: float = 0.0,  # u of Eq. 5
         recurrence: int = 0,  # times that each step is noised again and repeated; the paper's loops: 2

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -31,24 +32,46 @@ from models.splatting import plan_splat
 if TYPE_CHECKING:
     from models.rendering.model import FrameSynthesisModel
 
-TRAINED_PIXELS = 256 * 160  # of the frames that renderers are trained on, about
-LARGEST_WHOLE = 2 * TRAINED_PIXELS  # frames up to this size are the network's own
-PIXELS_A_TILE = 2_000_000  # without overlap; keeps memory within a few gigabytes
 BLENDED = 0.35  # share of the splatted photo: averages errors of the motion out, without the blur of splatting alone
 
 Render = Callable[[Tensor], Tensor]  # flows [N, 2, H, W] -> frames [N, 3, H, W]
 Tile = tuple[slice, slice]  # rows and columns
 
 
+@dataclass(frozen=True)
+class RenderSizes:
+    """Numbers of pixels that decide how frames are rendered."""
+
+    trained_pixels: int = 256 * 160  # frames that renderers are trained on, about
+    largest_whole: int = 2 * 256 * 160  # up to this size frames are the network's own
+    pixels_a_tile: int = 2_000_000  # tiles without their overlap; keeps memory within a few gigabytes
+    batch_on_cpu: int = 150_000  # rendered at once on a CPU: larger batches no longer fit in its caches
+    batch_elsewhere: int = 1_600_000
+
+    def frames_a_batch(self, height: int, width: int, device: torch.device) -> int:
+        """How many frames of this size are best rendered at once."""
+        pixels = self.batch_on_cpu if device.type == "cpu" else self.batch_elsewhere
+        return max(1, pixels // (height * width))
+
+
+DEFAULT_SIZES = RenderSizes()
+
+
 class LargeRenderer:
     """Renders frames of one photo at a size above that of training; see the module."""
 
     def __init__(
-        self, model: FrameSynthesisModel, photo: Tensor, importance: Tensor, tiles: Sequence[tuple[Tile, Tile]]
+        self,
+        model: FrameSynthesisModel,
+        photo: Tensor,
+        importance: Tensor,
+        tiles: Sequence[tuple[Tile, Tile]],
+        *,
+        trained_pixels: int = DEFAULT_SIZES.trained_pixels,
     ) -> None:
         """``photo`` ``[1, 3, H, W]`` in [-1, 1], ``importance`` ``[1, 1, H, W]``, ``tiles`` of :func:`make_tiles`."""
         self._model, self._photo, self._importance, self._tiles = model, photo, importance, tiles
-        self._size = network_size(photo.shape[2], photo.shape[3])
+        self._size = network_size(photo.shape[2], photo.shape[3], pixels=trained_pixels)
         self._small_photo = _resize(photo, self._size).clamp(-1, 1)
         self._small_importance = _resize(importance, self._size).clamp_min(0)
         self._pyramid = model.encode(self._small_photo)
@@ -96,12 +119,14 @@ def render_in_tiles(render: Sequence[Render], tiles: Sequence[tuple[Tile, Tile]]
     return whole
 
 
-def make_tiles(height: int, width: int, margin: int) -> list[tuple[Tile, Tile]]:
+def make_tiles(
+    height: int, width: int, margin: int, *, pixels: int = DEFAULT_SIZES.pixels_a_tile
+) -> list[tuple[Tile, Tile]]:
     """Tiles that a large frame is rendered in: (the tile with a margin around it, the tile itself among that).
 
-    As many as :data:`PIXELS_A_TILE` asks for, cut so that the margins add as few pixels as possible.
+    As many as ``pixels``, those of one tile, ask for, cut so that the margins add as few pixels as possible.
     """
-    count = -(-height * width // PIXELS_A_TILE)
+    count = -(-height * width // pixels)
     # More rows of tiles cost 2 * margin * width pixels each, more columns 2 * margin * height.
     grids = [(rows, -(-count // rows)) for rows in range(1, count + 1)]
     rows, columns = min(grids, key=lambda grid: (grid[0] * width + grid[1] * height, grid[0]))
@@ -118,9 +143,9 @@ def cut(tensor: Tensor, tile: Tile) -> Tensor:
     return tensor[..., rows, columns]
 
 
-def network_size(height: int, width: int) -> tuple[int, int]:
+def network_size(height: int, width: int, *, pixels: int = DEFAULT_SIZES.trained_pixels) -> tuple[int, int]:
     """(H, W) of about the training size's area in the frame's shape."""
-    scale = math.sqrt(TRAINED_PIXELS / (height * width))
+    scale = math.sqrt(pixels / (height * width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

@@ -24,30 +24,9 @@ from torch import Tensor, nn
 
 from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from models.rendering.grid_net import ACTIVATIONS, FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
-from models.rendering.warping import (
-    BASELINES,
-    fill_holes,
-    magnitude,
-    render_average,
-    render_linear,
-    render_remap,
-    render_softmax,
-    resample,
-    trust_in,
-)
+from models.rendering.warping import fill_holes, magnitude, resample, trust_in
 from models.spectral_volume import resize_motion
 from models.splatting import plan_splat
-
-__all__ = [
-    "BASELINES",
-    "PRESETS",
-    "FrameSynthesisConfig",
-    "FrameSynthesisModel",
-    "render_average",
-    "render_linear",
-    "render_remap",
-    "render_softmax",
-]
 
 KIND = "frame_synthesis"
 IMPORTANCE = ("motion", "learned")
@@ -170,9 +149,9 @@ class FrameSynthesisModel(nn.Module):
         return self.render(self.encode(source), flow, importance)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> FrameSynthesisModel:
-        """Load a checkpoint folder strictly, ready for rendering."""
-        config, tensors = load_checkpoint(folder, KIND)
+    def from_pretrained(cls, folder: str | Path, config: dict | None = None) -> FrameSynthesisModel:
+        """Load a checkpoint folder strictly, ready for rendering; ``config`` if it is read already."""
+        config, tensors = load_checkpoint(folder, KIND, config)
         try:
             model = cls(FrameSynthesisConfig.from_dict(config["model"]))
         except (TypeError, ValueError, AttributeError) as error:

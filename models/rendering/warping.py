@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -96,12 +94,9 @@ def render_remap(image: Tensor, flow: Tensor, importance: Tensor | None = None) 
     return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).to(image).clamp(-1, 1)
 
 
-BASELINES: dict[str, Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-    "softmax": render_softmax,
-    "average": render_average,
-    "linear": render_linear,
-    "remap": render_remap,
-}
+def render_unmoved(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
+    """Baseline: the image as it is, once a flow; arguments as for :func:`render_softmax`, importance unused."""
+    return image.expand(len(flow), -1, -1, -1)
 
 
 def trust_in(coverage: Tensor) -> Tensor:

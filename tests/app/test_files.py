@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.files import FrameRecorder, LoopFiles, check_paths, loop_path, parse_frame_size, plan_files
+from app.files import FrameRecorder, LoopFiles, check_paths, loop_path, plan_files
+from app.options import FileOptions, Rendering
 from data.media.images import read_image, write_image
 from data.media.read_video import read_video
 
 
-def plan(photos, output=None, size=None, preview=None, show_motion=False, row=None):
-    return plan_files(photos, output, size, preview, show_motion, row)
+def plan(photos, output, **options) -> list[LoopFiles]:
+    return plan_files(photos, FileOptions(output, **options))
 
 
 def test_where_the_loop_goes(tmp_path):
@@ -26,23 +27,25 @@ def test_where_the_loop_goes(tmp_path):
 
 
 def test_frame_size_defaults_to_even_sides_of_at_most_512():
-    assert parse_frame_size(None, (640, 427)) == (512, 342)
-    assert parse_frame_size(None, (3000, 4000)) == (384, 512)
-    assert parse_frame_size(None, (101, 75)) == (100, 76)  # not enlarged
-    assert parse_frame_size("native", (641, 427)) == (641, 427)
-    assert parse_frame_size("256x160", (641, 427)) == (256, 160)
+    assert Rendering().frame_size((640, 427)) == (512, 342)
+    assert Rendering().frame_size((3000, 4000)) == (384, 512)
+    assert Rendering().frame_size((101, 75)) == (100, 76)  # not enlarged
+    assert Rendering(long_side=256).frame_size((1000, 500)) == (256, 128)
+    assert Rendering(size="native").frame_size((641, 427)) == (641, 427)
+    assert Rendering(size="256x160").frame_size((641, 427)) == (256, 160)
     for wrong in ("big", "0x10", "8x600", "9000x9000"):
         with pytest.raises(ValueError, match="--size"):
-            parse_frame_size(wrong, (640, 427))
+            Rendering(size=wrong).frame_size((640, 427))
 
 
 def test_pictures_beside_the_loop_carry_its_name(tmp_path):
     write_image(tmp_path / "a.png", np.zeros((20, 30, 3), np.uint8))
-    (files,) = plan([tmp_path / "a.png"], "x/loop.mp4", preview="gif", show_motion=True, row=19)
+    (files,) = plan([tmp_path / "a.png"], "x/loop.mp4", preview="gif", show_motion=True, xt_slice=19)
     names = [path.name for path in files.outputs()]
     assert names == ["loop.mp4", "loop_preview.gif", "loop_motion.png", "loop_xt.png"]
-    with pytest.raises(ValueError, match="rows 0 to 19"):
-        plan([tmp_path / "a.png"], "x/loop.mp4", row=20)
+    files.check_row(20)
+    with pytest.raises(ValueError, match="rows 0 to 18"):
+        files.check_row(19)
     with pytest.raises(ValueError, match=r"\.avi"):
         plan([tmp_path / "a.png"], "x/loop.avi")
     with pytest.raises(ValueError, match=r"b\.png"):
@@ -66,16 +69,9 @@ def test_outputs_never_meet_each_other_or_an_input(tmp_path):
 
 def test_recorder_passes_frames_on_and_keeps_what_is_wanted(tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (60, 40, 800, 3), dtype=np.uint8)
-    files = LoopFiles(
-        Path("a"),
-        (800, 40),
-        tmp_path / "a.mp4",
-        (800, 40),
-        preview=tmp_path / "p.gif",
-        xt_slice=tmp_path / "x.png",
-        row=7,
-    )
-    recorder = FrameRecorder(files, len(frames), 30.0)
+    beside = {"preview": tmp_path / "p.gif", "xt_slice": tmp_path / "x.png", "row": 7}
+    files = LoopFiles(Path("a"), tmp_path / "a.mp4", **beside)
+    recorder = FrameRecorder(files, (800, 40), num_frames=len(frames), fps=30.0)
     assert all(np.array_equal(seen, frame) for seen, frame in zip(recorder.watch(frames), frames, strict=True))
     recorder.write()
     assert np.array_equal(read_image(tmp_path / "x.png"), frames[:, 7])
@@ -85,8 +81,8 @@ def test_recorder_passes_frames_on_and_keeps_what_is_wanted(tmp_path):
 
 
 def test_recorder_spaces_a_previews_frames_evenly():
-    files = LoopFiles(Path("a"), (32, 32), Path("a.mp4"), (32, 32), preview=Path("p.gif"))
-    recorder = FrameRecorder(files, 150, 24.0)
+    files = LoopFiles(Path("a"), Path("a.mp4"), preview=Path("p.gif"))
+    recorder = FrameRecorder(files, (32, 32), num_frames=150, fps=24.0)
     list(recorder.watch(np.zeros((150, 32, 32, 3), np.uint8)))
     assert len(recorder.preview) == 94
     assert recorder.preview_fps * 150 / 24 == pytest.approx(94)

@@ -15,18 +15,14 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
-import torch
 from PIL import Image
 
 import generate
-from app.server.animate import LoopOptions
 from app.server.jobs import DEFAULT_LIMITS, Limits
-from app.server.serve import loop_server
-from app.server.web import LoopServer
-from helpers.motion_models import tiny_model
+from app.server.serve import DEFAULT_WEB_LIMITS, loop_server
+from app.server.web import LoopServer, WebLimits
+from helpers.motion_models import tiny_model, tiny_renderer
 from models.pipeline import ImageDynamicsPipeline
-from models.rendering.model import PRESETS as RENDERER_PRESETS
-from models.rendering.model import FrameSynthesisModel
 
 OPTIONS = ["--steps", "2", "--num-frames", "6", "--fps", "6", "--renderer", "softmax"]
 OPTIONS += ["--magnify", "8"]  # of the random motion of an untrained model
@@ -37,8 +33,7 @@ class GatedPipeline(ImageDynamicsPipeline):
     """The real pipeline, which waits before sampling while its gate is closed, as a slow model would."""
 
     def __init__(self) -> None:
-        torch.manual_seed(0)
-        super().__init__(tiny_model(), FrameSynthesisModel(RENDERER_PRESETS["tiny"]).eval())
+        super().__init__(tiny_model(), tiny_renderer())
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None
@@ -105,6 +100,15 @@ class Client:
         return connection
 
 
+def status_of(connection: socket.socket) -> int:
+    """Status of the answer, 0 for a connection that is closed without one."""
+    with connection:
+        answer = b""
+        while block := connection.recv(65536):
+            answer += block
+    return int(answer.split()[1]) if answer else 0
+
+
 def until(condition: Callable[[], object], seconds: float = 60.0):
     """What the condition gives once that is true."""
     end = time.monotonic() + seconds
@@ -124,13 +128,20 @@ def picture(width: int = 64, height: int = 48, form: str = "PNG") -> bytes:
 
 @contextmanager
 def start_server(
-    pipeline: GatedPipeline, folder: Path, limits: Limits = DEFAULT_LIMITS, options: tuple[str, ...] = ()
+    pipeline: GatedPipeline,
+    folder: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    web_limits: WebLimits = DEFAULT_WEB_LIMITS,
+    options: tuple[str, ...] = (),
 ) -> Iterator[Client]:
     """A server that answers; ``folder`` is the one that temporary folders are made in."""
     pipeline.gate.set()
     pipeline.error = None
-    defaults = LoopOptions.of(generate.build_parser().parse_args(["--serve", *OPTIONS, *options]))
-    with loop_server(defaults, 0, lambda: pipeline, limits) as server:
+    defaults, _ = generate.read_options(generate.build_parser().parse_args(["--serve", *OPTIONS, *options]))
+    with loop_server(
+        defaults, port=0, load=lambda: pipeline, limits=limits, web_limits=web_limits, folder=folder
+    ) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:

@@ -1,33 +1,16 @@
-"""The pipeline with tiny untrained models: sizes, loops, checkpoints of every form."""
-
-import json
+"""The pipeline with tiny untrained models: motion, loops, and what it takes and gives."""
 
 import numpy as np
 import pytest
 import torch
 
-from models.motion.model import PRESETS as MOTION_PRESETS
+from common.images import tensor_to_image
 from models.motion.model import MotionModel
-from models.pipeline import (
-    PRETRAINED,
-    ImageDynamicsPipeline,
-    checkpoint_folders,
-    covering_size,
-    model_size,
-    resize_photo,
-    to_uint8,
-)
-from models.rendering.model import PRESETS as RENDERER_PRESETS
+from models.photos import Photo
+from models.pipeline import ImageDynamicsPipeline
+from models.rendering.large import RenderSizes
 from models.rendering.model import FrameSynthesisModel
-from models.spectral_volume import SpectralNormalizer, motion_at_times
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> ImageDynamicsPipeline:
-    torch.manual_seed(0)
-    config = MOTION_PRESETS["tiny"]
-    motion = MotionModel(config, SpectralNormalizer("adaptive", (1.0,) * config.num_frequencies)).eval()
-    return ImageDynamicsPipeline(motion, FrameSynthesisModel(RENDERER_PRESETS["tiny"]).eval())
+from models.spectral_volume import motion_at_times
 
 
 @pytest.fixture
@@ -45,7 +28,12 @@ def swaying(height: int = 20, width: int = 30, amplitude: float = 1.0) -> torch.
 
 
 def frames_of(pipeline, photo, volume, **options) -> np.ndarray:
-    return np.stack(list(pipeline.render(photo, volume, **{"period": 5.0, "num_frames": 10, "fps": 2.0} | options)))
+    return np.stack(list(pipeline.render(photo, volume, **{"num_frames": 10, "fps": 2.0} | options)))
+
+
+def resized(pipeline: ImageDynamicsPipeline, **sizes: int) -> ImageDynamicsPipeline:
+    """The same models with other sizes from which frames are rendered in parts."""
+    return ImageDynamicsPipeline(pipeline.motion_model, pipeline.frame_synthesis, sizes=RenderSizes(**sizes))
 
 
 def test_motion_is_sampled_in_the_photos_shape_and_anchored(pipeline, photo):
@@ -68,7 +56,7 @@ def test_frame_zero_is_the_photo_and_the_loop_closes(pipeline, photo, renderer):
     frames = frames_of(pipeline, photo, swaying(), renderer=renderer)
     assert frames.shape == (10, 60, 90, 3)
     assert frames.dtype == np.uint8
-    assert np.array_equal(frames[0], to_uint8(photo)[0])
+    assert np.array_equal(frames[0], tensor_to_image(photo))
     steps = np.abs(np.diff(np.concatenate([frames, frames[:1]]).astype(float), axis=0)).mean((1, 2, 3))
     assert steps[-1] < 2 * np.median(steps[:-1])
     assert np.median(steps) > 0
@@ -107,21 +95,20 @@ def test_another_shape_shows_the_centre(pipeline, photo):
     assert frames_of(pipeline, photo, swaying(), size=(45, 30)).shape == (10, 30, 45, 3)
 
 
-def test_batches_do_not_change_the_frames(pipeline, photo, monkeypatch):
+def test_batches_do_not_change_the_frames(pipeline, photo):
     together = frames_of(pipeline, photo, swaying())
-    monkeypatch.setattr("models.pipeline.PIXELS_A_BATCH", 1)
-    assert np.abs(frames_of(pipeline, photo, swaying()).astype(int) - together).max() <= 1
+    single = frames_of(resized(pipeline, batch_on_cpu=1), photo, swaying())
+    assert np.abs(single.astype(int) - together).max() <= 1
 
 
 @pytest.mark.parametrize("renderer", ["model", "softmax", "remap"])
-def test_tiles_do_not_change_the_frames(pipeline, monkeypatch, renderer):
+def test_tiles_do_not_change_the_frames(pipeline, renderer):
     photo = torch.rand(1, 3, 125, 180, generator=torch.Generator().manual_seed(0)) * 2 - 1
     volume = swaying(125, 180)
     volume[0, 1, 1] = 2 * torch.hann_window(125, periodic=False)[:, None]
-    monkeypatch.setattr("models.pipeline.LARGEST_WHOLE", 5000)
-    whole = frames_of(pipeline, photo, volume, renderer=renderer, num_frames=4)
-    monkeypatch.setattr("models.rendering.large.PIXELS_A_TILE", 4000)
-    tiled = frames_of(pipeline, photo, volume, renderer=renderer, num_frames=4)
+    one_tile, tiles = (resized(pipeline, largest_whole=5000, pixels_a_tile=pixels) for pixels in (10**6, 4000))
+    whole = frames_of(one_tile, photo, volume, renderer=renderer, num_frames=4)
+    tiled = frames_of(tiles, photo, volume, renderer=renderer, num_frames=4)
     assert np.abs(tiled.astype(int) - whole).max() <= 1
     assert np.abs(np.diff(whole.astype(int), axis=0)).mean() > 5
 
@@ -132,7 +119,7 @@ def test_the_network_renders_frames_up_to_about_the_training_size_itself(pipelin
     monkeypatch.setattr(
         FrameSynthesisModel, "encode", lambda self, image: seen.append(image.shape) or encode(self, image)
     )
-    photo = torch.zeros(1, 3, 320, 512)
+    photo = Photo(torch.zeros(1, 3, 320, 512))
     for size in ((256, 160), (320, 200), (512, 320)):
         frames_of(pipeline, photo, swaying(), size=size, num_frames=2)
     assert [tuple(shape[2:]) for shape in seen] == [(160, 256), (200, 320), (160, 256)]
@@ -144,78 +131,13 @@ def test_saved_pipelines_load_again_whole_or_in_part(pipeline, photo, tmp_path):
     volume = pipeline.predict_motion(photo, steps=2)
     assert torch.equal(again.predict_motion(photo, steps=2), volume)
     assert np.array_equal(frames_of(again, photo, volume), frames_of(pipeline, photo, volume))
-    bare = checkpoint_folders(tmp_path / "saved" / "motion")
-    assert bare == {"motion": tmp_path / "saved" / "motion", "frame_synthesis": PRETRAINED / "frame_synthesis"}
-    bare = checkpoint_folders(tmp_path / "saved" / "frame_synthesis")
-    assert bare == {"motion": PRETRAINED / "motion", "frame_synthesis": tmp_path / "saved" / "frame_synthesis"}
     part = ImageDynamicsPipeline.from_pretrained(tmp_path / "saved" / "motion", parts=["motion"])
     assert torch.equal(part.predict_motion(photo, steps=2), volume)
     with pytest.raises(ValueError, match="without its frame synthesis model"):
         frames_of(part, photo, volume)
 
 
-def test_a_hub_id_is_downloaded(pipeline, tmp_path, monkeypatch):
-    pipeline.save_pretrained(tmp_path / "cache")
-    monkeypatch.chdir(tmp_path)
-    asked = []
-
-    def snapshot_download(repo_id, **options):
-        asked.append(repo_id)
-        if repo_id == "some/where":
-            return str(tmp_path / "cache")
-        raise OSError("offline\nsecond line")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    assert checkpoint_folders("some/where")["motion"] == tmp_path / "cache" / "motion"
-    with pytest.raises(ValueError, match=r"^some/thing: no such checkpoint folder, nor .*\(offline\)$"):
-        checkpoint_folders("some/thing")
-    assert asked == ["some/where", "some/thing"]
-    with pytest.raises(ValueError, match="no such checkpoint folder"):
-        checkpoint_folders(tmp_path / "nowhere")
-    assert len(asked) == 2
-
-
-def test_damaged_checkpoints_are_named(pipeline, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"config\.json is missing"):
-        checkpoint_folders(tmp_path / "empty")
-    pipeline.save_pretrained(tmp_path / "saved")
-    config = tmp_path / "saved" / "motion" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"kind": "frame_synthesis"}))
-    with pytest.raises(ValueError, match="where one of kind 'motion' is needed"):
-        checkpoint_folders(tmp_path / "saved")
-    config.write_text("{")
-    with pytest.raises(ValueError, match="not valid JSON"):
-        checkpoint_folders(tmp_path / "saved" / "motion")
-
-
-def test_model_size_is_near_in_shape_and_area():
-    assert model_size((256, 160), (256, 160), 32) == (256, 160)
-    assert model_size((640, 427), (256, 160), 16) == (240, 160)
-    assert model_size((427, 640), (256, 160), 16) == (160, 240)
-    for photo in ((500, 500), (1920, 1080), (300, 400), (2000, 700)):
-        width, height = model_size(photo, (256, 160), 32)
-        assert width % 32 == height % 32 == 0
-        assert abs(np.log(width * height / 256 / 160)) < 0.35
-        assert abs(np.log(width / height / (photo[0] / photo[1]))) < 0.2
-
-
-def test_covering_size_ignores_rounding_alone():
-    assert covering_size((640, 427), (512, 342)) == (512, 342)
-    assert covering_size((640, 427), (256, 160)) == (256, 171)
-    assert covering_size((100, 200), (100, 100)) == (100, 200)
-
-
-def test_resizing_a_photo_stays_in_range():
-    stripes = (torch.arange(64) // 4 % 2 * 2.0 - 1).expand(1, 3, 32, 64)
-    large = resize_photo(stripes, (48, 100))
-    assert large.shape == (1, 3, 48, 100)
-    assert large.abs().max() <= 1
-
-
 def test_wrong_input_is_an_error(pipeline, photo):
-    with pytest.raises(ValueError, match="one photo"):
-        pipeline.predict_motion(photo[0])
     with pytest.raises(ValueError, match="unknown renderer"):
         frames_of(pipeline, photo, swaying(), renderer="paint")
     with pytest.raises(ValueError, match="without its motion model"):
@@ -223,6 +145,39 @@ def test_wrong_input_is_an_error(pipeline, photo):
 
 
 def test_values_that_are_not_finite_stop_the_run(pipeline, photo, monkeypatch):
-    monkeypatch.setattr(MotionModel, "sample", lambda *_: torch.full((1, 4, 4, 32, 48), torch.nan))
+    monkeypatch.setattr(MotionModel, "sample", lambda *_, **__: torch.full((1, 4, 4, 32, 48), torch.nan))
     with pytest.raises(FloatingPointError, match="not finite"):
         pipeline.predict_motion(photo)
+
+
+def test_an_animation_is_sampled_at_once_and_rendered_as_its_frames_are_asked_for(pipeline, photo):
+    animation = pipeline(photo, seed=3, steps=2, num_frames=4, fps=2.0, size=(45, 30), renderer="softmax", magnify=2.0)
+    volume = pipeline.predict_motion(photo, seed=3, steps=2)
+    assert torch.equal(animation.motion.spectral_volume, volume[0])  # before it is magnified
+    assert (animation.motion.num_frames, animation.motion.fps, animation.motion.photo_size) == (150, 30.0, (90, 60))
+    assert (animation.num_frames, animation.fps) == (4, 2.0)
+    frames = np.stack(list(animation.frames))
+    options = {"num_frames": 4, "size": (45, 30), "renderer": "softmax"}
+    assert np.array_equal(frames, frames_of(pipeline, photo, 2 * volume, **options))
+    again = pipeline(photo, motion=animation.motion, fps=2.0, magnify=2.0, **options)
+    assert np.array_equal(frames, np.stack(list(again.frames)))
+
+
+def test_a_list_of_photos_gives_a_list_of_animations(pipeline, photo):
+    both = pipeline([photo, photo.flip(3)], steps=2, num_frames=2, renderer="remap")
+    assert len(both) == 2
+    assert np.array_equal(next(both[0].frames), next(both[1].frames)[:, ::-1])
+
+
+def test_a_motion_of_another_shape_is_refused(pipeline, photo):
+    motion = pipeline(photo, steps=2).motion
+    with pytest.raises(ValueError, match="another aspect ratio"):
+        pipeline(photo.transpose(2, 3), motion=motion)
+
+
+def test_photos_in_the_wrong_range_are_refused_everywhere(pipeline, photo):
+    for call in (pipeline, pipeline.predict_motion, lambda given: pipeline.render(given, swaying())):
+        with pytest.raises(ValueError, match=r"looks like \[0, 1\]"):
+            call((photo + 1) / 2)
+        with pytest.raises(ValueError, match=r"in \[-1, 1\], got values"):
+            call(127.5 * (photo + 1))

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from models.choices import NORMALIZATIONS
 from models.spectral_volume import (
-    NORMALIZATIONS,
     SpectralNormalizer,
     anchor_to_first_frame,
     motion_amplitude,

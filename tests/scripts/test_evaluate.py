@@ -24,21 +24,10 @@ from evaluation.sequences import EvaluationSequence, load_sequences
 from evaluation.tables.cells import ratios
 from evaluation.tables.motion import evaluate_motion
 from evaluation.tables.rendering_rows import ROWS
-from models.motion.model import PRESETS, MotionModel
-from models.rendering.model import BASELINES, FrameSynthesisModel
-from models.rendering.model import PRESETS as RENDERER_PRESETS
-from models.spectral_volume import SpectralNormalizer
+from models.choices import RENDERERS
+from models.motion.model import PRESETS
 
 NO_WEIGHTS = "not computed: no FID Inception weights (see docs/evaluation.md)"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    torch.manual_seed(0)
-    MotionModel(PRESETS["tiny"], SpectralNormalizer("adaptive", (1.0,) * 4)).save_pretrained(folder / "motion")
-    FrameSynthesisModel(RENDERER_PRESETS["tiny"]).save_pretrained(folder / "frame_synthesis")
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -274,9 +263,8 @@ def test_compare_two_reports(
 
 
 def test_repeated_names_are_those_of_the_packages() -> None:
-    assert set(command_line.RENDERERS) == {"model", *BASELINES}
     assert set(command_line.PRESETS) <= set(PRESETS)
-    assert {row.renderer for row in ROWS.values()} == {"model", "repeat", *BASELINES}
+    assert {row.renderer for row in ROWS.values()} == {"repeat", *RENDERERS}
 
 
 @pytest.mark.parametrize(

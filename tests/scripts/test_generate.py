@@ -6,32 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import evaluate
 import generate
 from data.media.read_video import read_video
+from models.choices import DEFAULT_STEPS, WARPS
 from models.dynamics.motion_file import MotionFile
 from models.motion.config import MotionConfig
-from models.motion.model import DEFAULT_STEPS, SAMPLERS, MotionModel
-from models.motion.model import PRESETS as MOTION_PRESETS
-from models.pipeline import ImageDynamicsPipeline
-from models.rendering.model import BASELINES, FrameSynthesisModel
-from models.rendering.model import PRESETS as RENDERER_PRESETS
-from models.spectral_volume import SpectralNormalizer
+from models.rendering.model import FrameSynthesisModel
 
 QUICK = ["--steps", "2", "--num-frames", "6", "--fps", "6"]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = MOTION_PRESETS["tiny"]
-    motion = MotionModel(config, SpectralNormalizer("adaptive", (0.5,) * config.num_frequencies)).eval()
-    folder = tmp_path_factory.mktemp("checkpoint")
-    ImageDynamicsPipeline(motion, FrameSynthesisModel(RENDERER_PRESETS["tiny"]).eval()).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -136,20 +121,32 @@ def test_several_photos_go_to_a_folder(checkpoint, folder, capsys):
     assert "need a folder" in error_line(capsys)
 
 
-@pytest.mark.parametrize("renderer", sorted(BASELINES))
+@pytest.mark.parametrize("renderer", sorted(WARPS))
 def test_renderers_without_weights(checkpoint, folder, renderer):
     """A bare motion checkpoint is enough where the renderer has no weights."""
     assert run(checkpoint / "motion", "photo.png", "-o", "a.gif", "--renderer", renderer) == 0
     assert read_video("a.gif")[0].shape == (6, 48, 64, 3)
 
 
-def test_choices_and_defaults_agree_with_the_models():
-    assert set(generate.SAMPLERS) == set(SAMPLERS)
-    assert set(generate.RENDERERS) == {"model", *BASELINES}
+def test_defaults_agree_with_the_models():
     for parser, needed in ((generate.build_parser(), ["p"]), (evaluate.build_parser(), ["motion", "--data", "d"])):
         defaults = parser.parse_args(needed)
         assert defaults.steps == DEFAULT_STEPS
         assert defaults.guidance in (None, MotionConfig.guidance)  # None: what the model's configuration says
+
+
+def test_the_command_line_becomes_options():
+    def options(*arguments: str):
+        return generate.read_options(generate.build_parser().parse_args(["p.jpg", *arguments]))
+
+    loop, files = options("--seed", "3", "--magnify", "2", "--size", "64x48", "--xt-slice", "0")
+    assert (loop.sampling.seed, loop.playing.magnify, loop.rendering.frame_size((9, 9))) == (3, 2.0, (64, 48))
+    assert (loop.playing.num_frames, loop.playing.pokes, files.xt_slice) == (150, (), 0)
+    poked, _ = options("--poke", "1,2,3,4@5")
+    assert poked.playing.num_frames is None  # until all is at rest
+    assert (poked.playing.pokes[0].point, poked.playing.pokes[0].time) == ((1, 2), 5)
+    with pytest.raises(ValueError, match="nothing is sampled with --motion"):
+        options("--motion", "a.safetensors", "--save-motion", "b.safetensors")
 
 
 def save_gray16(path: str) -> None:

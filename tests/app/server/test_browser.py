@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from helpers.browser import chromium
-from helpers.local_server import Client, GatedPipeline, picture, start_server, until
+from helpers.local_server import Client, picture, start_server, until
 
 from app.server.jobs import Limits
 
@@ -58,14 +57,8 @@ def browser() -> Iterator[Any]:
         yield browser
 
 
-@pytest.fixture(scope="module")
-def pipeline() -> GatedPipeline:
-    return GatedPipeline()
-
-
 @pytest.fixture
-def client(pipeline, tmp_path, monkeypatch) -> Iterator[Client]:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def client(pipeline, tmp_path) -> Iterator[Client]:
     with start_server(pipeline, tmp_path, Limits(waiting=1)) as client:
         yield client
 
@@ -150,8 +143,7 @@ def test_what_goes_wrong_is_said_on_the_page(browser, client, tmp_path):
     window.context.close()
 
 
-def test_a_server_that_has_stopped_is_named(browser, pipeline, tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_a_server_that_has_stopped_is_named(browser, pipeline, tmp_path):
     with start_server(pipeline, tmp_path) as client:
         window = Window(browser, client)
         window.page.wait_for_load_state("networkidle")

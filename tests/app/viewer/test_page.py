@@ -1,5 +1,6 @@
-"""The page's text and format, without a browser; tests/test_viewer_browser.py opens it in one."""
+"""The page's text and format, without a browser; the tests beside it open it in one."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -120,7 +121,7 @@ def test_header_says_what_the_page_holds():
     assert header["damping"] == {"alpha": 0.4, "beta": 0.08}
     assert (header["softness"], header["largest_displacement"]) == (SOFTNESS, LARGEST_DISPLACEMENT)
     assert page.text("title") == "Two bells"
-    packed = viewer_module.base64.b64decode(page.text("script", id="modes"))
+    packed = base64.b64decode(page.text("script", id="modes"))
     back = decode_modes(packed, np.array(modes["scales"]), modes["height"], modes["width"])
     assert torch.allclose(back, motion.spectral_volume[1:], atol=max(modes["scales"]) / LEVELS)
 
@@ -153,7 +154,7 @@ def test_what_a_photo_file_says_beside_its_pixels_is_left_out(tmp_path: Path):
     picture.save(tmp_path / "p.jpg", exif=exif, comment=b"secret place")
     assert b"secret place" in (tmp_path / "p.jpg").read_bytes()
     text = viewer_page(image_to_tensor(read_image(tmp_path / "p.jpg")), swaying_motion())
-    jpeg = viewer_module.base64.b64decode(re.search(r'id="photo"[^>]*base64,([^"]+)"', text).group(1))
+    jpeg = base64.b64decode(re.search(r'id="photo"[^>]*base64,([^"]+)"', text).group(1))
     assert jpeg[:2] == b"\xff\xd8"
     assert b"secret" not in jpeg
     assert "secret" not in text
@@ -168,21 +169,21 @@ def test_page_stays_within_its_size():
     assert header["modes"]["width"] < 512
 
 
-def test_loop_goes_into_the_page_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_loop_goes_into_the_page_where_it_fits(tmp_path: Path):
     loop = tmp_path / "loop.mp4"
     loop.write_bytes(bytes(range(256)) * 10)
-    page = Page(viewer_page(photo(), swaying_motion(), loop))
+    page = Page(viewer_page(photo(), swaying_motion(), loop=loop))
     assert page.header()["loop"]["included"] is True
     (video,) = (attributes for tag, attributes in page.tags if tag == "video")
-    assert viewer_module.base64.b64decode(video["src"].removeprefix("data:video/mp4;base64,")) == loop.read_bytes()
+    assert base64.b64decode(video["src"].removeprefix("data:video/mp4;base64,")) == loop.read_bytes()
     gif = loop.rename(tmp_path / "loop.GIF")
-    page = Page(viewer_page(photo(), swaying_motion(), gif))
+    page = Page(viewer_page(photo(), swaying_motion(), loop=gif))
     assert next(a["src"] for _, a in page.tags if a.get("id") == "loop").startswith("data:image/gif;base64,")
-    monkeypatch.setattr(viewer_module, "PAGE_LIMIT", len(viewer_page(photo(), swaying_motion())) + 3000)
-    text = viewer_page(photo(), swaying_motion(), gif)
+    limit = len(viewer_page(photo(), swaying_motion())) + 3000
+    text = viewer_page(photo(), swaying_motion(), loop=gif, limit=limit)
     assert not [a for _, a in Page(text).tags if a.get("id") == "loop"]
     assert "no room" in Page(text).header()["loop"]["note"]
-    assert len(text) < viewer_module.PAGE_LIMIT
+    assert len(text) < limit
 
 
 def test_what_can_not_be_shown_is_said_in_one_line(tmp_path: Path):
@@ -193,7 +194,7 @@ def test_what_can_not_be_shown_is_said_in_one_line(tmp_path: Path):
         viewer_page(photo(), still)
     (tmp_path / "loop.avi").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"loop\.avi: a page can't show this"):
-        viewer_page(photo(), swaying_motion(), tmp_path / "loop.avi")
+        viewer_page(photo(), swaying_motion(), loop=tmp_path / "loop.avi")
 
 
 def test_sources_of_the_page_are_all_used():

@@ -13,7 +13,7 @@ from common.hashing import content_hash
 from evaluation.report.report import checkpoint_provenance, data_provenance, read_report, weights_provenance, write_csv
 from evaluation.report.text import format_table
 from evaluation.sequences import EvaluationSequence
-from models.pipeline import PRETRAINED
+from models.checkpoints import PRETRAINED
 
 # Provenance -----------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.motion_models import tiny_renderer
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -35,14 +36,6 @@ def absolute_error(frames: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (frames - targets).abs().mean(dim=(1, 2, 3))
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    torch.manual_seed(0)
-    FrameSynthesisModel(PRESETS["tiny"]).save_pretrained(folder / "frame_synthesis")
-    return folder
-
-
 def options(dataset: Path, checkpoint: Path, **changed: Any) -> RenderingOptions:
     """What the command line would give, with the split that the small dataset has."""
     given: dict[str, Any] = {"data": dataset, "split": "validation", "checkpoint": checkpoint, "device": "cpu"}
@@ -65,7 +58,7 @@ def scored(made: dict[str, SequenceFrames], rows: tuple[str, ...], *, batch: int
     """The table of sequences that are made here."""
     table = RenderingTable(
         rows,
-        model=FrameSynthesisModel(PRESETS["tiny"]).eval(),
+        model=tiny_renderer(),
         measures=frame_measures(absolute_error),
         device=torch.device("cpu"),
         stored=False,

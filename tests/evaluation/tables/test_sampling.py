@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import evaluate
-from evaluation import command_line
 from evaluation.metrics.distances import frechet_distance
 from evaluation.metrics.motion_features import feature_names, motion_features, octaves
 from evaluation.metrics.motion_scores import motion_difference, motion_diversity
@@ -31,19 +30,11 @@ from evaluation.tables.sampling_cost import (
     make_rows,
 )
 from evaluation.tables.sampling_judge import BASELINES
-from models.motion.model import PRESETS, SAMPLERS, MotionModel
+from models.motion.model import PRESETS
 from models.pipeline import ImageDynamicsPipeline
-from models.spectral_volume import SpectralNormalizer, motion_to_spectral_volume, spectral_volume_to_motion
+from models.spectral_volume import motion_to_spectral_volume, spectral_volume_to_motion
 
 METRICS = tuple(of_table("sampling"))
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    torch.manual_seed(0)
-    MotionModel(PRESETS["tiny"], SpectralNormalizer("adaptive", (1.0,) * 4)).save_pretrained(folder / "motion")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +126,7 @@ class InterruptedPipeline(ImageDynamicsPipeline):
     def predict_motion(self, image: torch.Tensor, seed: int = 0, **options: Any) -> torch.Tensor:
         if options["steps"] == 4 and seed == 1:
             raise KeyboardInterrupt
-        return super().predict_motion(image, seed, **options)
+        return super().predict_motion(image, seed=seed, **options)
 
 
 def test_ctrl_c_keeps_the_rows_that_are_done(small_dataset: Path, checkpoint: Path) -> None:
@@ -249,10 +240,6 @@ def test_bad_options_are_refused(options: list[str], capsys: pytest.CaptureFixtu
         evaluate.main(["sampling", "--data", "x", *options])
     assert exit_.value.code == 2
     assert options[1] in capsys.readouterr().err
-
-
-def test_repeated_names_are_those_of_the_packages() -> None:
-    assert set(command_line.SAMPLERS) == set(SAMPLERS)
 
 
 # Features of motion ---------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ def random_volume(num_frequencies: int = 5, seed: int = 0) -> torch.Tensor:
 
 
 def loop(num_frames=150, fps=30.0, slow=1.0, period=5.0, num_frequencies=16) -> Playback:
-    return Playback.of_loop(num_frames, fps, slow, period, num_frequencies)
+    return Playback.of_loop(num_frames, fps=fps, slow=slow, period=period, num_frequencies=num_frequencies)
 
 
 def test_the_models_own_length_shows_every_frame_of_the_texture():

@@ -54,11 +54,11 @@ def test_as_stored_keeps_out_of_range_values_finite():
 
 
 def test_photo_is_recognised_by_its_bytes_and_its_shape(motion_file, photo):
-    assert motion_file.check_photo(photo, (640, 480)) is None
-    photo.write_bytes(b"another photo")
-    assert "not the file" in motion_file.check_photo(photo, (320, 240))  # a shrunk copy: a warning
+    assert motion_file.check_photo(photo, size=(640, 480), sha256=file_sha256(photo)) is None
+    shrunk = motion_file.check_photo(photo, size=(320, 240), sha256=hashlib.sha256(b"another").hexdigest())
+    assert "not the file" in shrunk  # a warning
     with pytest.raises(ValueError, match="aspect ratio"):
-        motion_file.check_photo(photo, (480, 640))
+        motion_file.check_photo(photo, size=(480, 640), sha256="")
 
 
 def test_what_is_no_motion_file_is_named(tmp_path, motion_file):

@@ -109,7 +109,7 @@ def test_a_video_lasts_until_the_photo_has_come_to_rest(basis):
     pokes = [Poke.parse("20,24,3,0"), Poke.parse("44,24,0,3@1")]
     drags = [poke.to_drag(basis, PHOTO_SIZE) for poke in pokes]
     count = settling_frames(basis, drags, 20.0)
-    motion, warnings = poked_motion(basis, pokes, PHOTO_SIZE, 20.0)
+    motion, warnings = poked_motion(basis, pokes, PHOTO_SIZE, fps=20.0)
     assert not warnings
     assert len(motion.times) == count
     size = motion.at(motion.times).square().mean(dim=(0, 2, 3, 4)).sqrt()
@@ -119,7 +119,7 @@ def test_a_video_lasts_until_the_photo_has_come_to_rest(basis):
 
 
 def test_a_pull_that_would_tear_the_photo_is_shortened_with_a_warning(basis):
-    motion, warnings = poked_motion(basis, [Poke.parse("20,24,60,0")], PHOTO_SIZE, 20.0, num_frames=14)
+    motion, warnings = poked_motion(basis, [Poke.parse("20,24,60,0")], PHOTO_SIZE, fps=20.0, num_frames=14)
     assert len(warnings) == 1
     assert warnings[0].startswith("--poke 20,24,60,0: pulled only ")
     assert motion.largest_displacement() <= basis.limit * 1.001

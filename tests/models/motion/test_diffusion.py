@@ -10,9 +10,9 @@ from helpers.motion_models import photographs, tiny_model
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.choices import SAMPLERS
 from models.motion.autoencoder import SliceAutoencoder
 from models.motion.diffusion import (
-    SAMPLERS,
     draw_noise,
     loop_loss,
     make_scheduler,

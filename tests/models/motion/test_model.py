@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers.motion_models import photographs, tiny_model
 
+from models.choices import SAMPLERS
 from models.motion.autoencoder import (
     AutoencoderConfig,
     SpectralAutoencoder,
@@ -15,7 +16,7 @@ from models.motion.autoencoder import (
 )
 from models.motion.diffusion import loop_loss, predicted_clean_and_noise
 from models.motion.image_encoder import EfficientNetLite0
-from models.motion.model import PRESETS, SAMPLERS, MotionConfig, MotionModel, alphas_cumprod, diffusion_loss
+from models.motion.model import PRESETS, MotionConfig, MotionModel, alphas_cumprod, diffusion_loss
 from models.motion.unet import SpectralUNet
 from models.spectral_volume import SpectralNormalizer, rms_amplitude
 from training.motion.calibration import calibrate_amplitude, limit_amplitude, measure_latent_statistics

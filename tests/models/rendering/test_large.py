@@ -8,13 +8,7 @@ from models.rendering.model import PRESETS, FrameSynthesisModel
 from models.rendering.warping import render_softmax
 
 HEIGHT, WIDTH = 96, 144
-pytestmark = pytest.mark.usefixtures("small_training_size")
-
-
-@pytest.fixture
-def small_training_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network works at half the size here, which keeps the tests fast."""
-    monkeypatch.setattr("models.rendering.large.TRAINED_PIXELS", HEIGHT * WIDTH // 4)
+SMALL = HEIGHT * WIDTH // 4  # the network works at half the size here, which keeps the tests fast
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +35,7 @@ def one_tile() -> list:
 def test_what_stands_still_is_the_photo(model: FrameSynthesisModel) -> None:
     photo, flow = texture(), torch.zeros(1, 2, HEIGHT, WIDTH)
     with torch.no_grad():
-        frame = LargeRenderer(model, photo, torch.zeros(1, 1, HEIGHT, WIDTH), one_tile())(flow)
+        frame = LargeRenderer(model, photo, torch.zeros(1, 1, HEIGHT, WIDTH), one_tile(), trained_pixels=SMALL)(flow)
     assert (frame - photo).abs().max() < 1e-4
 
 
@@ -50,7 +44,7 @@ def test_detail_goes_along_with_the_motion(model: FrameSynthesisModel) -> None:
     photo, flow = texture(), torch.zeros(1, 2, HEIGHT, WIDTH)
     flow[:, 0], flow[:, 1] = 6, -4
     with torch.no_grad():
-        frame = LargeRenderer(model, photo, torch.ones(1, 1, HEIGHT, WIDTH), one_tile())(flow)
+        frame = LargeRenderer(model, photo, torch.ones(1, 1, HEIGHT, WIDTH), one_tile(), trained_pixels=SMALL)(flow)
     moved = photo[:, :, 4:, :-6][:, :, 10:-10, 10:-10]
     assert (frame[:, :, :-4, 6:][:, :, 10:-10, 10:-10] - moved).abs().mean() < 0.01
 
@@ -59,18 +53,17 @@ def test_it_is_sharper_than_splatting_alone(model: FrameSynthesisModel) -> None:
     photo, flow = texture(), smooth_flow(5.5)
     importance = torch.ones(1, 1, HEIGHT, WIDTH)
     with torch.no_grad():
-        frames = LargeRenderer(model, photo, importance, one_tile())(flow)
+        frames = LargeRenderer(model, photo, importance, one_tile(), trained_pixels=SMALL)(flow)
         splatted = render_softmax(photo, flow, importance)
     assert frames.std() > 1.05 * splatted.std()
 
 
-def test_tiles_have_no_seams(model: FrameSynthesisModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_have_no_seams(model: FrameSynthesisModel) -> None:
     photo, flow, importance = texture(), smooth_flow(9.5), torch.ones(1, 1, HEIGHT, WIDTH)
     with torch.no_grad():
-        whole = LargeRenderer(model, photo, importance, one_tile())(flow)
-        monkeypatch.setattr("models.rendering.large.PIXELS_A_TILE", 1500)
-        tiles = make_tiles(HEIGHT, WIDTH, 20)
-        tiled = LargeRenderer(model, photo, importance, tiles)(flow)
+        whole = LargeRenderer(model, photo, importance, one_tile(), trained_pixels=SMALL)(flow)
+        tiles = make_tiles(HEIGHT, WIDTH, 20, pixels=1500)
+        tiled = LargeRenderer(model, photo, importance, tiles, trained_pixels=SMALL)(flow)
     assert len(tiles) >= 9
     assert (tiled - whole).abs().max() < 1e-3
 
@@ -88,7 +81,9 @@ def test_the_networks_low_frequencies_fill_what_comes_out_from_behind() -> None:
     for kind in (FrameSynthesisModel, Brighter):
         torch.manual_seed(0)
         with torch.no_grad():
-            frames.append(LargeRenderer(kind(PRESETS["tiny"]).eval(), photo, importance, one_tile())(flow))
+            frames.append(
+                LargeRenderer(kind(PRESETS["tiny"]).eval(), photo, importance, one_tile(), trained_pixels=SMALL)(flow)
+            )
     difference = (frames[1] - frames[0])[0, 0, 10:-10]
     assert difference[:, WIDTH // 2 + 7 : WIDTH // 2 + 9].sub(0.1).abs().max() < 1e-3
     assert difference[:, : WIDTH // 2 - 12].abs().max() < 1e-5
@@ -97,24 +92,25 @@ def test_the_networks_low_frequencies_fill_what_comes_out_from_behind() -> None:
     assert (frames[0] - photo)[..., : WIDTH // 2 - 12].abs().max() < 1e-4
 
 
-def test_tiles_cover_every_pixel_once_and_keep_their_margins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_cover_every_pixel_once_and_keep_their_margins() -> None:
     assert make_tiles(20, 40, margin=9) == [((slice(0, 20), slice(0, 40)), (slice(0, 20), slice(0, 40)))]
-    monkeypatch.setattr("models.rendering.large.PIXELS_A_TILE", 1000)
     for height, width in ((101, 40), (30, 2000), (90, 90)):
         count = torch.zeros(height, width, dtype=torch.int)
-        for around, inside in make_tiles(height, width, margin=20):
+        for around, inside in make_tiles(height, width, margin=20, pixels=1000):
             count[around][inside] += 1
             for length, outer, inner in zip((height, width), around, inside, strict=True):
                 assert outer.start == 0 or inner.start == 20
                 assert outer.stop == length or outer.stop - outer.start - inner.stop == 20
         assert (count == 1).all()
-    assert all(around[0] == slice(0, 30) for around, _ in make_tiles(30, 2000, margin=20))  # cut across, not along
+    assert all(
+        around[0] == slice(0, 30) for around, _ in make_tiles(30, 2000, margin=20, pixels=1000)
+    )  # cut across, not along
 
 
 def test_a_panorama_and_a_square_come_down_to_the_training_area() -> None:
     for height, width in ((1080, 1920), (300, 3000), (2000, 2000)):
-        small = network_size(height, width)
-        assert small[0] * small[1] == pytest.approx(HEIGHT * WIDTH // 4, rel=0.05)
+        small = network_size(height, width, pixels=SMALL)
+        assert small[0] * small[1] == pytest.approx(SMALL, rel=0.05)
         assert small[1] / small[0] == pytest.approx(width / height, rel=0.05)
 
 

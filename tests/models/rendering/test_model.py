@@ -6,10 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.pipeline import PRETRAINED
+from models.checkpoints import PRETRAINED
+from models.choices import WARPS
+from models.rendering.dispatch import find_warp
 from models.rendering.model import PRESETS, FrameSynthesisConfig, FrameSynthesisModel
 from models.rendering.warping import (
-    BASELINES,
     TRUSTED_COVERAGE,
     fill_holes,
     render_average,
@@ -256,18 +257,18 @@ def test_beside_motion_the_shipped_weights_return_still_regions():
 # Baselines and warps --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", list(BASELINES))
+@pytest.mark.parametrize("name", list(WARPS))
 def test_baselines_leave_a_still_photo_as_it_is(name):
     image, flow, importance = make_case()
-    frames = BASELINES[name](image, torch.zeros_like(flow), importance)
+    frames = find_warp(name)(image, torch.zeros_like(flow), importance)
     torch.testing.assert_close(frames, image.expand(2, -1, -1, -1), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", list(BASELINES))
+@pytest.mark.parametrize("name", list(WARPS))
 def test_baselines_shift_by_whole_pixels(name):
     image, flow, importance = make_case()
     flow = torch.tensor([3.0, -2.0]).view(1, 2, 1, 1).expand_as(flow)
-    frames = BASELINES[name](image, flow, importance)
+    frames = find_warp(name)(image, flow, importance)
     torch.testing.assert_close(frames[:, :, :-2, 3:], image.expand(2, -1, -1, -1)[:, :, 2:, :-3], atol=1e-6, rtol=0)
 
 

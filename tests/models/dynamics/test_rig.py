@@ -10,8 +10,8 @@ from scipy.integrate import solve_ivp
 
 from models.dynamics.basis import ModalBasis
 from models.dynamics.events import WIND_STEP, Drag, Event, Impulse, Pluck, Wind, shortened
-from models.dynamics.modal import ModalMotion, ModalRig, modal_coordinates, simulate
 from models.dynamics.oscillators import DampedOscillators, Damping
+from models.dynamics.rig import ModalMotion, ModalRig, modal_coordinates, simulate
 
 POINT, OTHER = (10.0, 12.0), (22.0, 12.0)
 PULL = (1.2, -0.6)
@@ -177,7 +177,7 @@ def test_motion_does_not_depend_on_the_frame_rate(basis):
 
 
 def test_a_poked_point_moves_the_way_it_was_pulled_and_rings_down():
-    texture = simulate(swaying_motion(), [Drag.pull(POINT, PULL, time=0.1)], 601, 30.0)
+    texture = simulate(swaying_motion(), [Drag.pull(POINT, PULL, time=0.1)], num_frames=601, fps=30.0)
     assert texture.shape == (1, 601, 2, 24, 32)
     assert texture.dtype == torch.float32
     poked = texture[0, :, :, 12, 10].double().numpy()
@@ -193,7 +193,7 @@ def test_a_poked_point_moves_the_way_it_was_pulled_and_rings_down():
 def test_stronger_damping_comes_to_rest_sooner():
     events = [Drag.pull(POINT, PULL)]
     light, heavy = (
-        simulate(swaying_motion(), events, 90, 30.0, damping)[0, -15:].abs().max()
+        simulate(swaying_motion(), events, num_frames=90, fps=30.0, damping=damping)[0, -15:].abs().max()
         for damping in (Damping(0.1, 0.01), Damping(3.0, 0.1))
     )
     assert heavy < 0.2 * light
@@ -208,7 +208,7 @@ def test_the_mean_of_the_measured_motion_does_not_matter(basis):
 
 
 def test_frames_come_a_few_at_a_time(basis):
-    motion = ModalMotion.simulate(basis, [Pluck(POINT, PULL)], 7, 30.0)
+    motion = ModalMotion.simulate(basis, [Pluck(POINT, PULL)], num_frames=7, fps=30.0)
     whole = motion.at(motion.times)
     assert len(motion.times) == 7
     assert motion.size == (32, 24)
@@ -219,7 +219,8 @@ def test_frames_come_a_few_at_a_time(basis):
 
 
 def test_magnifying_changes_nothing_but_the_amplitude(basis):
-    plain, larger = (ModalMotion.simulate(basis, [Pluck(POINT, PULL)], 4, 30.0, magnify=m) for m in (0.5, 1.0))
+    event = Pluck(POINT, PULL)
+    plain, larger = (ModalMotion.simulate(basis, [event], num_frames=4, fps=30.0, magnify=m) for m in (0.5, 1.0))
     np.testing.assert_allclose(2 * plain.coordinates, larger.coordinates)
 
 
@@ -228,7 +229,7 @@ def test_a_pull_too_far_is_shortened(basis):
     event, factor = shortened(basis, far)
     assert factor == pytest.approx(basis.longest_pull(POINT) / 500)
     assert event.path[-1][1:] == pytest.approx((300 * factor, 400 * factor))
-    motion = ModalMotion.simulate(basis, [far], 40, 30.0)
+    motion = ModalMotion.simulate(basis, [far], num_frames=40, fps=30.0)
     assert 0.5 * basis.limit < motion.largest_displacement() <= basis.limit * 1.0001
     plucked, same = shortened(basis, Pluck(POINT, (300.0, 400.0)))
     assert (same, math.hypot(*plucked.pull)) == pytest.approx((factor, basis.longest_pull(POINT)))
@@ -238,7 +239,7 @@ def test_a_pull_too_far_is_shortened(basis):
 
 def test_what_adds_up_beyond_the_limit_is_made_smaller_as_a_whole(basis):
     storm = [Wind(500.0), Impulse(POINT, (100.0, 0.0)), Pluck(OTHER, (0.0, 1e6))]
-    motion = ModalMotion.simulate(basis, storm, 10, 30.0)
+    motion = ModalMotion.simulate(basis, storm, num_frames=10, fps=30.0)
     assert motion.largest_displacement() == pytest.approx(basis.limit, rel=1e-4)
     times = [index / 30 for index in range(10)]
     ratio = motion.coordinates[1:] / modal_coordinates(basis, storm, times)[1:]
@@ -257,9 +258,9 @@ def test_what_adds_up_beyond_the_limit_is_made_smaller_as_a_whole(basis):
         (lambda: Wind(1.0, direction=(0.0, 0.0)), "a direction"),
         (lambda: Wind(1.0, gusts=-1.0), "gusts of 0 or more"),
         (lambda: Wind(1.0, start=2.0, end=1.0), "an end after its start"),
-        (lambda: simulate(swaying_motion(), [], 0, 30.0), "a positive frame rate"),
-        (lambda: simulate(swaying_motion(), [], 3, 0.0), "a positive frame rate"),
-        (lambda: simulate(swaying_motion(), [Pluck((40.0, 3.0), PULL)], 3, 30.0), "outside the motion"),
+        (lambda: simulate(swaying_motion(), [], num_frames=0, fps=30.0), "a positive frame rate"),
+        (lambda: simulate(swaying_motion(), [], num_frames=3, fps=0.0), "a positive frame rate"),
+        (lambda: simulate(swaying_motion(), [Pluck((40.0, 3.0), PULL)], num_frames=3, fps=30.0), "outside the motion"),
     ],
 )
 def test_what_makes_no_sense_is_a_one_line_error(make, complaint):

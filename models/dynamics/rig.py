@@ -151,12 +151,22 @@ class ModalMotion:
         cls,
         basis: ModalBasis,
         events: Iterable[Event],
+        *,
         num_frames: int,
         fps: float,
-        damping: Damping | None = None,  # the paper's by default
+        damping: Damping | None = None,
         magnify: float = 1.0,
     ) -> ModalMotion:
-        """Frames of a photo at rest under events, made smaller where they would go beyond the basis' limit."""
+        """Frames of a photo at rest under events, made smaller where they would go beyond the basis' limit.
+
+        Args:
+            basis: the photo's modes.
+            events: what is done to it.
+            num_frames: how many frames.
+            fps: frames a second.
+            damping: the paper's by default.
+            magnify: factor on the displacement, before the limit.
+        """
         if num_frames < 1 or not fps > 0:
             raise ValueError(f"a simulation needs a frame and a positive frame rate, got {num_frames} and {fps:g}")
         times = [index / fps for index in range(num_frames)]
@@ -188,11 +198,11 @@ class ModalMotion:
 
 
 def simulate(
-    motion: MotionFile, events: Iterable[Event], num_frames: int, fps: float, damping: Damping | None = None
+    motion: MotionFile, events: Iterable[Event], *, num_frames: int, fps: float, damping: Damping | None = None
 ) -> Tensor:
     """Motion texture ``[1, T, 2, H, W]`` of a photo at rest under events, in pixels of the motion's own resolution.
 
     All of it at once; :class:`ModalMotion` has it a few frames at a time.
     """
-    frames = ModalMotion.simulate(ModalBasis.of_motion(motion), events, num_frames, fps, damping)
+    frames = ModalMotion.simulate(ModalBasis.of_motion(motion), events, num_frames=num_frames, fps=fps, damping=damping)
     return frames.at(frames.times)

@@ -1,0 +1,40 @@
+"""What can be chosen by name, and the defaults: registries that need nothing imported.
+
+The scripts take their ``choices=`` from here, the models look up here what a name stands for. Importing torch to print
+a ``--help`` would take seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULT_STEPS = 20  # sampling steps; docs/evaluation.md compares numbers of them
+DEFAULT_SAMPLER = "dpmsolver++"
+NUM_FRAMES = 150  # of a loop
+FPS = 30.0
+
+# name -> (scheduler class of diffusers, its own arguments)
+SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dpmsolver++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"}),
+    "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": True}),
+    "ddpm": ("DDPMScheduler", {"clip_sample": False}),
+}
+
+# name -> the function that renders without a network: its module and its name there
+WARPS = {
+    "softmax": ("models.rendering.warping", "render_softmax"),
+    "average": ("models.rendering.warping", "render_average"),
+    "linear": ("models.rendering.warping", "render_linear"),
+    "remap": ("models.rendering.warping", "render_remap"),
+}
+# No renderer of loops, but something to compare them with: the photo, unmoved.
+UNMOVED = {"repeat": ("models.rendering.warping", "render_unmoved")}
+NETWORK = "model"  # the trained renderer
+RENDERERS = (NETWORK, *WARPS)
+DEFAULT_RENDERER = NETWORK
+
+# kind of SpectralNormalizer -> (key in stats.json, factor on it)
+NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82), "size": ("p95", 1.0)}
+
+MOTION_PRESETS = ("tiny", "default", "reference", "paper")  # keys of models.motion.config.PRESETS
+RENDERER_PRESETS = ("tiny", "default", "reference")  # keys of models.rendering.model.PRESETS
