@@ -79,7 +79,8 @@ def command(
     options: argparse.Namespace, stage: str, steps: int, dataset: Path, output: Path, device: torch.device
 ) -> list[str]:  # fmt: skip
     """Of `train_unet.py`; the second stage finds the checkpoint of the first in the run folder."""
-    given = ["--data", str(dataset), "--output", str(output), "--stage", stage.replace("_", "-"), "--max-steps", str(steps)]
+    given = ["--data", str(dataset), "--output", str(output), "--stage", stage.replace("_", "-")]
+    given += ["--max-steps", str(steps)]
     given += ["--device", device.type, "--workers", str(training_rates.WORKERS), "--evaluate-every", str(10**6)]
     given += ["--save-every", "1", "--seed", str(options.seed)]
     if options.rehearse:
