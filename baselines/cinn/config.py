@@ -1,0 +1,329 @@
+"""The shapes and trainings of the baseline as frozen dataclasses, and their presets. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from typing import Any, Literal
+
+from common.files import from_plain
+
+STAGES = ("vae", "condition", "flow")  # in the order in which they are trained
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """Video encoder and decoder. Strides are products of 2 that lead from the picture to its base map and back."""
+
+    size: tuple[int, int] = (64, 64)  # width and height of photos and frames
+    frames: int = 16  # that follow the photo
+    code: int = 64  # numbers that a video is described by
+    encoder_channels: tuple[int, ...] = (64, 128, 256, 512, 512)  # of the stem and the four stages
+    encoder_space: tuple[int, ...] = (1, 2, 2, 2)  # strides of the stages; the stem's is 2
+    encoder_time: tuple[int, ...] = (1, 2, 2, 2)  # as above
+    width: int = 64  # channels of the decoder's last block; its first has 16 times as many
+    decoder_space: tuple[int, ...] = (2, 2, 2, 2, 1)  # enlargement before each of the five blocks
+    decoder_time: tuple[int, ...] = (2, 2, 2, 2, 1)
+
+    def __post_init__(self) -> None:
+        for name, length in (("encoder_space", 4), ("encoder_time", 4), ("decoder_space", 5), ("decoder_time", 5)):
+            if len(getattr(self, name)) != length:
+                raise ValueError(f"{name} needs {length} numbers, got {getattr(self, name)}")
+        space, time = 2 * prod(self.encoder_space), 2 * prod(self.encoder_time)
+        if space != prod(self.decoder_space):
+            raise ValueError(
+                f"the encoder shrinks pictures by {space}, the decoder enlarges {prod(self.decoder_space)}"
+            )
+        if not self.frames == time == prod(self.decoder_time):
+            raise ValueError(
+                f"{self.frames} frames, but the encoder's strides lead from {time} to one moment "
+                f"and the decoder's from one to {prod(self.decoder_time)}"
+            )
+        if any(side % space for side in self.size):
+            raise ValueError(f"size {self.size[0]}x{self.size[1]}: both sides have to be multiples of {space}")
+        if self.code % 2:
+            raise ValueError(f"code {self.code}: an even number is needed, whose halves change each other")
+
+    @property
+    def base(self) -> tuple[int, int]:
+        """Height and width of the smallest map, 4x4 in the published configurations."""
+        shrinking = prod(self.decoder_space)
+        return self.size[1] // shrinking, self.size[0] // shrinking
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Both discriminators."""
+
+    temporal_channels: tuple[int, ...] = (64, 64, 128, 256, 512)
+    temporal_space: tuple[int, ...] = (1, 1, 2, 2)  # strides of the stages after 4 of stem and pooling
+    temporal_time: tuple[int, ...] = (2, 2, 2, 2)
+    temporal_frames: int = 12  # consecutive ones of a clip that it judges
+    spectral: Literal["all", "first_blocks"] = "all"  # convolutions of it that are normalised; published: the latter
+    spatial_width: int = 64
+    spatial_frames: int = 20  # of a batch, chosen at random, that the spatial one judges
+
+
+@dataclass(frozen=True)
+class ConditionConfig:
+    """Embedding of the photo."""
+
+    size: int = 128
+    norm: Literal["instance", "batch"] = "instance"
+    layers: tuple[int, ...] = (3, 4, 6, 3)  # of a ResNet of bottlenecks; these make ResNet-50
+    width: int = 64  # channels of its stem
+    decoder_width: int = 32
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """The conditional invertible network."""
+
+    code: int = 64
+    condition: int = 128
+    blocks: int = 20
+    hidden: int = 512
+    depth: int = 2  # layers from the hidden width to itself
+    slope: float = 0.9  # of the invertible rectifier where it is negative
+    control: int = 0  # numbers that control the end of a video, 3 for a position
+    control_bins: int = 10  # of each, one of which is 1 in the condition
+    control_minimum: tuple[float, ...] = ()  # of the training data, for each number
+    control_maximum: tuple[float, ...] = ()
+
+    @property
+    def control_size(self) -> int:
+        """Numbers by which the control lengthens the condition."""
+        return self.control * self.control_bins
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All networks that inference needs, and what the training data was like."""
+
+    video: VideoConfig = VideoConfig()
+    condition: ConditionConfig = ConditionConfig()
+    flow: FlowConfig = FlowConfig()
+    fps: float = 0.0  # of the frames trained on; 0 where the data doesn't say
+
+    def __post_init__(self) -> None:
+        if self.flow.code != self.video.code or self.flow.condition != self.condition.size:
+            raise ValueError(
+                f"the flow is for codes of {self.flow.code} and embeddings of {self.flow.condition}, the other "
+                f"networks make {self.video.code} and {self.condition.size}"
+            )
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint's ``config.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, values: dict[str, Any]) -> ModelConfig:
+        """Inverse of :meth:`to_plain`.
+
+        Raises:
+            ValueError: other fields than it has.
+        """
+        kinds = {"video": VideoConfig, "condition": ConditionConfig, "flow": FlowConfig}
+        nested = {name: from_plain(kind, values.get(name, {})) for name, kind in kinds.items()}
+        return from_plain(cls, {**values, **nested})
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the video autoencoder's losses."""
+
+    perceptual: float = 30.0
+    reconstruction: float = 10.0
+    divergence: float = 1e-5
+    adversarial: float = 1.0  # of each discriminator
+    features: float = 10.0  # feature matching by the temporal discriminator
+    penalty: float = 10.0  # on the gradient of the temporal discriminator at real clips
+    # The published code takes the gradient of the batch's mean, which makes the penalty B^2 times weaker.
+    penalty_of: Literal["samples", "batch_mean"] = "samples"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes, the same for all frames of a clip."""
+
+    flip: bool = True
+    margin: int = 0  # pixels by which clips are resized larger than needed, then cropped at random
+    color: float = 0.1  # brightness, contrast and saturation
+    hue: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """How one stage is trained. The learning rate is multiplied by ``decay`` every ``decay_epochs`` epochs."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.9)
+    weight_decay: float = 0.0
+    amsgrad: bool = False
+    decay: float = 1.0
+    decay_epochs: int = 1
+    steps_per_epoch: int = 0  # 0 follows from the number of clips
+    augmentation: Augmentation = Augmentation()
+    ema_decay: float = 0.0  # of averaged weights; published without
+    gradient_clip: float = float("inf")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How all stages are trained."""
+
+    vae: StageConfig
+    condition: StageConfig
+    flow: StageConfig
+    losses: LossConfig = LossConfig()
+    condition_divergence: float = 1e-5
+    adversarial_from: int = 1  # epoch; a number of epochs or more trains without discriminators
+
+    def stage(self, name: str) -> StageConfig:
+        """The configuration of one of :data:`STAGES`."""
+        return getattr(self, name)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One configuration of everything."""
+
+    model: ModelConfig
+    discriminators: DiscriminatorConfig
+    training: TrainingConfig
+
+
+_VAE = StageConfig(epochs=55, batch_size=10, weight_decay=1e-5, decay=0.98)
+_CONDITION = StageConfig(epochs=60, batch_size=30, betas=(0.9, 0.999))
+_FLOW = StageConfig(
+    epochs=31, batch_size=50, learning_rate=1e-5, betas=(0.9, 0.99), amsgrad=True, decay=0.5, decay_epochs=7
+)
+_PUBLISHED_D = DiscriminatorConfig(spectral="first_blocks")
+
+
+def _published(
+    *,
+    video: VideoConfig,
+    embedding: int,
+    norm: Literal["instance", "batch"],
+    losses: tuple[float, float, float],  # perceptual, reconstruction, divergence
+    epochs: tuple[int, int],  # of the video autoencoder and the conditioning encoder
+    batch_size: int,
+    decay_epochs: int,  # of the flow's learning rate
+    augmentation: tuple[Augmentation, Augmentation, Augmentation],  # by stage
+    condition_divergence: float = 1e-5,
+) -> Preset:
+    perceptual, reconstruction, divergence = losses
+    space = (1, 1, 2, 2) if video.size == (64, 64) else (1, 2, 2, 2)
+    vae, condition, flow = augmentation
+    return Preset(
+        model=ModelConfig(
+            video=video,
+            condition=ConditionConfig(size=embedding, norm=norm),
+            flow=FlowConfig(condition=embedding),
+        ),
+        discriminators=replace(_PUBLISHED_D, temporal_space=space),
+        training=TrainingConfig(
+            vae=replace(_VAE, epochs=epochs[0], batch_size=batch_size, augmentation=vae),
+            condition=replace(_CONDITION, epochs=epochs[1], augmentation=condition),
+            flow=replace(_FLOW, decay_epochs=decay_epochs, augmentation=flow),
+            losses=LossConfig(
+                perceptual=perceptual, reconstruction=reconstruction, divergence=divergence, penalty_of="batch_mean"
+            ),
+            condition_divergence=condition_divergence,
+        ),
+    )
+
+
+_VIDEO_128 = VideoConfig(
+    size=(128, 128),
+    encoder_channels=(64, 64, 128, 256, 512),
+    encoder_space=(2, 2, 2, 2),
+    width=32,
+    decoder_space=(2, 2, 2, 2, 2),
+)
+_BAIR, _IPER = Augmentation(color=0.1), Augmentation(color=0.2)
+_SKY = Augmentation(margin=16, color=0.3, hue=0.15)
+_TEXTURE = Augmentation(margin=16, color=0.3, hue=0.15)
+
+
+def _texture(*, epochs: int, norm: Literal["instance", "batch"] = "instance") -> Preset:
+    return _published(
+        video=_VIDEO_128,
+        embedding=128,
+        norm=norm,
+        losses=(30, 10, 1e-6),
+        epochs=(60, epochs),
+        batch_size=7,
+        decay_epochs=6,
+        augmentation=(_TEXTURE, _TEXTURE, _TEXTURE),
+    )
+
+
+_SMALL_STAGE = StageConfig(epochs=40, batch_size=4, learning_rate=5e-4, betas=(0.9, 0.99), steps_per_epoch=50)
+_TINY_STAGE = replace(_SMALL_STAGE, epochs=2, batch_size=2, steps_per_epoch=2)
+PRESETS = {
+    "bair": _published(
+        video=VideoConfig(),
+        embedding=64,
+        norm="instance",
+        losses=(30, 10, 1e-5),
+        epochs=(55, 60),
+        batch_size=10,
+        decay_epochs=7,
+        augmentation=(_BAIR, _BAIR, _BAIR),
+    ),
+    "iper": _published(
+        video=VideoConfig(),
+        embedding=128,
+        norm="instance",
+        losses=(40, 10, 1e-4),
+        epochs=(100, 140),
+        batch_size=10,
+        decay_epochs=7,
+        augmentation=(_IPER, _IPER, _IPER),
+    ),
+    "landscape": _published(
+        video=replace(_VIDEO_128, encoder_channels=(64, 128, 128, 256, 512)),
+        embedding=128,
+        norm="batch",
+        losses=(30, 20, 1e-6),
+        epochs=(100, 200),
+        batch_size=7,
+        decay_epochs=6,
+        augmentation=(_SKY, replace(_SKY, hue=0.1), replace(_SKY, color=0.0, hue=0.0)),
+        condition_divergence=1e-4,
+    ),
+    "fire": _texture(epochs=120),
+    "clouds": _texture(epochs=200),
+    "waterfall": _texture(epochs=100, norm="batch"),
+    "vegetation": _texture(epochs=60),
+    # Learns within an hour on two cores what can be learnt of a few videos; no discriminators.
+    "small": Preset(
+        model=ModelConfig(
+            video=VideoConfig(size=(80, 48), code=32, encoder_channels=(16, 16, 32, 64, 96), width=8),
+            condition=ConditionConfig(size=32, layers=(1, 1, 1, 1), width=16, decoder_width=16),
+            flow=FlowConfig(code=32, condition=32, blocks=8, hidden=128),
+        ),
+        discriminators=DiscriminatorConfig(temporal_channels=(16, 16, 32, 64, 96), spatial_width=16),
+        training=TrainingConfig(
+            vae=replace(_SMALL_STAGE, ema_decay=0.99, gradient_clip=10.0),
+            condition=replace(_SMALL_STAGE, epochs=10, batch_size=8),
+            flow=replace(_SMALL_STAGE, batch_size=16, learning_rate=1e-3),
+            losses=LossConfig(perceptual=1.0, divergence=1e-4),
+            adversarial_from=40,
+        ),
+    ),
+    # Runs through everything in seconds.
+    "tiny": Preset(
+        model=ModelConfig(
+            video=VideoConfig(size=(48, 32), code=8, encoder_channels=(4, 4, 8, 8, 8), width=2),
+            condition=ConditionConfig(size=8, layers=(1, 1, 1, 1), width=2, decoder_width=2),
+            flow=FlowConfig(code=8, condition=8, blocks=4, hidden=16, depth=1),
+        ),
+        discriminators=DiscriminatorConfig(temporal_channels=(4, 4, 4, 8, 8), spatial_width=4, spatial_frames=4),
+        training=TrainingConfig(vae=_TINY_STAGE, condition=_TINY_STAGE, flow=_TINY_STAGE),
+    ),
+}

@@ -1,0 +1,1 @@
+"""The networks: video autoencoder, discriminators, conditioning encoder and conditional invertible network."""
