@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common.command_line import run_script, write_report
 from common.output_paths import check_paths
-from evaluation.command_line import (
+from evaluation.tables.command_line import (
     ablation_options,
     add_ablation_options,
     add_compare_options,

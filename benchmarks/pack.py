@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.packed_tensors import decode, encode
+from benchmarks.packed_tensors import decode, encode
 from common.command_line import run_script, write_json
 from common.files import save_tensors, temporary_path
 from data.dataset.manifest import COLUMNS, load_manifest, load_statistics, write_manifest

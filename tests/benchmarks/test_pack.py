@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 from benchmarks import pack as packing
 from benchmarks.gpu.made_dataset import make_dataset
-from benchmarks.gpu.packed_tensors import decode, encode
 from benchmarks.pack import pack, packing_order, parse_bytes, unpack
+from benchmarks.packed_tensors import decode, encode
 from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.reading import FramePairDataset, SpectralVolumeDataset
 from training.batches.augmentation import AugmentationConfig
