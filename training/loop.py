@@ -33,7 +33,7 @@ from training.task import Batch, RunOptions, Task, Update, part_size
 class Outcome:
     """What a finished training leaves, beside the averaged weights that its model then has."""
 
-    figures: dict[str, float]  # of the last validation
+    figures: dict[str, float]  # found by the last validation
     best: dict | None  # metric, score and step of the best checkpoint
 
 
@@ -107,7 +107,7 @@ class _Training:
         if not self.processes.is_main:
             return
         for folder in (self.options.output, self.options.output / "samples"):
-            remove_stale_files(folder)  # of a process that was killed
+            remove_stale_files(folder)  # which a killed process leaves
         self.log = CsvLog(self.options.output / self.plan.log, self.plan.columns, self.first)
         if self.options.tensorboard:
             self.board = TensorBoardLog(self.options.output / "tensorboard" / self.plan.name, self.first)

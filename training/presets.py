@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from models.motion.stages import STAGES
 
-SCHEDULES = ("cosine", "constant")  # of the learning rate
+SCHEDULES = ("cosine", "constant")  # schedules of the learning rate
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class RendererConfig:
     ema_decay: float = 0.999
     gradient_clip: float = 1.0
     weight_decay: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.99)  # of AdamW
+    betas: tuple[float, float] = (0.9, 0.99)  # AdamW's
 
     def __post_init__(self) -> None:
         if self.temporal and self.batch_size % 2:

@@ -55,7 +55,7 @@ class Update:
     parts: tuple[str, ...]  # names of the loss's parts in the log; the first is the loss itself
     optimizer: torch.optim.Optimizer
     learning_rate: Callable[[int], float]  # by step
-    prefix: str = ""  # of its learning rate's and its gradient norm's names in the log
+    prefix: str = ""  # prefix of its learning rate and its gradient norm in the log
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -71,7 +71,7 @@ class Plan:
     title: str  # as messages name it
     steps: int
     batch_size: int  # over all processes
-    columns: tuple[str, ...]  # of the log, in order, beside the step
+    columns: tuple[str, ...]  # columns of the log, in order, beside the step
     plotted: tuple[str, ...]  # columns drawn in the plot
     log: str = "log.csv"
     plot: str = "loss.png"

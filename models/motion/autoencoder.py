@@ -5,10 +5,10 @@ paper's is in `models.motion.kl_autoencoder`, the pretrained one of the referenc
 `models.motion.vq_autoencoder`.
 
 Motion is smooth inside objects and breaks at their edges. The latent map carries the smooth part; where the edges fall
-can be read off the photograph, so the decoder may look at it (``image_guided``), which the paper's does not: a slice is
+can be read off the photo, so the decoder may look at it (``image_guided``), which the paper's does not: a slice is
 decoded at a quarter of its size, and every pixel of the full size is a convex combination of the nine values around
-it, with weights that a small network takes from the photograph (RAFT's upsampling, Teed and Deng 2020, section 3.3).
-All frequencies of a photograph share the weights, so that an object's edge is the same edge in each of them.
+it, with weights that a small network takes from the photo (RAFT's upsampling, Teed and Deng 2020, section 3.3).
+All frequencies of a photo share the weights, so that an object's edge is the same edge in each of them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class AutoencoderConfig:
     channels: int = 32  # width at 1/4 of the slice's size
     deep_channels: int = 64  # width at 1/8
     blocks: int = 2  # residual blocks a level
-    image_guided: bool = True  # whether the decoder sees the photograph
-    picture_channels: ClassVar[None] = None  # it encodes no photographs
+    image_guided: bool = True  # whether the decoder sees the photo
+    picture_channels: ClassVar[None] = None  # it encodes no photos
 
     def to_dict(self) -> dict:
         """Primitives for a checkpoint."""
@@ -53,7 +53,7 @@ class SliceAutoencoder(nn.Module):
 
     Latents are whitened with ``latent_mean`` and ``latent_std``, one value a frequency and channel, measured on the
     training set after the autoencoder is trained (:meth:`set_latent_statistics`); until then whitening does nothing.
-    A subclass gives :meth:`encode_slices`, :meth:`decode_latent` and, where its decoder looks at the photograph,
+    A subclass gives :meth:`encode_slices`, :meth:`decode_latent` and, where its decoder looks at the photo,
     :meth:`guide_features`.
     """
 
@@ -80,18 +80,18 @@ class SliceAutoencoder(nn.Module):
         raise NotImplementedError
 
     def guide_features(self, image: Tensor) -> Tensor | None:
-        """What the decoder takes from photographs ``[B, 3, H, W]``: a map each, or None where it sees none."""
+        """What the decoder takes from photos ``[B, 3, H, W]``: a map each, or None where it sees none."""
         return None
 
     def decode_latent(self, latent: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Latents ``[N, C, h, w]``, not whitened, and the guide of B photographs -> ``[N, 4, H, W]``.
+        """Latents ``[N, C, h, w]``, not whitened, and the guide of B photos -> ``[N, 4, H, W]``.
 
-        N is a multiple of B: slices of one photograph lie together.
+        N is a multiple of B: slices of one photo lie together.
         """
         raise NotImplementedError
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """Photographs ``[B, 3, H, W]`` in [-1, 1] -> latents ``[B, c, h, w]``, where an autoencoder takes pictures."""
+        """Photos ``[B, 3, H, W]`` in [-1, 1] -> latents ``[B, c, h, w]``, where an autoencoder takes pictures."""
         raise ValueError(f"a {type(self).__name__} encodes spectral slices, not pictures; a VQAutoencoder does both")
 
     def load_frozen_weights(self) -> None:
@@ -114,7 +114,7 @@ class SliceAutoencoder(nn.Module):
         return (latents.unflatten(0, (batch, count)) - center) / spread
 
     def decode(self, latents: Tensor, image: Tensor | None = None) -> Tensor:
-        """Whitened latents ``[B, K, C, h, w]`` and photographs ``[B, 3, H, W]`` -> ``[B, K, 4, H, W]``."""
+        """Whitened latents ``[B, K, C, h, w]`` and photos ``[B, 3, H, W]`` -> ``[B, K, 4, H, W]``."""
         batch, count = latents.shape[:2]
         guide = None if image is None else self.guide_features(image)
         colored = self._colored(latents)
@@ -125,9 +125,9 @@ class SliceAutoencoder(nn.Module):
     def decode_for_gradient(self, latents: Tensor, image: Tensor | None = None) -> Tensor:
         """:meth:`decode`, for gradients with respect to the latents (not the weights) in bounded memory.
 
-        Photographs are decoded one by one, ``gradient_slices`` frequencies at a time. Of each part only its latents are
+        Photos are decoded one by one, ``gradient_slices`` frequencies at a time. Of each part only its latents are
         kept; the backward pass decodes it again. So memory holds the intermediate values of one part, however many
-        frequencies and photographs there are, at the price of decoding twice.
+        frequencies and photos there are, at the price of decoding twice.
         """
         with torch.no_grad():
             guide = None if image is None else self.guide_features(image)
@@ -150,7 +150,7 @@ class SliceAutoencoder(nn.Module):
     def _decode_in_parts(
         self, latents: Tensor, guide: Tensor | None, size: int, run: Callable[[Tensor, Tensor | None], Tensor]
     ) -> Tensor:
-        """Decode ``[B, K, C, h, w]`` photograph by photograph, ``size`` slices at a time, by ``run(latent, guide)``."""
+        """Decode ``[B, K, C, h, w]`` photo by photo, ``size`` slices at a time, by ``run(latent, guide)``."""
         volumes = []
         for index, latent in enumerate(latents):
             own = None if guide is None else guide[index : index + 1]
@@ -212,7 +212,7 @@ class SpectralAutoencoder(GaussianAutoencoder):
             self.guide_weights = nn.Sequential(group_norm(c), nn.SiLU(), nn.Conv2d(c, 9 * PATCH**2, 3, padding=1))
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the decoder and of what it takes from the photograph."""
+        """Parameters of the decoder and of what it takes from the photo."""
         parts = [self.decode_in, self.decode_deep, self.decode_up, self.decode_fine, self.decode_out]
         guides = [part for part in (self.guide, self.guide_weights) if part is not None]
         return [parameter for part in (*parts, *guides) for parameter in part.parameters()]
@@ -230,13 +230,13 @@ class SpectralAutoencoder(GaussianAutoencoder):
         return mean, log_variance.clamp(-20, 10)
 
     def guide_features(self, image: Tensor) -> Tensor | None:
-        """What the decoder takes from photographs ``[B, 3, H, W]``: ``[B, c, H/4, W/4]``, or None without guidance."""
+        """What the decoder takes from photos ``[B, 3, H, W]``: ``[B, c, H/4, W/4]``, or None without guidance."""
         return None if self.guide is None else self.guide(F.pixel_unshuffle(image, PATCH))
 
     def decode_latent(self, latent: Tensor, guide: Tensor | None = None) -> Tensor:
         """Latents ``[N, C, h, w]``, not whitened, and guide features ``[B, c, 2h, 2w]`` -> ``[N, 4, 8h, 8w]``.
 
-        N is a multiple of B: slices of one photograph lie together.
+        N is a multiple of B: slices of one photo lie together.
         """
         count = 1 if guide is None else latent.shape[0] // guide.shape[0]
         h = self.decode_in(latent)
@@ -279,7 +279,7 @@ def convex_upsample(coarse: Tensor, weights: Tensor, factor: int) -> Tensor:
 def autoencoder_loss(
     autoencoder: SliceAutoencoder,  # a trainable one
     slices: Tensor,  # [N, 4, H, W] normalised
-    image: Tensor,  # [B, 3, H, W], N a multiple of B; slices of one photograph lie together
+    image: Tensor,  # [B, 3, H, W], N a multiple of B; slices of one photo lie together
     *,
     noise: Tensor,  # standard normal, like the latents [N, C, h, w]
     gradient_weight: float = 0.2,

@@ -34,8 +34,8 @@ class MotionConfig:
     prediction: str = "v_prediction"  # one of PREDICTIONS
     guidance: float = 1.0  # w that sampling uses where none is given; on validation scenes better than 0, like 2 and 3
     joint: bool = False  # denoise the latents of all frequencies as one tensor of K C channels
-    autoencoder: AutoencoderConfiguration = field(default_factory=AutoencoderConfig)  # of one of AUTOENCODERS' types
-    unet: DenoiserConfiguration = field(default_factory=UNetConfig)  # of one of UNETS' types
+    autoencoder: AutoencoderConfiguration = field(default_factory=AutoencoderConfig)  # one of AUTOENCODERS' types
+    unet: DenoiserConfiguration = field(default_factory=UNetConfig)  # one of UNETS' types
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:

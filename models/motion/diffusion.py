@@ -57,6 +57,7 @@ def alphas_cumprod(config: MotionConfig) -> Tensor:
 def sample_latents(
     denoise: Callable[[Tensor, Tensor], Tensor],  # (noisy latents, timestep) -> what the network predicts
     noise: Tensor,  # [B, ...] standard normal
+    *,
     scheduler,  # from make_scheduler
     steps: int,
     generators: Sequence[torch.Generator],  # one a sample, on the CPU
@@ -120,11 +121,12 @@ def _forget_trajectory(scheduler, steps: int, index: int) -> None:
 def steer_output(
     prediction: str,
     output: Tensor,  # what the network predicts
+    *,
     noisy: Tensor,
     alpha: float,
     sigma: float,
     strength: float,  # u
-    gradient: Callable[[Tensor], Tensor],  # of a loss by the clean latents
+    gradient: Callable[[Tensor], Tensor],  # gradient of a loss by the clean latents
 ) -> Tensor:
     """A loss's term of Eq. 5, ``eps + u sigma grad_z L``, as a network output of the same kind.
 
@@ -135,7 +137,7 @@ def steer_output(
     there is almost only noise, it throws samples far out of the distribution.)
     """
     clean, _ = predicted_clean_and_noise(prediction, output, noisy, alpha, sigma)
-    change = strength * sigma * gradient(clean)  # of the velocity, since v = (eps - sigma z) / alpha
+    change = strength * sigma * gradient(clean)  # change of the velocity, since v = (eps - sigma z) / alpha
     return output + (alpha * change if prediction == "epsilon" else change)
 
 

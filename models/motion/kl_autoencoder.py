@@ -24,8 +24,8 @@ class KLAutoencoderConfig:
     channels: int = 128  # width at the slice's own size
     multipliers: tuple[int, ...] = (1, 2, 4)  # width of each level, halving the resolution in between
     blocks: int = 2  # residual blocks a level; the decoder has one more
-    head_channels: int = 64  # of the attention in the middle
-    picture_channels: ClassVar[None] = None  # it encodes no photographs
+    head_channels: int = 64  # width of the heads of the attention in the middle
+    picture_channels: ClassVar[None] = None  # it encodes no photos
 
     def to_dict(self) -> dict:
         """Primitives for a checkpoint."""
@@ -96,5 +96,5 @@ class KLAutoencoder(GaussianAutoencoder):
         return mean, log_variance.clamp(-20, 10)
 
     def decode_latent(self, latent: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Latents ``[N, C, h, w]``, not whitened -> ``[N, 4, f h, f w]``; it looks at no photograph."""
+        """Latents ``[N, C, h, w]``, not whitened -> ``[N, 4, f h, f w]``; it looks at no photo."""
         return self.decode_layers(latent).float()

@@ -1,6 +1,6 @@
-"""The motion model: latent diffusion over spectral volumes, conditioned on one photograph (paper section 4.2).
+"""The motion model: latent diffusion over spectral volumes, conditioned on one photo (paper section 4.2).
 
-Training loss (Eq. 3), sampling of all frequencies of a photograph at once with classifier-free guidance and loop
+Training loss (Eq. 3), sampling of all frequencies of a photo at once with classifier-free guidance and loop
 guidance (Eq. 5), and the checkpoint that joins autoencoder, U-Net and normalisation statistics.
 """
 
@@ -42,7 +42,7 @@ STD_FACTOR = 2.82
 
 
 class MotionModel(nn.Module):
-    """Photograph -> random spectral volume of plausible motion."""
+    """Photo -> random spectral volume of plausible motion."""
 
     def __init__(self, config: MotionConfig, normalizer: SpectralNormalizer) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class MotionModel(nn.Module):
 
     @property
     def size_multiple(self) -> int:
-        """Both sides of a photograph given to :meth:`sample` must be multiples of this."""
+        """Both sides of a photo given to :meth:`sample` must be multiples of this."""
         return self.autoencoder.downsampling * self.unet.downsampling
 
     @property
@@ -113,7 +113,7 @@ class MotionModel(nn.Module):
         """A motion model from a U-Net trained elsewhere with the reference implementation's architecture.
 
         Loading is strict. The U-Net's input channels must be the slice's twelve latent channels in the order Re x, Re
-        y, Im x, Im y, then the photograph's three. :meth:`save_pretrained` makes a checkpoint folder of the result,
+        y, Im x, Im y, then the photo's three. :meth:`save_pretrained` makes a checkpoint folder of the result,
         which holds all weights and works offline.
         """
         config = MotionConfig.from_dict(
@@ -173,11 +173,11 @@ class MotionModel(nn.Module):
         return self.autoencoder.encode(self.normalizer.normalize(volume, frequency_index), frequency_index)
 
     def encode_condition(self, image: Tensor) -> Tensor:
-        """What the U-Net sees of photographs ``[B, 3, H, W]``: a map ``[B, c, h, w]``; zeros mean no photograph."""
+        """What the U-Net sees of photos ``[B, 3, H, W]``: a map ``[B, c, h, w]``; zeros mean no photo."""
         return self.unet.encode_condition(image, encode_image=self.autoencoder.encode_image)
 
     def decode_latents(self, latents: Tensor, image: Tensor) -> Tensor:
-        """Whitened latents of all frequencies and photographs -> spectral volume ``[B, K, 4, H, W]`` in pixels."""
+        """Whitened latents of all frequencies and photos -> spectral volume ``[B, K, 4, H, W]`` in pixels."""
         return self._in_pixels(self.autoencoder.decode(latents, image))
 
     def reconstruct(self, volume: Tensor, image: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ class MotionModel(nn.Module):
     def sample(
         self,
         image: Tensor,  # [B, 3, H, W] in [-1, 1], sides multiples of size_multiple
-        seeds: Sequence[int],  # one a photograph; a sample depends on its own seed alone
+        seeds: Sequence[int],  # one a photo; a sample depends on its own seed alone
         *,
         steps: int = DEFAULT_STEPS,
         sampler: str = DEFAULT_SAMPLER,  # one of models.choices.SAMPLERS
@@ -197,8 +197,8 @@ class MotionModel(nn.Module):
         recurrence: int = 0,  # times that each step is noised again and repeated; the paper's loops: 2
         progress: Callable[[int, int], None] | None = None,  # called with (steps done, steps)
     ) -> Tensor:
-        """Sample one spectral volume a photograph: ``[B, K, 4, H, W]`` in pixels of the photograph given."""
-        self._check_photograph(image, seeds)
+        """Sample one spectral volume a photo: ``[B, K, 4, H, W]`` in pixels of the photo given."""
+        self._check_photo(image, seeds)
         if steps < 1 or recurrence < 0:
             raise ValueError(f"{steps} steps with {recurrence} repetitions: at least one step and none are needed")
         weight = self.config.guidance if guidance is None else guidance
@@ -212,20 +212,36 @@ class MotionModel(nn.Module):
                 return output
             alpha, sigma = noise_levels(scheduler, timestep)
             gradient = lambda clean: self.loop_gradient(clean, image)  # noqa: E731
-            return steer_output(self.config.prediction, output, noisy, alpha, sigma, loop_guidance, gradient)
+            return steer_output(
+                self.config.prediction,
+                output,
+                noisy=noisy,
+                alpha=alpha,
+                sigma=sigma,
+                strength=loop_guidance,
+                gradient=gradient,
+            )
 
         noise = draw_noise(self._latent_shape(image), generators, image)
-        latents = sample_latents(denoise, noise, scheduler, steps, generators, recurrence, progress)
+        latents = sample_latents(
+            denoise,
+            noise,
+            scheduler=scheduler,
+            steps=steps,
+            generators=generators,
+            recurrence=recurrence,
+            progress=progress,
+        )
         return self._limit_amplitude(self.decode_latents(latents, image))
 
     @torch.no_grad()
     def loop_gradient(self, latents: Tensor, image: Tensor) -> Tensor:
-        """Gradient of h w `models.motion.diffusion.loop_loss` by latents ``[B, K, C, h, w]``, each photograph's own.
+        """Gradient of h w `models.motion.diffusion.loop_loss` by latents ``[B, K, C, h, w]``, each photo's own.
 
         The loss is a mean over the picture. Its sum over the h w positions of the latents does not get weaker at each
         of them when the picture grows, so a strength means the same at every size.
 
-        It passes the decoder, in memory that does not grow with frequencies and photographs but for the volume itself
+        It passes the decoder, in memory that does not grow with frequencies and photos but for the volume itself
         (see :meth:`SliceAutoencoder.decode_for_gradient`).
         """
         with torch.enable_grad():
@@ -244,16 +260,16 @@ class MotionModel(nn.Module):
         amplitude = rms_amplitude(volume).clamp_min(1e-6)
         return volume * (self.amplitude_limit / amplitude).clamp_max(1)[:, None, None, None, None]
 
-    def _check_photograph(self, image: Tensor, seeds: Sequence[int]) -> None:
+    def _check_photo(self, image: Tensor, seeds: Sequence[int]) -> None:
         multiple = self.size_multiple
         height, width = image.shape[-2:]
         if image.ndim != 4 or image.shape[1] != 3 or height % multiple or width % multiple:
             raise ValueError(f"expected [B, 3, H, W] with sides multiples of {multiple}, got {tuple(image.shape)}")
         if len(seeds) != image.shape[0]:
-            raise ValueError(f"{image.shape[0]} photographs need as many seeds, got {len(seeds)}")
+            raise ValueError(f"{image.shape[0]} photos need as many seeds, got {len(seeds)}")
 
     def _latent_shape(self, image: Tensor) -> tuple[int, int, int, int]:
-        """(K, C, h, w) of one photograph's latents."""
+        """(K, C, h, w) of one photo's latents."""
         factor = self.autoencoder.downsampling
         height, width = image.shape[-2] // factor, image.shape[-1] // factor
         return self.config.num_frequencies, self.autoencoder.latent_channels, height, width
@@ -288,7 +304,7 @@ def diffusion_loss(
     *,
     frequency_index: Tensor,  # [B, k] which frequencies they are
     image: Tensor,  # [B, 3, H, W]
-    keep_condition: Tensor,  # [B] bool; False drops the photograph (classifier-free guidance)
+    keep_condition: Tensor,  # [B] bool; False drops the photo (classifier-free guidance)
     timestep: Tensor,  # [B]
     noise: Tensor,  # like latents
     schedule: Tensor,  # alphas_cumprod

@@ -1,6 +1,6 @@
 """The reference implementation's U-Net: diffusers' `UNet2DModel` with its defaults, each frequency denoised by itself.
 
-275.1 M parameters. Fifteen channels go in, the twelve of a noisy slice and then three of the photograph's latents;
+275.1 M parameters. Fifteen channels go in, the twelve of a noisy slice and then three of the photo's latents;
 twelve come out. The frequency's index is embedded as timesteps are (``class_embed_type="timestep"``) and added to the
 timestep's embedding. There is no attention across frequencies.
 """
@@ -32,7 +32,7 @@ class ReferenceUNetConfig:
     layers_per_block: int = 2
     head_channels: int = 8
     norm_groups: int = 32
-    condition_channels: int = 3  # of the photograph's latents
+    condition_channels: int = 3  # channels of the photo's latents
     slices_at_once: int = 16  # a larger batch passes the network in parts, so that memory does not grow with it
 
     def to_dict(self) -> dict:
@@ -57,7 +57,7 @@ class ReferenceUNetConfig:
 
 
 class ReferenceUNet(Denoiser):
-    """Predicts the diffusion target of noisy slices, given timestep, frequency and the photograph's latents."""
+    """Predicts the diffusion target of noisy slices, given timestep, frequency and the photo's latents."""
 
     def __init__(self, config: ReferenceUNetConfig, latent_channels: int) -> None:
         super().__init__()
@@ -92,9 +92,9 @@ class ReferenceUNet(Denoiser):
     def forward(
         self,
         latents: Tensor,  # [B, K, C, h, w] noisy
-        timestep: Tensor,  # [B], the same for all frequencies of a photograph
+        timestep: Tensor,  # [B], the same for all frequencies of a photo
         frequency_index: Tensor,  # [B, K] whole numbers
-        condition: Tensor,  # [B, condition_channels, h, w]: latents of the photograph, or zeros
+        condition: Tensor,  # [B, condition_channels, h, w]: latents of the photo, or zeros
         frequency_attention: bool = False,  # without meaning here: frequencies know nothing of each other
     ) -> Tensor:
         """The prediction, ``[B, K, C, h, w]``: all slices as one batch, at most ``slices_at_once`` at a time."""

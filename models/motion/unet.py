@@ -1,7 +1,7 @@
 """The denoiser: a 2D U-Net over latent slices with frequency embedding, image condition and frequency attention.
 
 Each slice passes the 2D layers alone (the batch is B x K); frequency attention after each of them lets the K slices of
-one photograph agree (paper section 4.2). Its output layers start at zero, so adding it to a U-Net trained on single
+one photo agree (paper section 4.2). Its output layers start at zero, so adding it to a U-Net trained on single
 slices changes nothing until it is trained.
 """
 
@@ -21,7 +21,7 @@ from models.motion.image_encoder import EfficientNetLite0
 
 IMAGE_ENCODERS = ("efficientnet_lite0", "resnet", "none")
 CONDITION_ENTRIES = ("levels", "input")
-PIXEL_PATCH = 8  # photographs are folded to the latents' resolution
+PIXEL_PATCH = 8  # photos are folded to the latents' resolution
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class UNetConfig:
     condition_channels: int = 96  # channels of the image condition
     image_encoder: str = "efficientnet_lite0"  # one of IMAGE_ENCODERS; resnet is trained, the others add pixels
     condition_entry: str = "levels"  # added at each level on the way down, or concatenated to the input
-    dropout: float = 0.1  # of whole channels of the image condition
+    dropout: float = 0.1  # probability of dropping a whole channel of the image condition
 
     def __post_init__(self) -> None:
         if self.image_encoder not in IMAGE_ENCODERS:
@@ -64,7 +64,7 @@ class UNetConfig:
 
 
 class ImageCondition(nn.Module):
-    """Photograph -> condition map at the latents' resolution, computed once however many slices and steps follow."""
+    """Photo -> condition map at the latents' resolution, computed once however many slices and steps follow."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class ImageCondition(nn.Module):
 
 
 class ResNetCondition(nn.Module):
-    """Photograph -> condition map at the latents' resolution by a small ResNet trained with the U-Net (the paper's)."""
+    """Photo -> condition map at the latents' resolution by a small ResNet trained with the U-Net (the paper's)."""
 
     encoder = None  # no pretrained one
 
@@ -168,7 +168,7 @@ class UNetBlock(nn.Module):
 class SpectralUNet(Denoiser):
     """Predicts the diffusion target of noisy latent slices, given timestep, frequency and photo.
 
-    With ``joint`` the slices of a photograph are one tensor of K C channels instead, which passes the 2D layers at
+    With ``joint`` the slices of a photo are one tensor of K C channels instead, which passes the 2D layers at
     once: without frequency embedding and frequency attention, the "4K-channel" row of the paper's Table 2.
     """
 
@@ -179,7 +179,7 @@ class SpectralUNet(Denoiser):
         *,
         latent_channels: int,
         joint: bool = False,
-        image_downsampling: int = PIXEL_PATCH,  # side of a photograph over side of its latents
+        image_downsampling: int = PIXEL_PATCH,  # side of a photo over side of its latents
     ) -> None:
         super().__init__()
         self.config = config
@@ -216,7 +216,7 @@ class SpectralUNet(Denoiser):
         self.condition_in: nn.ModuleList | None = None
         if config.condition_entry == "levels":
             self.conv_in = nn.Conv2d(channels, widths[0], 3, padding=1)
-            # The photograph enters each level of the way down at that level's resolution.
+            # The photo enters each level of the way down at that level's resolution.
             self.condition_in = nn.ModuleList(nn.Conv2d(config.condition_channels, width, 1) for width in widths)
         else:
             self.conv_in = nn.Conv2d(channels + config.condition_channels, widths[0], 3, padding=1)
@@ -253,7 +253,7 @@ class SpectralUNet(Denoiser):
     def forward(
         self,
         latents: Tensor,  # [B, K, C, h, w] noisy
-        timestep: Tensor,  # [B], the same for all frequencies of a photograph
+        timestep: Tensor,  # [B], the same for all frequencies of a photo
         frequency_index: Tensor,  # [B, K] whole numbers
         condition: Tensor,  # [B, condition_channels, h, w] from encode_condition, or zeros
         frequency_attention: bool = True,  # whether it takes part; K must then be all frequencies in order
@@ -263,7 +263,7 @@ class SpectralUNet(Denoiser):
         if (frequency_attention or self.joint) and shape[1] != self.num_frequencies:
             what = "a joint network" if self.joint else "frequency attention"
             raise ValueError(f"{what} needs all {self.num_frequencies} frequencies, got {shape[1]}")
-        count = 1 if self.joint else shape[1]  # pictures of each photograph that pass the 2D layers
+        count = 1 if self.joint else shape[1]  # pictures of each photo that pass the 2D layers
         embedding = self._embedding(timestep, frequency_index, count)
 
         x = latents.reshape(shape[0] * count, -1, *latents.shape[3:])

@@ -1,7 +1,7 @@
 """The reference implementation's autoencoder: the pretrained `vqvae` of CompVis/ldm-celebahq-256, never trained here.
 
 It was made for RGB pictures. Each of a slice's four scalar channels is repeated to RGB and encoded to three latent
-channels, twelve a slice; decoding averages over RGB. The photograph itself is encoded to three channels, which is the
+channels, twelve a slice; decoding averages over RGB. The photo itself is encoded to three channels, which is the
 image condition of the reference U-Net (`models.motion.reference_unet`). Latents are neither scaled nor whitened.
 """
 
@@ -126,12 +126,12 @@ class VQAutoencoder(SliceAutoencoder):
         return self._encode_pictures(pictures).reshape(len(slices), self.latent_channels, *self._latent_size(slices))
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """Photographs ``[B, 3, H, W]`` in [-1, 1] -> ``[B, 3, H/4, W/4]``, not quantised."""
+        """Photos ``[B, 3, H, W]`` in [-1, 1] -> ``[B, 3, H/4, W/4]``, not quantised."""
         parts = image.split(SLICE_CHANNELS * self.config.slices_at_once)
         return torch.cat([self._encode_pictures(part) for part in parts])
 
     def decode_latent(self, latent: Tensor, guide: Tensor | None = None) -> Tensor:
-        """``[N, 12, h, w] -> [N, 4, 4h, 4w]``; it looks at no photograph."""
+        """``[N, 12, h, w] -> [N, 4, 4h, 4w]``; it looks at no photo."""
         self._check_weights()
         pictures = latent.reshape(-1, self.config.picture_channels, *latent.shape[2:])
         decoded = self.network.decode(pictures, force_not_quantize=not self.config.quantize).sample.float()

@@ -1,4 +1,4 @@
-"""Augmentation of photographs together with their motion: what turns the image turns its vectors."""
+"""Augmentation of photos together with their motion: what turns the image turns its vectors."""
 
 from __future__ import annotations
 

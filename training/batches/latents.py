@@ -59,7 +59,7 @@ def open_cache(
     *,
     variants: int,  # pictures for each sequence
     source: LatentSource,
-    process: int = 0,  # of `processes` which write the cache together
+    process: int = 0,  # index of this one among the `processes` that write the cache together
     processes: int = 1,
 ) -> LatentBatches:
     """The cache in a folder below ``parent``; this process's part of what is not there yet is written first."""
@@ -114,7 +114,7 @@ class LatentBatches:
 
 
 def plan_files(batches: MotionBatches, pictures: int) -> list[LatentFile]:
-    """The files of a cache of so many pictures, in the shapes and shares of `batches`, at least one of each shape."""
+    """The files of a cache of so many ``pictures``, in the shares of the shapes of `batches`, one of each at least."""
     files, first = [], 0
     for shape in dict.fromkeys(batches.sizes):
         count = max(1, round(_shape_share(batches, shape) * pictures))

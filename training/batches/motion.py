@@ -1,4 +1,4 @@
-"""Training batches for the motion model: augmented photographs with some or all slices of their spectral volumes."""
+"""Training batches for the motion model: augmented photos with some or all slices of their spectral volumes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.batches.augmentation import AugmentationConfig, augment_motion_sam
 from training.batches.mixture import Mixture
 from training.batches.options import CACHE_LIMIT, available_splits
 
-SHAPE_SHARES = (0.7, 0.15, 0.15)  # of the pictures, for each of :func:`batch_sizes`
+SHAPE_SHARES = (0.7, 0.15, 0.15)  # shares of the pictures, one for each of :func:`batch_sizes`
 PERIOD_TOLERANCE = 0.01  # by which the sequences of folders that train together may differ in length
 
 
@@ -51,7 +51,7 @@ class MotionBatches:
 
     def __init__(
         self,
-        mixture: Mixture,  # of SpectralVolumeDataset, joined where several splits of a folder are taken
+        mixture: Mixture,  # holds SpectralVolumeDatasets, joined where several splits of a folder are taken
         size: tuple[int, int],  # (W, H)
         multiple: int,  # sides of every batch are multiples of it
         augmentation: AugmentationConfig,
@@ -63,8 +63,8 @@ class MotionBatches:
 
     def draw(
         self,
-        frequencies: int,  # slices of each photograph; 0 takes all of them, in order
-        step: torch.Generator,  # of what all samples of a step have in common: their shape
+        frequencies: int,  # slices of each photo; 0 takes all of them, in order
+        step: torch.Generator,  # decides what all samples of a step have in common: their shape
         samples: Sequence[torch.Generator],  # one a sample
         map_samples: Callable = map,  # a thread pool's map draws several at once
     ) -> MotionBatch:
@@ -122,7 +122,7 @@ def draw_frequencies(count: int, frequencies: int, generator: torch.Generator) -
 def batch_sizes(size: tuple[int, int], multiple: int) -> list[tuple[int, int]]:
     """Shapes (H, W) that training alternates between: as given, square and turned, all of about the same area.
 
-    Photographs come upright too, and a network that has seen one shape only does poorly on the others.
+    Photos come upright too, and a network that has seen one shape only does poorly on the others.
     """
     width, height = size
     if width % multiple or height % multiple:
@@ -134,7 +134,7 @@ def batch_sizes(size: tuple[int, int], multiple: int) -> list[tuple[int, int]]:
 def load_batches(
     folders: Sequence[Path],
     *,
-    shares: Sequence[float] | None,  # of each folder; equal ones by default
+    shares: Sequence[float] | None,  # share of each folder; equal by default
     all_splits: bool,  # rather than the train split alone
     num_frequencies: int,
     size: tuple[int, int],

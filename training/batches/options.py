@@ -16,7 +16,7 @@ class DataOptions:
     """Which dataset folders are trained and evaluated on."""
 
     folders: tuple[Path, ...]
-    shares: tuple[float, ...] | None = None  # of each folder in the batches; equal ones by default
+    shares: tuple[float, ...] | None = None  # share of each folder in the batches; equal by default
     validation: tuple[Path, ...] | None = None  # folders whose validation split is evaluated on
     all_splits: bool = False  # train on validation and test sequences too
 

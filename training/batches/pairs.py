@@ -1,4 +1,4 @@
-"""Training batches for the renderer: augmented crops of a photograph, a later frame and the flow to it."""
+"""Training batches for the renderer: augmented crops of a photo, a later frame and the flow to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.batches.augmentation import AugmentationConfig, jitter_color
 from training.batches.mixture import Mixture
 
 CUT_MARGIN = 8  # pixels along a cut side of a crop in which content may come from beyond the cut
-AT_BORDER = 1 / 4  # of the crops lie against the frame's left border, as many against the right, top and bottom one
+AT_BORDER = 1 / 4  # share of the crops that lie against the frame's left border; likewise right, top and bottom
 NOISE_GRID = 16  # pixels between the points at which noise of the flow is drawn
 
 
@@ -72,7 +72,7 @@ class FramePairBatches:
         datasets: Sequence[Dataset],  # data.dataset.reading.FramePairDataset
         crop: tuple[int, int],  # (W, H), at most the frames' size
         *,
-        shares: Sequence[float] | None = None,  # of the samples, for each dataset; equal ones by default
+        shares: Sequence[float] | None = None,  # each dataset's share of the samples; equal by default
         augmentation: PairAugmentation = PairAugmentation(),
         neighbours: bool = False,
     ) -> None:
@@ -80,7 +80,7 @@ class FramePairBatches:
         self.datasets, self.sizes = datasets, self.mixture.sizes
         self.crop = crop
         self.augmentation = augmentation
-        self._frames = 2 if neighbours else 1  # of a sample
+        self._frames = 2 if neighbours else 1  # frames a sample
         self._color = _scaled(COLOR, augmentation.color)
 
     def draw(self, batch_size: int, generator: torch.Generator) -> FramePairBatch:

@@ -37,12 +37,12 @@ def judge_samples(
     samples: int,
     sample: Callable[[MotionModel, Tensor, int], Tensor] | None = None,  # (model, image, seed) -> volume
 ) -> dict[str, dict[str, float]]:
-    """Localisation, amplitude ratio and coherence of samples for each scene, means over its photographs and samples."""
+    """Localisation, amplitude ratio and coherence of samples for each scene, means over its photos and samples."""
     sample = sample or (lambda model, image, seed: model.sample(image, [seed]))
     table: dict[str, dict[str, float]] = {}
-    for scene, photographs in scenes.items():
+    for scene, photos in scenes.items():
         rows = []
-        for image, true in photographs:
+        for image, true in photos:
             for seed in range(samples):
                 volume = sample(model, image, seed)
                 rows.append((localisation(volume, true), amplitude_ratio(volume, true), spatial_coherence(volume)))
@@ -65,20 +65,20 @@ def limit_amplitude(model: MotionModel, volumes: Iterable[Tensor]) -> float:
 
 @torch.no_grad()
 def calibrate_amplitude(
-    model: MotionModel, photographs: list[tuple[Tensor, Tensor]], *, samples: int, limit: float = 4.0
+    model: MotionModel, photos: list[tuple[Tensor, Tensor]], *, samples: int, limit: float = 4.0
 ) -> float:
     """Set the factor that brings sampled amplitudes to the true ones and return it.
 
     Samples of a network trained on few scenes move too little or too much on unseen ones. One factor for all
-    frequencies, the median over photographs of true over sampled amplitude, is all that few scenes can fix: a mean
+    frequencies, the median over photos of true over sampled amplitude, is all that few scenes can fix: a mean
     would follow the one scene whose motion the model misses altogether.
 
     Args:
-        photographs: image ``[1, 3, H, W]`` and true volume ``[1, K, 4, H, W]``; better ones not trained on.
+        photos: image ``[1, 3, H, W]`` and true volume ``[1, K, 4, H, W]``; better ones not trained on.
     """
     model.amplitude_gain.fill_(1.0)
     logs = []
-    for image, true in photographs:
+    for image, true in photos:
         for seed in range(samples):
             sampled = rms_amplitude(model.sample(image, [seed]))[0]
             logs.append((rms_amplitude(true)[0] / sampled.clamp_min(1e-6)).log())

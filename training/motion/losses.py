@@ -45,7 +45,7 @@ class StageLoss(nn.Module):
         model: MotionModel,
         stage: str,
         *,
-        condition_dropout: float,  # share of photographs dropped, for classifier-free guidance
+        condition_dropout: float,  # share of photos dropped, for classifier-free guidance
         encoded: bool,  # whether the slices given are latents already
     ) -> None:
         super().__init__()

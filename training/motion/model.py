@@ -99,7 +99,7 @@ def wanted_stages(options: ModelOptions, model: MotionModel, *, stage: str) -> l
 
 def untrained_model(
     config: MotionConfig,
-    statistics: dict,  # of the dataset: see SpectralNormalizer.from_statistics
+    statistics: dict,  # the dataset's: see SpectralNormalizer.from_statistics
     *,
     seed: int,
     image_encoder: Path,  # weights of the image encoder, where the configuration has one
@@ -151,6 +151,6 @@ def prepare_stage(model: MotionModel, stage: str) -> nn.Module:
     return model.unet
 
 
-def slices_a_photograph(model: MotionModel, stage: str, *, config: StageConfig) -> int:
-    """How many slices of each photograph a step draws, 0 for all: a joint U-Net knows no single ones."""
+def slices_a_photo(model: MotionModel, stage: str, *, config: StageConfig) -> int:
+    """How many slices of each photo a step draws, 0 for all: a joint U-Net knows no single ones."""
     return 0 if model.config.joint and stage == "slice" else config.frequencies

@@ -35,7 +35,7 @@ from training.processes import Processes
 from training.state import read_training_state, step_generator
 from training.task import RunOptions, part_size
 
-CACHE_STREAM = 2 * len(STAGES)  # of random numbers, beyond the stages' own and their dropout's
+CACHE_STREAM = 2 * len(STAGES)  # stream of random numbers beyond the stages' own and their dropout's
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class MotionTraining:
         found: dict[str, object] = {}
         if self.stages[-1] != "autoencoder":
             found["amplitude_limit"] = limit_amplitude(self.model, self.batches.volumes())
-            found["amplitude_gain"] = calibrate_amplitude(self.model, self.validation.photographs, samples=2)
+            found["amplitude_gain"] = calibrate_amplitude(self.model, self.validation.photos, samples=2)
             found["amplitude_gain_from"] = self.validation_split
         self._save({"stage": self.stages[-1], **found})
         results = {name: value for name, value in self._provenance().items() if name not in ("figures", "versions")}

@@ -14,7 +14,7 @@ from models.motion.stages import AUTOENCODER_STAGES, STAGES
 from training.batches.motion import MotionBatch
 from training.best import Goal
 from training.motion.losses import StageLoss, loss_parts
-from training.motion.model import prepare_stage, slices_a_photograph
+from training.motion.model import prepare_stage, slices_a_photo
 from training.presets import TrainingConfig
 from training.state import StepSamples, learning_rate_at, step_generator
 from training.task import Findings, Plan, Update
@@ -80,7 +80,7 @@ class MotionStage:
 
     def draw(self, step: int, parts: Sequence[StepSamples], map_samples: Callable = map) -> list[MotionBatch]:
         """See `training.task.Task.draw`."""
-        count = slices_a_photograph(self.model, self.stage, config=self.config)
+        count = slices_a_photo(self.model, self.stage, config=self.config)
         # All samples of a step have their shape in common, so each part draws it with the same numbers.
         numbers = partial(step_generator, self.seed, step, stream=self.plan.stream)
         return [self.batches.draw(count, numbers(), part.generators, map_samples) for part in parts]

@@ -40,19 +40,19 @@ class MotionValidation:
         precision: str = "bfloat16",
     ) -> None:
         self.scenes = scenes_of_sources(datasets, limit=SCENES, device=device)
-        self.photographs = [pair for pairs in self.scenes.values() for pair in pairs]
+        self.photos = [pair for pairs in self.scenes.values() for pair in pairs]
         self._folder = output / "samples"
         self._precision = precision
 
     def __call__(self, model: MotionModel, stage: str, step: int) -> tuple[dict[str, float], np.ndarray]:
         """Figures after a step of a stage, and the picture, uint8 ``[H, W, 3]``, which is also written."""
         model.eval()
-        shown = {id(image): self._show(model, stage, image, true) for image, true in self.photographs}
-        picture = contact_sheet([part for pair in self.photographs for part in _row(*pair, shown[id(pair[0])])], 6)
+        shown = {id(image): self._show(model, stage, image, true) for image, true in self.photos}
+        picture = contact_sheet([part for pair in self.photos for part in _row(*pair, shown[id(pair[0])])], 6)
         self._folder.mkdir(parents=True, exist_ok=True)
         write_image(self._folder / f"{stage}_{step:06d}.png", picture)
         if stage in AUTOENCODER_STAGES:
-            errors = [relative_error(shown[id(image)], true) for image, true in self.photographs]
+            errors = [relative_error(shown[id(image)], true) for image, true in self.photos]
             return {"relative_error": sum(errors) / len(errors)}, picture
         # What is pictured is also judged.
         table = judge_samples(model, self.scenes, samples=1, sample=lambda model, image, seed: shown[id(image)])
@@ -73,7 +73,7 @@ def relative_error(volume: Tensor, true: Tensor) -> float:
 
 
 def _row(image: Tensor, true: Tensor, shown: Tensor) -> list[np.ndarray]:
-    """Photograph, true and shown amplitude at the same scale."""
+    """Photo, true and shown amplitude at the same scale."""
     limit = float(motion_amplitude(true).quantile(0.99))
     maps = [magnitude_map(motion_amplitude(volume)[0, 0].cpu().numpy(), limit) for volume in (true, shown)]
     return [tensor_to_image(image), *maps]

@@ -42,7 +42,7 @@ class RendererRun:
     data: DataOptions
     training: RendererConfig
     run: RunOptions
-    preset: str | None = None  # of the model's shape; None takes the default, or that of the checkpoint
+    preset: str | None = None  # model's shape; None takes the default, or that of the checkpoint
     init: Path | None = None  # frame_synthesis checkpoint to start from
     vgg_weights: Path | None = None  # VGG16 for the perceptual loss
     weights: Path | None = None  # folder with the metrics' weights

@@ -53,7 +53,7 @@ def test_an_exact_denoiser_gives_the_distribution_back(sampler: str, recurrence:
     noise = draw_noise((20_000,), own, torch.zeros(1))
     denoise = exact_denoiser(scheduler, config.prediction)
     steps = 100 if sampler == "dpmsolver++" else 250  # the others need more to come as close
-    samples = sample_latents(denoise, noise, scheduler, steps, own, recurrence)
+    samples = sample_latents(denoise, noise, scheduler=scheduler, steps=steps, generators=own, recurrence=recurrence)
     assert samples.mean().item() == pytest.approx(MEAN, abs=0.03)
     assert samples.std().item() == pytest.approx(STD, rel=0.2 if recurrence else 0.1)  # repeated steps are coarser
 
@@ -82,7 +82,7 @@ def test_multistep_solver_extrapolates_along_the_last_trajectory_alone() -> None
 
     own = generators(1)
     noise = draw_noise((50,), own, torch.zeros(1))
-    found = sample_latents(denoise, noise, scheduler, steps, own, recurrence)
+    found = sample_latents(denoise, noise, scheduler=scheduler, steps=steps, generators=own, recurrence=recurrence)
 
     own = generators(1)
     z, levels = draw_noise((50,), own, torch.zeros(1)), [noise_levels(scheduler, t) for t in scheduler.timesteps]

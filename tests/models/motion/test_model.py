@@ -20,7 +20,7 @@ from models.motion.model import PRESETS, MotionConfig, MotionModel, alphas_cumpr
 from models.motion.unet import SpectralUNet
 from models.spectral_volume import SpectralNormalizer, rms_amplitude
 from training.motion.calibration import calibrate_amplitude, limit_amplitude, measure_latent_statistics
-from training.motion.model import prepare_stage, slices_a_photograph, untrained_model, with_joint_unet
+from training.motion.model import prepare_stage, slices_a_photo, untrained_model, with_joint_unet
 from training.presets import StageConfig
 
 
@@ -246,9 +246,9 @@ def test_joint_model_takes_over_the_autoencoder_and_draws_all_slices():
     torch.testing.assert_close(joint.encode_volume(volume), model.encode_volume(volume))
     torch.testing.assert_close(joint.reconstruct(volume, image), model.reconstruct(volume, image))
     options = StageConfig(steps=1, batch_size=1, frequencies=2, learning_rate=1e-3)
-    drawn = {stage: slices_a_photograph(joint, stage, config=options) for stage in ("autoencoder", "slice", "decoder")}
+    drawn = {stage: slices_a_photo(joint, stage, config=options) for stage in ("autoencoder", "slice", "decoder")}
     assert drawn == {"autoencoder": 2, "slice": 0, "decoder": 2}
-    assert slices_a_photograph(model, "slice", config=options) == 2
+    assert slices_a_photo(model, "slice", config=options) == 2
     with pytest.raises(ValueError, match="no frequency attention"):
         prepare_stage(joint, "frequency_attention")
 
