@@ -119,8 +119,10 @@ class _Training:
             ThreadPoolExecutor(self.options.workers) as workers,
         ):
             self._loop(stop.is_set, ahead, workers)
-        if self.first >= self.plan.steps:  # a run that ended after its last step: what it found is found again
+        if self.first >= self.plan.steps:
+            # It ended after its last step, perhaps before all was written: what it found is found and written again.
             self._validate(self.first, print)
+            self._save(self.first)
         if self.board is not None:
             self.board.close()
         self.processes.unwrap()

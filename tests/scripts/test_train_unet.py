@@ -300,6 +300,7 @@ for number in numbers:
 """
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_files_ends_with_the_folder_of_an_undisturbed_run(
     small_dataset: Path, tmp_path: Path
 ) -> None:

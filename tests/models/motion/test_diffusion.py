@@ -173,7 +173,7 @@ def test_loop_guidance_lowers_the_seam_of_a_model_of_motion_that_does_not_loop(s
     frames = model.config.num_frames
 
     def run(**options) -> tuple[Tensor, float, float]:
-        volume = model.sample(images, seeds, 20, sampler, **options)
+        volume = model.sample(images, seeds, steps=20, sampler=sampler, **options)
         return jump(volume, frames), loop_loss(volume, frames).mean().item(), rms_amplitude(volume).mean().item()
 
     plain, plain_loss, amplitude = run()
