@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 import evaluate
 from baselines.registry import METHODS, Method
 from common.command_line import package_versions
-from evaluation import command_line
 from evaluation.metrics.metric import Metric
 from evaluation.metrics.registry import METRICS, of_table
 from evaluation.prediction import Predict, Prediction, Setting
 from evaluation.sequences import EvaluationSequence, load_sequences
+from evaluation.tables import command_line
 from evaluation.tables.cells import ratios
 from evaluation.tables.command_line import motion_options
 from evaluation.tables.motion import evaluate_motion
