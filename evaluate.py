@@ -47,8 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     tables = parser.add_subparsers(dest="table", required=True, metavar="rendering|motion|sampling|ablation|compare")
-    for name, (add_options, _) in TABLES.items():
-        add_options(tables.add_parser(name, help=f"{name} --help lists its options"))
+    for name, (add_options, _, summary) in TABLES.items():
+        add_options(tables.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."))
     return parser
 
 
@@ -64,7 +64,7 @@ def run_table(arguments: argparse.Namespace) -> None:
         files=(arguments.report, getattr(arguments, "html", None)),
         folders=(getattr(arguments, "output", None),),
     )
-    _, run = TABLES[arguments.table]
+    _, run, _ = TABLES[arguments.table]
     run(arguments)
 
 
@@ -124,11 +124,11 @@ def finish(arguments: argparse.Namespace, report: dict) -> None:
 
 
 TABLES = {
-    "rendering": (add_rendering_options, rendering),
-    "motion": (add_motion_options, motion),
-    "sampling": (add_steps_options, sampling),
-    "ablation": (add_ablation_options, ablation),
-    "compare": (add_compare_options, compare),
+    "rendering": (add_rendering_options, rendering, "judge rendered frames beside the baselines"),
+    "motion": (add_motion_options, motion, "judge the motion and the videos of the model and of what it has to beat"),
+    "sampling": (add_steps_options, sampling, "weigh samplers, steps and loop guidance against their cost"),
+    "ablation": (add_ablation_options, ablation, "train and score the variants of the paper's Table 2"),
+    "compare": (add_compare_options, compare, "say which differences of two reports are larger than chance"),
 }
 
 

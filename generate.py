@@ -38,9 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of this script."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("photos", nargs="*", type=Path, metavar="PHOTO")
+    add("photos", nargs="*", type=Path, metavar="PHOTO", help="photos to animate")
     add("-o", "--output", metavar="OUT", help="a file ending in .mp4 .gif .webp .png, or a folder (default: outputs/)")
-    add("--checkpoint", metavar="DIR", help="models: a folder or hub id (default: those that come with the repository)")
+    add(
+        "--checkpoint",
+        metavar="DIR",
+        help="folder or hub id of the models (default: those that come with the repository)",
+    )
     add_sampling_options(parser.add_argument_group("motion"))
     add_loop_options(parser.add_argument_group("loop"))
     add_file_options(parser.add_argument_group("further files"))
@@ -56,8 +60,13 @@ def add_sampling_options(group: argparse._ArgumentGroup) -> None:
     """How the motion is sampled, or where it comes from."""
     add = group.add_argument
     add("--steps", type=int, default=DEFAULT_STEPS, metavar="N", help="sampling steps (default: %(default)s)")
-    add("--sampler", choices=SAMPLERS, default=DEFAULT_SAMPLER, help="default: %(default)s")
-    add("--guidance", type=float, metavar="W", help="classifier-free guidance (default: the model's, mostly 1)")
+    add("--sampler", choices=SAMPLERS, default=DEFAULT_SAMPLER, help="diffusion sampler (default: %(default)s)")
+    add(
+        "--guidance",
+        type=float,
+        metavar="W",
+        help="weight of classifier-free guidance (default: the model's, mostly 1)",
+    )
     add("--loop-guidance", type=float, default=0.0, metavar="U", help=LOOP_GUIDANCE_HELP)
     add("--recurrence", type=int, default=0, metavar="N", help=RECURRENCE_HELP)
     add("--save-motion", type=Path, metavar="F", help="write the sampled motion (.safetensors)")
@@ -77,7 +86,12 @@ def add_loop_options(group: argparse._ArgumentGroup) -> None:
     )
     add("--magnify", type=float, default=1.0, metavar="A", help="factor on the motion's amplitude (default: 1)")
     add("--slow", type=float, default=1.0, metavar="S", help="slow motion: S times as many frames (default: 1)")
-    add("--renderer", choices=RENDERERS, default=DEFAULT_RENDERER, help="default: %(default)s, the trained network")
+    add(
+        "--renderer",
+        choices=RENDERERS,
+        default=DEFAULT_RENDERER,
+        help="what turns motion into frames (default: %(default)s)",
+    )
     add("--poke", action="append", default=[], metavar="X,Y,DX,DY[@T]", help=POKE_HELP)
 
 
@@ -90,16 +104,17 @@ def add_file_options(group: argparse._ArgumentGroup) -> None:
     add("--xt-slice", type=int, metavar="ROW", help="also write OUT_xt.png: this row of every frame, time downwards")
 
 
-LOOP_GUIDANCE_HELP = """guidance to a smooth wrap-around, for models of clips that do not loop: 5 to 15 (default: 0)"""
+LOOP_GUIDANCE_HELP = """strength of guidance towards a seamless loop; 5 to 15 for models trained on clips that do not
+    loop (default: 0)"""
 RECURRENCE_HELP = """how often each step is noised again and repeated, so that loop guidance has more effect; 2 in the
     paper (default: 0)"""
-NUM_FRAMES_HELP = f"frames of the loop (default: {NUM_FRAMES}; with --poke, until all is at rest)"
+NUM_FRAMES_HELP = f"frames of the loop (default: {NUM_FRAMES}; with --poke, until the motion has died out)"
 POKE_HELP = """instead of a loop, pull the point X,Y by DX,DY, in pixels of the photo as given, from T seconds on
     (default: 0), and let it go; may be repeated"""
 VIEWER_HELP = """also write a page on which the photo can be poked: one file, with the loop inside, that needs no
     network"""
-SERVE_HELP = """show a page at http://127.0.0.1:PORT/ that makes loops of the photos dropped on it, until Ctrl-C; the
-    options about motion and rendering are its defaults"""
+SERVE_HELP = """serve a page at http://127.0.0.1:PORT/ that animates photos dropped on it, until Ctrl-C; the options of
+    motion and rendering set its defaults"""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--max-steps", type=int, default=DEFAULTS.steps, help="number of steps (default: 14000)")
-    add("--batch-size", type=int, default=DEFAULTS.batch_size, help="frame pairs a step (default: 4)")
+    add("--batch-size", type=int, default=DEFAULTS.batch_size, help="frame pairs per step (default: 4)")
     add(
         "--learning-rate",
         type=float,

@@ -44,7 +44,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add_data_options(parser)
-    add("--all-splits", action="store_true", help="train on validation and test sequences too, for weights that ship")
+    add(
+        "--all-splits",
+        action="store_true",
+        help="train on validation and test sequences too, for weights to be published",
+    )
     add("--output", type=Path, required=True, help="run folder: checkpoint, training state, logs and pictures")
     add("--preset", choices=PRESETS, default="default", help="network and training (default: default)")
     add(
@@ -69,7 +73,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     for option in STAGE_OPTIONS:
         add(f"--{option}-steps", type=int, metavar="N", help=f"steps of the {option} stage alone")
     add("--coordinate-steps", type=int, dest="frequency_attention_steps", help=argparse.SUPPRESS)  # the former name
-    add("--batch-size", type=int, help="photos a step, over all processes")
+    add("--batch-size", type=int, help="photos per step, over all processes")
     add("--learning-rate", type=float, help="learning rate of each stage, in place of the preset's")
     add("--schedule", choices=SCHEDULES, help="learning rate over the steps (default: the preset's)")
     add("--condition-dropout", type=float, metavar="P", help="share of photos dropped (default: the preset's)")
@@ -86,7 +90,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--normalization",
         choices=NORMALIZATIONS,
-        help="adaptive: the paper's Eq. 4; std: by 2.82 standard deviations; size: by the training pictures' width and "
+        help="adaptive: the paper's Eq. 4; std: by 2.82 standard deviations; size: by the training frames' width and "
         "height (default: the preset's)",
     )
     add(
@@ -105,7 +109,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         default=DEFAULT_WEIGHTS,
-        help="weights of EfficientNet-Lite0: a motion checkpoint folder, or the published .pth (default: "
+        help="weights of EfficientNet-Lite0: a motion checkpoint folder, or the published .pth file (default: "
         "models/pretrained/motion)",
     )
     add(
@@ -129,7 +133,7 @@ def _add_scale_options(parser: argparse.ArgumentParser) -> None:
         "--cache-latents",
         type=int,
         metavar="V",
-        help="encode V augmented pictures of each sequence once, and train the U-Net's stages on these latents alone",
+        help="encode V augmented samples of each sequence once, and train the U-Net's stages on these latents alone",
     )
     add("--latents", type=Path, metavar="DIR", help="folder of the cached latents (default: OUTPUT/latents)")
 

@@ -64,7 +64,10 @@ def wait_without_spinning() -> None:
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """The options that every script has: device, seed and report."""
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: the best there is"
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="device to compute on (default: the best available)",
     )
     parser.add_argument("--seed", type=parse_seed, default=0, help="seed of everything random (default: 0)")
     parser.add_argument(

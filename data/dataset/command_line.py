@@ -76,7 +76,7 @@ def add_footage_options(parser: argparse.ArgumentParser) -> None:
         help="cut these shares off the left, top, right and bottom of each frame, for example to remove a watermark: "
         "0,0,0,12%% or 0,0,0,0.12; a single number applies to all four sides",
     )
-    add("--stabilize", action="store_true", help="remove slow drift of the camera; the border is cropped")
+    add("--stabilize", action="store_true", help="remove slow camera drift and crop the border")
     add("--one-shot", action="store_true", help="the videos have no cuts: don't look for any (implied by --wrap)")
     add("--keep-duplicates", action="store_true", help="keep re-encoded, rescaled or trimmed copies of other videos")
     add(
@@ -106,7 +106,8 @@ def add_footage_options(parser: argparse.ArgumentParser) -> None:
         type=whole_number,
         default=PrepareOptions.consistency_frames,
         metavar="N",
-        help="frames of a sequence in which that share is measured, which costs a flow each (default: 15; 0: none)",
+        help="frames per sequence in which that share is measured; each costs one more flow (default: 15; 0 switches "
+        "it off)",
     )
 
 

@@ -86,10 +86,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--flow",
         choices=(EXACT, *ESTIMATORS),
         default=default.flow,
-        help="flow of the stored frames: exact, or estimated in them, so that a renderer learns to tolerate an "
+        help="flow of the stored frames: exact, or estimated from them, so that a renderer learns to tolerate an "
         "estimator's errors; the volume is exact either way",
     )
-    add("--amplitude", type=positive, metavar="PX", help="amplitude of the farthest tips (default: drawn, up to 20)")
+    add("--amplitude", type=positive, metavar="PX", help="amplitude of the farthest tips (default: random, up to 20)")
     add("--no-variation", action="store_true", help="no exposure drift, noise or compression: exact frames")
     add("--workers", type=count, default=1, metavar="N", help="processes (default: 1)")
     add_split_options(parser, things="photos")

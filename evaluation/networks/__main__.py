@@ -45,12 +45,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     fetching = commands.add_parser("fetch", help="download, check and convert")
-    fetching.add_argument("names", nargs="*", metavar="NAME", help=f"default: all but DTI3D; {', '.join(WEIGHTS)}")
+    fetching.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"weights to fetch: {', '.join(WEIGHTS)} (default: all but DTI3D)"
+    )
     converting = commands.add_parser("convert", help="convert a DTI3D checkpoint that you have")
     converting.add_argument("name", metavar="NAME", help="dti3d_16 or dti3d_32")
     converting.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="PyTorch checkpoint or safetensors")
     for command in (fetching, converting):
-        command.add_argument("--output", type=Path, metavar="DIR", help="default: the user's cache")
+        command.add_argument(
+            "--output", type=Path, metavar="DIR", help="folder for the weights (default: the user's cache)"
+        )
     return parser
 
 

@@ -151,12 +151,12 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     """The options that all tables share."""
     add = parser.add_argument
     add("--data", type=Path, required=True, help="dataset folder written by data.prepare")
-    add("--split", default="test", choices=SPLITS, help="split that is measured (default: %(default)s)")
+    add("--split", default="test", choices=SPLITS, help="split to evaluate (default: %(default)s)")
     add(
         "--checkpoint",
         default=PRETRAINED,
         metavar="DIR",
-        help="weights that are measured (default: those that come with the repository)",
+        help="weights to evaluate (default: those that come with the repository)",
     )
     add(
         "--weights",

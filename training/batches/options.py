@@ -49,16 +49,25 @@ class DataOptions:
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """``--data``, ``--shares`` and ``--validation``."""
     add = parser.add_argument
-    add("--data", type=Path, nargs="+", required=True, metavar="DATASET", help="dataset folders: film, layered photos")
     add(
-        "--shares", type=parse_shares, help="share of each folder in the batches, such as 0.7,0.3 (default: equal ones)"
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="DATASET",
+        help="dataset folders, such as film and layered photos",
+    )
+    add(
+        "--shares",
+        type=parse_shares,
+        help="share of each folder in the batches, such as 0.7,0.3 (default: equal shares)",
     )
     add(
         "--validation",
         type=Path,
         nargs="+",
         metavar="DATASET",
-        help="folders whose validation split is evaluated on (default: those of --data that have one)",
+        help="folders whose validation split is used for evaluation (default: those of --data that have one)",
     )
 
 
@@ -72,13 +81,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="divide each process's share of a batch into N parts, whose gradients are added up (default: 1)",
     )
-    add("--save-every", type=float, default=3.0, metavar="MINUTES", help="how often the state is saved (default: 3)")
+    add("--save-every", type=float, default=3.0, metavar="MINUTES", help="minutes between saved states (default: 3)")
     add("--evaluate-every", type=int, default=500, metavar="N", help="steps between evaluations (default: 500)")
     add(
         "--log",
         choices=("csv", "tensorboard"),
         default="csv",
-        help="csv: tables alone (default); tensorboard: also scalars and pictures in OUTPUT/tensorboard",
+        help="csv: only tables (default); tensorboard: also scalars and pictures in OUTPUT/tensorboard",
     )
 
 
