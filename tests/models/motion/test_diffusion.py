@@ -120,7 +120,9 @@ def test_a_sample_is_the_same_alone_and_in_a_batch_of_three(sampler: str) -> Non
 def test_steps_and_repetitions_are_counted() -> None:
     model, image, calls, reports = tiny_model(), photographs(), [], []
     model.unet.register_forward_pre_hook(lambda layer, values: calls.append(values[1].item()))
-    model.sample(image, [0], 4, guidance=0.0, recurrence=2, progress=lambda done, steps: reports.append((done, steps)))
+    model.sample(
+        image, [0], steps=4, guidance=0.0, recurrence=2, progress=lambda done, steps: reports.append((done, steps))
+    )
     assert calls == [t for t in (999, 749, 499, 249) for _ in range(3)]
     assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
     for wrong in ({"steps": 0}, {"recurrence": -1}):

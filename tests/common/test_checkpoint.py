@@ -1,0 +1,66 @@
+"""Checkpoint folders: written whole, read strictly, refused in one line."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from common import checkpoint
+
+
+def small_model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+
+def test_checkpoint_round_trip_in_half_precision(tmp_path):
+    model = small_model()
+    checkpoint.save_checkpoint(
+        tmp_path / "c",
+        "motion",
+        model_config={"width": 4},
+        tensors=model.state_dict(),
+        training={"steps": 1},
+        dtype=torch.float16,
+    )
+    config, tensors = checkpoint.load_checkpoint(tmp_path / "c", "motion")
+    assert config["model"] == {"width": 4}
+    assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
+    other = small_model(1)
+    checkpoint.load_weights(other, tensors, "c")
+    torch.testing.assert_close(other[0].weight, model[0].weight, atol=1e-3, rtol=1e-3)
+    assert not list((tmp_path / "c").glob(".*"))
+    (tmp_path / "plain").touch()
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "plain", tmp_path / "c" / "model.safetensors")}
+    assert len(modes) == 1  # readable like any other file
+
+
+def write_config(folder, **changes):
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {"format_version": 1, "kind": "motion", "model": {}, "training": {}} | changes
+    (folder / "config.json").write_text(json.dumps(values))
+
+
+def test_wrong_checkpoints_are_named_in_one_line(tmp_path):
+    def message(folder):
+        with pytest.raises(ValueError, match=r"\S") as caught:
+            checkpoint.load_checkpoint(folder, "motion")
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "config.json is missing" in message(tmp_path / "nowhere")
+    write_config(tmp_path / "kind", kind="frame_synthesis")
+    assert "'frame_synthesis' where one of kind 'motion'" in message(tmp_path / "kind")
+    write_config(tmp_path / "version", format_version=99)
+    assert "format version 99" in message(tmp_path / "version")
+    write_config(tmp_path / "weights")
+    (tmp_path / "weights" / "model.safetensors").write_bytes(b"not tensors")
+    assert "damaged" in message(tmp_path / "weights")
+    (tmp_path / "weights" / "config.json").write_text("{")
+    assert "not valid JSON" in message(tmp_path / "weights")
+
+
+def test_weights_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="tensors don't fit"):
+        checkpoint.load_weights(small_model(), {"0.weight": torch.zeros(4, 3)}, "file")
