@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from common.lazy import resolve
-from common.plots import BLUE, GRAY, GREEN, ORANGE, VERMILION
+from common.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION
 
 if TYPE_CHECKING:
     from evaluation.prediction import Predict, Setting
@@ -139,5 +139,12 @@ METHODS = by_name(
         summary="no video: the motion measured from another start frame of the same video, the ceiling for a model",
         build="baselines.simple:other_start",
         video="none",
+    ),
+    Method(
+        name="lfdm",
+        summary="clips of latent flow diffusion (LFDM, Ni et al. 2023) and the motion of its flow; docs/lfdm.md",
+        build="baselines.lfdm.method:lfdm",
+        checkpoint="made by python -m baselines.lfdm train",
+        color=PURPLE,
     ),
 )

@@ -28,6 +28,7 @@ class AutoencoderConfig:
     residual_blocks: int = 6
     most_channels: int = 1024
     padding: Literal["zeros", "border"] = "zeros"  # what is sampled outside the frame
+    fit: Literal["letterbox", "crop"] = "letterbox"  # how frames come to the size
 
     def __post_init__(self) -> None:
         width, height = self.size
@@ -99,7 +100,7 @@ class StageTraining:
     perceptual_weight: float = 10.0
     perceptual_scales: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
     equivariance_weights: tuple[float, float] = (10.0, 10.0)  # of positions and of affine parts
-    same_subject: bool = False  # pairs come from any video of the clip's subject, as published for MHAD
+    by_subject: bool = False  # pairs are drawn by subject first, as published for MHAD
 
     def __post_init__(self) -> None:
         if self.frame_sampling not in FRAME_SAMPLINGS:
@@ -114,7 +115,6 @@ class Preset:
     diffusion: DiffusionConfig
     autoencoder_training: StageTraining
     diffusion_training: StageTraining
-    fit: Literal["letterbox", "crop"] = "letterbox"  # how frames come to the size
 
 
 def fit_blocks(size: tuple[int, int], most: int) -> int:
@@ -132,7 +132,7 @@ MUG = Preset(
 MHAD = Preset(
     AutoencoderConfig(),
     DiffusionConfig(),
-    StageTraining(steps=43_100, batch_size=100, milestones=(25_860, 38_790), same_subject=True),
+    StageTraining(steps=43_100, batch_size=100, milestones=(25_860, 38_790), by_subject=True),
     replace(_DM, steps=86_400, batch_size=6, milestones=(57_600, 72_000), frame_sampling="random"),
 )
 NATOPS = Preset(
@@ -155,6 +155,7 @@ SMALL = Preset(
         residual_blocks=3,
         most_channels=192,
         padding="border",
+        fit="crop",
     ),
     DiffusionConfig(
         frames=16,
@@ -168,7 +169,6 @@ SMALL = Preset(
     ),
     StageTraining(steps=6000, batch_size=8, milestones=(4000, 5400)),
     replace(_DM, steps=6000, batch_size=4, milestones=(5000,), ema_decay=0.999, gradient_clip=1.0),
-    fit="crop",
 )
 TINY = Preset(
     AutoencoderConfig(
@@ -183,6 +183,7 @@ TINY = Preset(
         residual_blocks=1,
         most_channels=16,
         padding="border",
+        fit="crop",
     ),
     DiffusionConfig(
         frames=4,
@@ -199,7 +200,6 @@ TINY = Preset(
     ),
     replace(StageTraining(steps=4, batch_size=2), perceptual_scales=(1.0, 0.5)),
     replace(_DM, steps=4, batch_size=2, ema_decay=0.99),
-    fit="crop",
 )
 PRESETS = {
     "published": MUG,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ SPLINE_DEVIATION = 0.005  # of the thin-plate spline's coefficients
 CONTROL_POINTS = 5  # along each side
 TINY = 1e-6  # keeps the logarithm finite at a control point
 
+Network = TypeVar("Network", bound=nn.Module)
 Normal = Callable[[Sequence[int]], Tensor]  # shape -> standard normal numbers [B, *shape], see StepSamples.normal
 
 
@@ -91,6 +93,6 @@ class Portions:
         return torch.stack(self._rows)
 
 
-def freeze(network: nn.Module) -> nn.Module:
+def freeze(network: Network) -> Network:
     """The network in evaluation mode, without gradients: its normalisation uses fixed statistics."""
     return network.eval().requires_grad_(False)

@@ -86,6 +86,20 @@ class FlowAutoencoder(nn.Module):
         self.flow_predictor = FlowPredictor(config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
+        self._fixed: tuple[nn.Module, ...] = ()
+
+    def fix_all_but_decoder(self) -> None:
+        """Adapt to other pictures by the decoder alone: what finds and encodes motion stays, its statistics too."""
+        self._fixed = (self.region_predictor, self.background_predictor, self.flow_predictor, self.encoder)
+        for part in self._fixed:
+            part.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> FlowAutoencoder:
+        """Training mode, but for parts that are fixed."""
+        super().train(mode)
+        for part in self._fixed:
+            part.eval()
+        return self
 
     def estimate(
         self,
