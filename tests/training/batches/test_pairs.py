@@ -20,9 +20,13 @@ class Pairs(torch.utils.data.Dataset):
         source = torch.stack([x, y, torch.full_like(x, float(index))])
         target = torch.stack([x - 2, y + 3, source[2]])  # what was at p - F is at p now
         return {
-            "source": source, "target": target, "flow": flow, "importance_motion": x[None], "id": f"s{index}",
+            "source": source,
+            "target": target,
+            "flow": flow,
+            "importance_motion": x[None],
+            "id": f"s{index}",
             "frame_index": index,
-        }  # fmt: skip
+        }
 
 
 PLAIN = PairAugmentation(color=0)
@@ -96,10 +100,13 @@ class Sequences(torch.utils.data.Dataset):
         time = self.times[index] / 32
         y, x = torch.meshgrid(torch.linspace(-0.5, 0.5, HEIGHT), torch.linspace(-0.5, 0.5, WIDTH), indexing="ij")
         return {
-            "source": torch.stack([x, y, x]), "target": torch.full((3, HEIGHT, WIDTH), time),
-            "flow": torch.full((2, HEIGHT, WIDTH), time), "importance_motion": x[None],
-            "id": f"{self.name}{index // 3}", "frame_index": self.times[index],
-        }  # fmt: skip
+            "source": torch.stack([x, y, x]),
+            "target": torch.full((3, HEIGHT, WIDTH), time),
+            "flow": torch.full((2, HEIGHT, WIDTH), time),
+            "importance_motion": x[None],
+            "id": f"{self.name}{index // 3}",
+            "frame_index": self.times[index],
+        }
 
 
 def test_neighbours_are_the_closest_frames_of_a_sequence_under_one_augmentation() -> None:
