@@ -23,7 +23,12 @@ HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "
 HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distributed", "cupy")
 # Modules of these names need numba's decorators and are imported late themselves.
 COMPILED_KERNELS = ("data.flow.coarse2fine.", "models.splatting.loops")
-OPTIONAL = ("cupy", "distributed", "pyflow")  # used where somebody has them, a ValueError or a slower path where not
+OPTIONAL = (
+    "cupy",
+    "distributed",
+    "pyflow",
+    "transformers",
+)  # used where somebody has them, a ValueError or a slower path where not
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
@@ -55,11 +60,16 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+# Of benchmarks/gpu.sh, what a user calls; the rest are its parts, which it starts by itself.
+GPU_COMMANDS = ("benchmarks.gpu.run", "benchmarks.gpu.pieces")
+
+
 def _scripts() -> dict[str, list[str]]:
     """Command of each script as written in the documents -> arguments for the interpreter."""
     scripts = {f"python {path.name}": [str(path)] for path in sorted(ROOT.glob("*.py"))}
     for module, path in modules().items():
-        if "." in module and '__name__ == "__main__"' in path.read_text():
+        part = module.startswith("benchmarks.gpu.") and module not in GPU_COMMANDS
+        if "." in module and '__name__ == "__main__"' in path.read_text() and not part:
             name = module.removesuffix(".__main__")
             scripts[f"python -m {name}"] = ["-m", name]
     return scripts

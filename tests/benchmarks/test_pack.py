@@ -69,12 +69,22 @@ def test_the_motion_model_reads_the_same(dataset, tmp_path):
     assert found.size == (tmp_path / "all.pack").stat().st_size
     assert unpack(tmp_path / "all.pack", tmp_path / "again") == 7
     for split, count in (("train", 5), ("validation", 2)):
-        first, second = (SpectralVolumeDataset(folder, split, 4) for folder in (dataset, tmp_path / "again"))
+        first, second = (
+            SpectralVolumeDataset(folder, split, num_frequencies=4) for folder in (dataset, tmp_path / "again")
+        )
         assert_same_items(first, second, count)
     before, after = load_statistics(dataset), load_statistics(tmp_path / "again")
     assert after["num_frequencies"] == 4
     assert after["rms"] == before["rms"][:4]
-    batches = load_batches([tmp_path / "again"], None, False, 4, (64, 32), 16, AugmentationConfig())
+    batches = load_batches(
+        [tmp_path / "again"],
+        shares=None,
+        all_splits=False,
+        num_frequencies=4,
+        size=(64, 32),
+        multiple=16,
+        augmentation=AugmentationConfig(),
+    )
     generators = [torch.Generator().manual_seed(i) for i in range(2)]
     assert batches.draw(2, generators[0], generators).slices.shape[:3] == (2, 2, 4)
 

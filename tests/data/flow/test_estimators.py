@@ -178,7 +178,7 @@ def test_parameters_can_be_written_to_a_manifest(name):
 
 def test_bad_input_is_named(shifted):
     source, targets = shifted
-    with pytest.raises(ValueError, match="coarse2fine, coarse2fine-cuda, pyflow, dis, deepflow, raft"):
+    with pytest.raises(ValueError, match=", ".join(ESTIMATORS)):
         estimate_flow(source, targets, estimator="farneback")
     with pytest.raises(ValueError, match="unknown"):
         estimator_parameters("farneback")

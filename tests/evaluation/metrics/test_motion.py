@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from evaluation.metrics import motion as metrics
+from evaluation.metrics.image import psnr
+from models.dynamics.seam import motion_seam_ratio, seam_ratio
 from models.spectral_volume import spectral_volume_to_motion
 
 
@@ -55,14 +57,14 @@ def test_gradient_is_found_at_edges_and_spread_by_blur():
 
 def test_seam_ratio_of_a_loop_and_of_a_jump():
     steps = torch.tensor([1.0, 1.0, 1.0, 1.0])
-    assert metrics.seam_ratio(steps) == 1
-    assert metrics.seam_ratio(torch.tensor([1.0, 1.0, 1.0, 5.0])) == 5
-    assert metrics.seam_ratio(torch.zeros(4)) == 1
+    assert seam_ratio(steps) == 1
+    assert seam_ratio(torch.tensor([1.0, 1.0, 1.0, 5.0])) == 5
+    assert seam_ratio(torch.zeros(4)) == 1
     volume = torch.zeros(1, 3, 4, 4, 4)
     volume[0, 1, 0] = 1
-    assert metrics.motion_seam_ratio(spectral_volume_to_motion(volume, 48)) < 1.5
+    assert motion_seam_ratio(spectral_volume_to_motion(volume, 48)) < 1.5
     drift = torch.arange(48.0)[None, :, None, None, None].expand(1, 48, 2, 4, 4)
-    assert metrics.motion_seam_ratio(drift) == pytest.approx(47)
+    assert motion_seam_ratio(drift) == pytest.approx(47)
 
 
 def test_coherence_tells_jelly_from_noise():
@@ -80,5 +82,5 @@ def test_psnr_is_of_each_frame_after_rounding_to_8_bits():
     frames[2] += 2 / 255 * 10
     perfect = 10 * math.log10(255**2 / 1e-3)
     expected = torch.tensor([perfect, perfect, 20 * math.log10(255 / 10)])
-    torch.testing.assert_close(metrics.psnr(frames, target), expected, atol=1e-4, rtol=0)
-    assert metrics.psnr(frames + 5, frames + 7).tolist() == pytest.approx([perfect] * 3)  # clamped
+    torch.testing.assert_close(psnr(frames, target), expected, atol=1e-4, rtol=0)
+    assert psnr(frames + 5, frames + 7).tolist() == pytest.approx([perfect] * 3)  # clamped
