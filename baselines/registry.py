@@ -147,4 +147,10 @@ METHODS = by_name(
         checkpoint="made by python -m baselines.lfdm train",
         color=PURPLE,
     ),
+    Method(
+        name="cinn",
+        summary="samples of a conditional invertible network for video codes (Dorkenwald et al. 2021)",
+        build="baselines.cinn.predict:predict",
+        checkpoint="python -m baselines.cinn train writes one",
+    ),
 )

@@ -92,6 +92,7 @@ class MotionOptions(DataOptions):
         num_frequencies: of the measured motion.
         renderer: what turns motion into frames.
         intervals: compute the intervals of distances between sets.
+        skip_photo: leave the photo, frame 0 of real and generated videos alike, out of the metrics of videos.
         output: folder for CSV, plots and videos.
         html: the page.
     """
@@ -106,6 +107,7 @@ class MotionOptions(DataOptions):
     num_frequencies: int = 16
     renderer: str = "model"
     intervals: bool = True
+    skip_photo: bool = False
     output: Path | None = None
     html: Path | None = None
 

@@ -23,12 +23,8 @@ HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "
 HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distributed", "cupy")
 # Modules of these names need numba's decorators and are imported late themselves.
 COMPILED_KERNELS = ("data.flow.coarse2fine.", "models.splatting.loops")
-OPTIONAL = (
-    "cupy",
-    "distributed",
-    "pyflow",
-    "transformers",
-)  # used where somebody has them, a ValueError or a slower path where not
+# Used where somebody has them, a ValueError or a slower path where not.
+OPTIONAL = ("cupy", "distributed", "pyflow", "transformers", "wandb")
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
@@ -77,6 +73,7 @@ def _scripts() -> dict[str, list[str]]:
 
 # Scripts whose options are those of their subcommands.
 SUBCOMMANDS = {
+    "python -m baselines.cinn": ("train", "sample", "transfer", "endpoint", "convert"),
     "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "compare"),
     "python -m data.flow": ("compare", "middlebury"),
     "python -m data.prepare": ("merge", "report"),

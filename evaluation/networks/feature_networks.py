@@ -128,6 +128,23 @@ def load_lpips(
         A function of frames and targets, float ``[N, 3, H, W]`` in [-1, 1], to distances ``[N]`` on the CPU. One target
         ``[1, 3, H, W]`` serves all frames, and its features are computed once.
     """
+    network = lpips_network(net, folder).to(device)
+
+    def distances(frames: Tensor, targets: Tensor) -> Tensor:
+        if frames.ndim != 4 or frames.shape[1:] != targets.shape[1:] or len(targets) not in (1, len(frames)):
+            raise ValueError(f"LPIPS needs frames of one shape [N, 3, H, W], got {[*frames.shape]}, {[*targets.shape]}")
+        batches = frames.split(PAIRS_AT_ONCE)
+        shared = [targets] * len(batches)
+        pairs = zip(batches, targets.split(PAIRS_AT_ONCE) if len(targets) > 1 else shared, strict=True)
+        with torch.no_grad(), full_precision():
+            found = [network(a.to(device).float(), b.to(device).float()).reshape(-1).cpu() for a, b in pairs if len(a)]
+        return torch.cat(found) if found else torch.empty(0)
+
+    return distances
+
+
+def lpips_network(net: str, folder: Path | None = None) -> nn.Module:
+    """The network behind :func:`load_lpips`, differentiable in its inputs: two times ``[N, 3, H, W]`` in [-1, 1]."""
     from torchmetrics.functional.image.lpips import _NoTrainLpips
 
     if net not in _LPIPS_WEIGHTS:
@@ -144,19 +161,7 @@ def load_lpips(
         else:  # torchmetrics has each head under two names
             state[name] = state[name.replace("lin", "lins.", 1)] = tensor
     network.load_state_dict(state)
-    network = network.to(device)
-
-    def distances(frames: Tensor, targets: Tensor) -> Tensor:
-        if frames.ndim != 4 or frames.shape[1:] != targets.shape[1:] or len(targets) not in (1, len(frames)):
-            raise ValueError(f"LPIPS needs frames of one shape [N, 3, H, W], got {[*frames.shape]}, {[*targets.shape]}")
-        batches = frames.split(PAIRS_AT_ONCE)
-        shared = [targets] * len(batches)
-        pairs = zip(batches, targets.split(PAIRS_AT_ONCE) if len(targets) > 1 else shared, strict=True)
-        with torch.no_grad(), full_precision():
-            found = [network(a.to(device).float(), b.to(device).float()).reshape(-1).cpu() for a, b in pairs if len(a)]
-        return torch.cat(found) if found else torch.empty(0)
-
-    return distances
+    return network.requires_grad_(False)
 
 
 def load_vgg16_features(

@@ -61,7 +61,7 @@ def evaluate_motion(
     media = MotionMedia(sequences, colors=colors) if options.html or options.output else None
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of rendering
-    judge = MotionJudge(setting, columns, FeatureCollector(networks, sets), diversity, clock, media)
+    judge = MotionJudge(setting, columns, FeatureCollector(networks, sets), diversity, clock, media, options.skip_photo)
     judge.run(rows)
     with clock("distances"):
         distances = distribution_metrics(judge.collector, list(rows), notes=notes, intervals=options.intervals)
@@ -165,7 +165,7 @@ def protocol(options: MotionOptions, setting: Setting) -> dict:
     """How the figures were taken, in plain values."""
     values = {
         "crop": list(crop_size(setting.sequences[0].size)),
-        "windows": "consecutive, without overlap",
+        "windows": "consecutive, without overlap" + (", from frame 1 on" if options.skip_photo else ""),
         "renderer": options.renderer,
         "num_frequencies": known_frequencies(setting),
         "max_sequences_per_source": options.max_sequences,

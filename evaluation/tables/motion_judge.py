@@ -33,6 +33,7 @@ class MotionJudge:
     diversity: Diversity
     clock: Stopwatch
     media: MotionMedia | None
+    skip_photo: bool = False  # whether metrics of videos begin with frame 1, of real and generated videos alike
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # method -> sequence -> metric -> value
     notes: dict[str, str] = field(default_factory=dict)  # method -> why cells of it are empty
     still: list[str] = field(default_factory=list)  # sequences whose measured motion is zero
@@ -78,14 +79,20 @@ class MotionJudge:
         if self.media:
             self.media.add(name, sequence, frames)
         with self.clock("features"):
-            self.collector.add(name, sequence.id, sequence.source, centre_crop(frames))
+            self.collector.add(name, sequence.id, sequence.source, centre_crop(frames[self._first :]))
 
     def _diversity(self, prediction: Prediction, first: Tensor) -> Scores:
         assert prediction.render is not None
         with self.clock("rendering"):
-            others = [prediction.render(number, DIVERSITY_FRAMES) for number in range(1, len(prediction.motion))]
+            end = self._first + DIVERSITY_FRAMES
+            others = [prediction.render(number, end) for number in range(1, len(prediction.motion))]
         with self.clock("diversity"):
-            return self.diversity([first[:DIVERSITY_FRAMES], *others])
+            return self.diversity([clip[self._first : end] for clip in (first, *others)])
+
+    @property
+    def _first(self) -> int:
+        """The frame that metrics of videos begin with."""
+        return int(self.skip_photo)
 
     def report(self, distances: dict) -> dict:
         """Table, intervals, counts, notes, ratios, curves and warnings of all rows, from both kinds of figures."""

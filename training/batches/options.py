@@ -71,8 +71,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """``--gradient-accumulation``, ``--log``, ``--save-every`` and ``--evaluate-every``."""
+def add_run_options(parser: argparse.ArgumentParser, *, logs: tuple[str, ...] = ("csv", "tensorboard")) -> None:
+    """``--gradient-accumulation``, ``--log`` with these choices, ``--save-every`` and ``--evaluate-every``."""
     add = parser.add_argument
     add(
         "--gradient-accumulation",
@@ -85,9 +85,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--evaluate-every", type=int, default=500, metavar="N", help="steps between evaluations (default: 500)")
     add(
         "--log",
-        choices=("csv", "tensorboard"),
+        choices=logs,
         default="csv",
-        help="csv: only tables (default); tensorboard: also scalars and pictures in OUTPUT/tensorboard",
+        help="csv: only tables (default); tensorboard: also scalars and pictures in OUTPUT/tensorboard"
+        + ("; wandb: these are sent to Weights & Biases as well" if "wandb" in logs else ""),
     )
 
 

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from baselines.cinn.config import PRESETS, DiscriminatorConfig, FlowConfig, ModelConfig, VideoConfig
+from baselines.cinn.config import DiscriminatorConfig, FlowConfig, ModelConfig, VideoConfig
 from baselines.cinn.networks.condition import ConditionDecoder, ConditionEncoder
 from baselines.cinn.networks.decoder import SpatialNorm, VideoDecoder
 from baselines.cinn.networks.flow import ConditionalFlow
 from baselines.cinn.networks.patches import PatchDiscriminator, frame_choice
 from baselines.cinn.networks.resnet import TemporalDiscriminator, VideoEncoder
+from baselines.cinn.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 NARROW = (4, 4, 4, 4, 4)

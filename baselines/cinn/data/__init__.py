@@ -1,0 +1,1 @@
+"""Clips for training: published datasets in their own layouts, and dataset folders of this project."""
