@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.commands import heeding
 from helpers.places import ROOT
 from helpers.small_clips import QUICK, contents, two_clips, undisturbed
 
@@ -39,9 +40,7 @@ def whole(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
 
 def started(*command: str) -> subprocess.Popen:
     """A command of this interpreter in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    return subprocess.Popen(heeding(*command), cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def sequences_in(dataset: Path) -> int:

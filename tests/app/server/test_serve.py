@@ -6,11 +6,11 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
+from helpers.commands import heeding
 from helpers.local_server import picture, until
 
 import generate
@@ -49,10 +49,7 @@ def test_ending_the_server_removes_everything_even_in_the_middle_of_work(serving
 def test_a_signal_ends_the_script_and_removes_the_folder(checkpoint, tmp_path, ending):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    # Started in the background by a shell, these tests ignore Ctrl-C, and a child would inherit that. Undone by a
-    # program in between: a function between fork and exec waits forever for locks that this process's threads hold.
-    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
-    command = [sys.executable, "-c", heed, sys.executable, generate.__file__, "--serve", "--port", "0"]
+    command = heeding(generate.__file__, "--serve", "--port", "0")
     environment = {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen(
         [*command, "--checkpoint", str(checkpoint), "--device", "cpu"],
