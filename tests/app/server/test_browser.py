@@ -67,7 +67,9 @@ def test_a_chosen_photo_shows_progress_then_plays_and_can_be_poked(browser, clie
     window = Window(browser, client)
     page = window.page
     client.pipeline.gate.clear()
-    page.keyboard.press("Tab")  # the drop area is the first thing that the keyboard reaches
+    until(lambda: page.evaluate("document.hasFocus()"))
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "drop"  # the first thing that the keyboard reaches
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files([{"name": "rose.png", "mimeType": "image/png", "buffer": picture()}])
