@@ -67,6 +67,7 @@ def test_a_chosen_photo_shows_progress_then_plays_and_can_be_poked(browser, clie
     window = Window(browser, client)
     page = window.page
     client.pipeline.gate.clear()
+    page.on("filechooser", lambda _: None)  # from now on choosers come here; asked for later, it can be too late
     until(lambda: page.evaluate("document.hasFocus()"))
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "drop"  # the first thing that the keyboard reaches
