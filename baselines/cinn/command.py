@@ -33,7 +33,7 @@ EXAMPLES = """examples:
   python -m baselines.cinn sample photo.jpg --checkpoint runs/cinn --num-samples 4 --num-frames 48 --output out.mp4
   python -m baselines.cinn transfer photo.jpg clip.mp4 --checkpoint runs/cinn --output out.gif
   python -m baselines.cinn endpoint photo.png 0.5,0.1,0.2 --checkpoint runs/bair --output out.gif
-  python evaluate.py motion --data dataset --methods cinn repeat --method-checkpoint cinn=runs/cinn
+  python evaluate.py motion --data dataset --methods cinn,repeat --method-checkpoint cinn=runs/cinn
 """
 
 
