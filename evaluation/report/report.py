@@ -101,8 +101,14 @@ def checkpoint_provenance(path: str | Path, parts: Sequence[str] = ("motion", "f
 
 
 def folder_provenance(folder: Path) -> dict:
-    """``name`` of a learned baseline's checkpoint folder and under ``files`` the sha256 of what is loaded from it."""
-    return {"name": folder.resolve().name, "files": _checkpoint_files(folder)}
+    """``name`` of a learned baseline's checkpoint folder and under ``files`` the sha256 of what is loaded from it.
+
+    Checkpoints of its stages may lie in folders below; what only resuming needs is left out.
+    """
+    inside = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    used = [path for path in inside if path.name == "config.json" or path.suffix == ".safetensors"]
+    hashes = {path.as_posix(): file_sha256(folder / path) for path in used if "state" not in path.parts}
+    return {"name": folder.resolve().name, "files": hashes}
 
 
 def _checkpoint_files(folder: Path) -> dict[str, str]:

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines.cinn.config import FlowConfig, Preset
+from baselines.cinn.config import STAGES, FlowConfig, Preset
 from baselines.cinn.make import sampled, transferred
 from baselines.cinn.model import StochasticImageToVideo, control_code
 from baselines.cinn.predict import predict
 from evaluation.prediction import Setting
+from evaluation.report.report import folder_provenance
 from evaluation.sequences import load_sequences
 from models.pipeline import ImageDynamicsPipeline
 
@@ -110,6 +111,12 @@ def test_a_run_folder_is_the_models_checkpoint(run_folder: Path, tmp_path: Path)
     shutil.rmtree(broken / "condition")
     with pytest.raises(ValueError, match=r"no checkpoint of the stage condition; train it: .* --stage condition"):
         StochasticImageToVideo.from_pretrained(broken)
+
+
+def test_a_report_names_the_files_of_all_stages(run_folder: Path) -> None:
+    files = folder_provenance(run_folder)["files"]
+    assert {f"{stage}/model.safetensors" for stage in STAGES} <= files.keys()
+    assert not [name for name in files if "state" in name]
 
 
 def test_the_row_of_the_motion_table(run_folder: Path, small_dataset: Path) -> None:
