@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from models.dynamics.basis import ModalBasis
 from models.dynamics.loop import LoopMotion, Playback
 from models.dynamics.motion_file import MotionFile
-from models.dynamics.pokes import Poke, poked_motion
-from models.dynamics.rig import ModalMotion
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from models.dynamics.pokes import Poke
+    from models.dynamics.rig import ModalMotion
     from models.dynamics.seam import SeamMeter
 
 
@@ -78,6 +77,9 @@ class PhotoMotion:
         """
         shown = replace(sampled, spectral_volume=sampled.spectral_volume * magnify)
         if pokes:
+            from models.dynamics.basis import ModalBasis
+            from models.dynamics.pokes import poked_motion
+
             count = num_frames and max(1, round(num_frames * slow))
             basis = ModalBasis.of_motion(sampled)
             poked, warnings = poked_motion(basis, pokes, photo_size, fps=fps * slow, num_frames=count, magnify=magnify)
