@@ -108,9 +108,13 @@ class ConditionStage(StageTask):
 
 
 class FlowStage(StageTask):
-    """Stage 2b: the invertible network, on codes of the frozen video encoder and embeddings of the frozen one."""
+    """Stage 2b: the invertible network, on codes of the frozen video encoder and embeddings of the frozen one.
 
-    def __init__(self, *shared, **named) -> None:
+    Args:
+        first_codes: how many its normalisations are initialised with, at least.
+    """
+
+    def __init__(self, *shared, first_codes: int = FIRST_CODES, **named) -> None:
         super().__init__("flow", *shared, **named)
         networks = self.networks
         # The loop puts what is trained into training mode; the others stay as they are, batch statistics included.
@@ -125,7 +129,7 @@ class FlowStage(StageTask):
         size = self.config.batch_size, networks.config.video.code
         with torch.no_grad():
             first = [
-                loss.seen(batch, torch.randn(size, generator=generator)) for batch in self.first_batches(FIRST_CODES)
+                loss.seen(batch, torch.randn(size, generator=generator)) for batch in self.first_batches(first_codes)
             ]
             networks.flow(*(torch.cat(values) for values in zip(*first, strict=True)))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +126,7 @@ def build_stage(run: CinnRun, stage: str, device: torch.device) -> StageTask:
     if stage == "flow":
         hashes = {f"{name}_sha256": networks.load_stage(run.run.output, name) for name in STAGES[:2]}
     epoch = own.steps_per_epoch or ceil(len(clips.videos) * LAYOUTS[run.layout].per_video / own.batch_size)
-    named = {
+    named: dict[str, Any] = {
         "clips": clips,
         "steps": run.steps or own.epochs * epoch,
         "epoch": epoch,
