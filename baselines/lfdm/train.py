@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from baselines.lfdm.conditions import encode_texts
 from baselines.lfdm.config import STAGES, AutoencoderConfig, DiffusionConfig, Preset, StageTraining
 from baselines.lfdm.data.batches import ClipBatches, PairBatches
 from baselines.lfdm.data.clips import ClipFrames
@@ -58,7 +59,7 @@ def train_lfdm(
     """
     if run.run.tensorboard:
         summary_writer()  # whether there is one is said before anything else happens
-    run.preset.diffusion.check_size(run.preset.autoencoder.size)
+    check_run(run)
     processes = Processes(device)
     results = {}
     for stage in run.stages:
@@ -76,6 +77,18 @@ def train_lfdm(
         results[stage] = {"parameters": parameters, **found, "validation": outcome.figures, "best": outcome.best}
     processes.close()
     return results if processes.is_main else None
+
+
+def check_run(run: LFDMRun) -> None:
+    """Find out before the first stage what would stop the second: sizes, labels, the text encoder."""
+    if "diffusion" not in run.stages:
+        return
+    config = run.preset.diffusion
+    config.check_size(run.preset.autoencoder.size)
+    if config.condition != "none":
+        labels = labels_of(find_clips(run.data, "train", layout=run.layout))
+    if config.condition == "text":
+        encode_texts(labels[:1], config.text_encoder)
 
 
 def build_autoencoder_task(run: LFDMRun, processes: Processes) -> tuple[AutoencoderTask, dict]:
@@ -104,7 +117,7 @@ def build_autoencoder_task(run: LFDMRun, processes: Processes) -> tuple[Autoenco
         print(f"reconstruction is compared by {features.name} in place of VGG19", file=sys.stderr)
     checked = find_clips(run.data, "validation", layout=run.layout)
     validation = None
-    if checked and processes.is_main:
+    if checked:
         validation = ReconstructionValidation(ClipFrames(checked, config.size, fit=config.fit), device=processes.device)
     task = AutoencoderTask(
         model,
@@ -144,7 +157,7 @@ def build_diffusion_task(run: LFDMRun, processes: Processes) -> tuple[DiffusionT
         model = LatentFlowDiffusion(config, latent_channels(shape)).to(processes.device)
     checked = find_clips(run.data, "validation", layout=run.layout, whole=True)
     validation = None
-    if checked and processes.is_main:
+    if checked:
         validation = SampleValidation(
             ClipFrames(checked, shape.size, fit=shape.fit), config.frames, device=processes.device
         )

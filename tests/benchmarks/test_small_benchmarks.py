@@ -10,7 +10,7 @@ import pytest
 from helpers.small_clips import make_clip
 from helpers.textures import pair
 
-from benchmarks import decoding, flow_cpu, memory, reference_unet, rendering, splatting
+from benchmarks import decoding, flow_cpu, lfdm_steps, memory, reference_unet, rendering, splatting
 from benchmarks.timing import time_in_turn
 from models.motion.reference_unet import ReferenceUNetConfig
 
@@ -87,3 +87,11 @@ def test_memory_counts_children() -> None:
     assert peaks["all processes"] > peaks["the largest other"]
     with pytest.raises(ValueError, match="failed with status 3"):
         memory.peak_memory([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+@pytest.mark.parametrize("what", ["autoencoder", "diffusion", "sampling"])
+def test_steps_of_lfdm(what: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    found = results(lfdm_steps.main, [what, "--preset", "tiny", "--batch-size", "2"], tmp_path)
+    assert found["processor_seconds"] > 0
+    assert found["peak_bytes"] > 1e7
+    assert f"{what}, tiny, batch 2" in capsys.readouterr().out
