@@ -142,7 +142,7 @@ METHODS = by_name(
     ),
     Method(
         name="lfdm",
-        summary="clips of latent flow diffusion (LFDM, Ni et al. 2023) and the motion of its flow; docs/lfdm.md",
+        summary="clips of latent flow diffusion and the motion of its flow (LFDM, Ni et al. 2023)",
         build="baselines.lfdm.method:lfdm",
         checkpoint="made by python -m baselines.lfdm train",
         color=PURPLE,

@@ -74,6 +74,7 @@ def _scripts() -> dict[str, list[str]]:
 # Scripts whose options are those of their subcommands.
 SUBCOMMANDS = {
     "python -m baselines.cinn": ("train", "sample", "transfer", "endpoint", "convert"),
+    "python -m baselines.lfdm": ("train", "sample", "transfer", "reconstruct", "convert"),
     "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "compare"),
     "python -m data.flow": ("compare", "middlebury"),
     "python -m data.prepare": ("merge", "report"),

@@ -1,7 +1,8 @@
-"""``python -m baselines.lfdm``."""
+"""Commands of the baseline: ``python -m baselines.lfdm train|sample|transfer|reconstruct|convert``."""
 
-import sys
+from __future__ import annotations
 
 from baselines.lfdm.command import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    raise SystemExit(main())
