@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchmarks.gpu.part import CPU, run_part, smooth_noise, splatting, synchronize
 from benchmarks.gpu.results import Results
+from models.dynamics.motion_file import MotionFile
 from models.pipeline import PRETRAINED, ImageDynamicsPipeline
 
 PART = "rendering rates"
@@ -19,7 +20,7 @@ PHOTO = Path(__file__).parents[2] / "data" / "samples" / "dandelion.jpg"
 SIZES, FRAMES, CPU_FRAMES, ROUNDS = ((256, 160), (512, 288), (768, 432)), 150, 12, 3
 REHEARSED_SIZES, REHEARSED_FRAMES = ((64, 40), (320, 288)), 2  # the second is one above the network's own size
 MOTION_SIZE = (160, 256)  # (H, W) of the motion that is enlarged
-PERIOD = 5.0  # seconds
+NUM_FRAMES, FPS = 150, 30.0  # of the motion's period
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,12 +34,12 @@ def measure(options: argparse.Namespace, device: torch.device, results: Results)
     from data.media.images import read_image
 
     photo = image_to_tensor(read_image(PHOTO))
-    volume = swaying_volume(options.seed)
+    motion = swaying_motion(options.seed, (photo.shape[3], photo.shape[2]))
     sizes = REHEARSED_SIZES if options.rehearse else SIZES
     count, rounds = (REHEARSED_FRAMES, 1) if options.rehearse else (FRAMES, ROUNDS)
     pipeline = ImageDynamicsPipeline.from_pretrained(PRETRAINED, ["frame_synthesis"]).to(device)
     with splatting(options.rehearse):
-        rates = {size: rate(pipeline, photo, volume, size, count, rounds) for size in sizes}
+        rates = {size: rate(pipeline, photo, motion, size, count, rounds) for size in sizes}
     for size, found in rates.items():  # known before the processor, which takes longest, is asked
         results.add(PART, case(size), found, "frames/s", note="without encoding a video")
     if device.type == "cpu" and not options.rehearse:
@@ -46,7 +47,7 @@ def measure(options: argparse.Namespace, device: torch.device, results: Results)
     pipeline.to(CPU)
     beside = min(count, CPU_FRAMES)
     for size, found in rates.items():
-        cpu = rate(pipeline, photo, volume, size, beside, 1)
+        cpu = rate(pipeline, photo, motion, size, beside, 1)
         note = f"beside {beside} frames by {torch.get_num_threads()} threads"
         results.add(PART, case(size), found, "frames/s", cpu=cpu, note=note)
 
@@ -56,21 +57,21 @@ def case(size: tuple[int, int]) -> str:
     return f"rendering {size[0]}x{size[1]}, end to end"
 
 
-def swaying_volume(seed: int) -> Tensor:
-    """A smooth random spectral volume ``[1, 16, 4, h, w]`` in pixels whose higher frequencies are weaker."""
-    volume = smooth_noise((1, 16, 4), MOTION_SIZE, scale=1.5, seed=seed)
-    return volume / torch.arange(1, 17).view(1, 16, 1, 1, 1)
+def swaying_motion(seed: int, photo_size: tuple[int, int]) -> MotionFile:
+    """A smooth random motion of a photo (W, H) in 16 frequencies, of which the higher ones are weaker."""
+    volume = smooth_noise((1, 16, 4), MOTION_SIZE, scale=1.5, seed=seed) / torch.arange(1, 17).view(1, 16, 1, 1, 1)
+    return MotionFile(volume[0], num_frames=NUM_FRAMES, fps=FPS, photo_size=photo_size, photo_sha256="")
 
 
 def rate(
-    pipeline: ImageDynamicsPipeline, photo: Tensor, volume: Tensor, size: tuple[int, int], count: int, rounds: int
+    pipeline: ImageDynamicsPipeline, photo: Tensor, motion: MotionFile, size: tuple[int, int], count: int, rounds: int
 ) -> float:
     """Frames a second of the fastest round, after one that warms up."""
     seconds = []
     for _ in range(rounds + 1):
         synchronize(pipeline.device)
         begin = time.perf_counter()
-        frames = pipeline.render(photo, volume, num_frames=count, size=size, period=PERIOD)
+        frames = pipeline.animate(photo, motion=motion, num_frames=count, size=size).frames
         rendered = sum(1 for _ in frames)
         seconds.append((time.perf_counter() - begin) / rendered)
     return 1 / min(seconds[1:])

@@ -39,7 +39,12 @@ def test_samples_are_those_of_diffusers(preset: str, steps: int, recurrence: int
         noise = draw_noise((4000,), own, torch.zeros(1))
         # Far from linear, and another one at each step.
         denoise = lambda noisy, timestep: torch.tanh(2 * noisy) + 0.1 * torch.sin(timestep / 100)  # noqa: E731
-        found.append((sample_latents(denoise, noise, scheduler, steps, own, recurrence), scheduler.timesteps))
+        found.append(
+            (
+                sample_latents(denoise, noise, scheduler=scheduler, steps=steps, generators=own, recurrence=recurrence),
+                scheduler.timesteps,
+            )
+        )
     assert torch.equal(found[0][1], found[1][1])
     torch.testing.assert_close(found[1][0], found[0][0], atol=2e-4, rtol=2e-4)
 
