@@ -17,14 +17,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from app.files import check_paths, plan_files
 from app.options import FileOptions, LoopOptions, Playing, Rendering, Sampling, expect_range
-from common.command_line import add_common_options, run_script, select_device, write_report
+from common.command_line import add_common_options, options_of, run_script, select_device, write_report
 from common.stopwatch import Stopwatch
 from models.choices import DEFAULT_RENDERER, DEFAULT_SAMPLER, DEFAULT_STEPS, FPS, NUM_FRAMES, RENDERERS, SAMPLERS
 
@@ -148,21 +147,15 @@ def read_options(arguments: argparse.Namespace) -> tuple[LoopOptions, FileOption
     pokes = tuple(Poke.parse(text) for text in arguments.poke)
     if arguments.num_frames is None and not pokes:
         arguments.num_frames = NUM_FRAMES
-    playing, rendering = _take(Playing, arguments, pokes=pokes), _take(Rendering, arguments)
-    options = LoopOptions(_take(Sampling, arguments), playing, rendering)
-    files = _take(FileOptions, arguments)
+    playing, rendering = options_of(Playing, arguments, pokes=pokes), options_of(Rendering, arguments)
+    options = LoopOptions(options_of(Sampling, arguments), playing, rendering)
+    files = options_of(FileOptions, arguments)
     expect_range("port", arguments.port, 0, 65535)
     if not (arguments.photos or arguments.serve):
         raise ValueError("no photo is given; name one, or use --serve for a page to drop photos on")
     if len(arguments.photos) > 1 and (pokes or files.of_one_photo):
         raise ValueError("--motion, --save-motion, --poke and --viewer belong to one photo; give one photo at a time")
     return options, files
-
-
-def _take(kind: type[Options], arguments: argparse.Namespace, **more: Any) -> Options:
-    """A dataclass of options from the arguments of the same names."""
-    names = {field.name for field in fields(kind)} & vars(arguments).keys()  # type: ignore[arg-type]
-    return kind(**{name: getattr(arguments, name) for name in names}, **more)
 
 
 def load_pipeline(checkpoint: str | None, device: str, options: LoopOptions, *, sample: bool) -> ImageDynamicsPipeline:

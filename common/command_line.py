@@ -9,10 +9,14 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, TypeVar
 
-from common.files import temporary_path
+from common.files import as_tuple, temporary_path
+
+Options = TypeVar("Options")
 
 # The packages whose versions a report records.
 REPORTED_PACKAGES = (
@@ -73,6 +77,18 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, metavar="FILE.json", help="write what was run, versions, timings and results"
     )
+
+
+def options_of(kind: type[Options], arguments: argparse.Namespace, **changed: Any) -> Options:
+    """A dataclass of options: what is given here, then the arguments of the same names, then the fields' defaults.
+
+    Lists become tuples, since options are frozen.
+
+    Raises:
+        ValueError: options that contradict each other.
+    """
+    same = {field.name for field in fields(kind)} & vars(arguments).keys() - changed.keys()  # type: ignore[arg-type]
+    return kind(**{name: as_tuple(getattr(arguments, name)) for name in same}, **changed)
 
 
 def select_device(name: str):  # -> torch.device, which is not imported here for the sake of `--help`

@@ -19,6 +19,7 @@ from common.command_line import (
     frame_rate,
     frame_size,
     not_negative,
+    options_of,
     run_script,
     write_report,
 )
@@ -28,7 +29,6 @@ from data.dataset.command_line import (
     add_footage_options,
     add_split_options,
     add_worker_options,
-    options_of,
     parse_shard,
 )
 from data.dataset.compute import compute_sequence

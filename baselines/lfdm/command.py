@@ -27,6 +27,7 @@ from common.command_line import (
     select_device,
     write_report,
 )
+from common.output_paths import check_paths
 from training.batches.options import add_run_options, check_numbers
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
+    check_paths(inputs=[arguments.data, arguments.init], files=[arguments.report], folders=[arguments.output])
     run = read_run(arguments)
     from baselines.lfdm.train import train_lfdm
 
@@ -226,6 +228,8 @@ def _given(values: dict) -> dict:
 
 
 def _sample(arguments: argparse.Namespace) -> None:
+    inputs = [*arguments.photos, arguments.checkpoint]
+    check_paths(inputs=inputs, files=[arguments.report], folders=[arguments.output])
     from baselines.lfdm.pipeline import Sampling
     from baselines.lfdm.produce import SampleJob, sample_photos
 
@@ -246,6 +250,8 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 
 def _transfer(arguments: argparse.Namespace) -> None:
+    inputs = [arguments.photo, arguments.clip, arguments.checkpoint]
+    check_paths(inputs=inputs, files=[arguments.output, arguments.report])
     from baselines.lfdm.produce import transfer_clip
 
     transfer_clip(
@@ -262,6 +268,8 @@ def _transfer(arguments: argparse.Namespace) -> None:
 
 
 def _reconstruct(arguments: argparse.Namespace) -> None:
+    inputs = [arguments.data, arguments.checkpoint, arguments.weights]
+    check_paths(inputs=inputs, files=[arguments.sheet, arguments.report])
     from baselines.lfdm.produce import reconstruct_clips
 
     results = reconstruct_clips(

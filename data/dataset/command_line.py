@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import fields
-from typing import TypeVar
 
 from common.command_line import add_common_options, count, not_negative
-from common.files import as_tuple
 from data.dataset.options import PrepareOptions, SplitOptions
 from data.dataset.shards import Shard
 from data.dataset.splits import SPLITS
@@ -16,16 +13,6 @@ from data.footage.frames import Crop
 from data.workers import available_cores
 
 SMALLEST_CROP = 0.1  # share of a side that must be left
-Options = TypeVar("Options", bound=SplitOptions)
-
-
-def options_of(kind: type[Options], arguments: argparse.Namespace) -> Options:
-    """The dataclass of options whose fields are named like the arguments of a command line.
-
-    Raises:
-        ValueError: options that contradict each other.
-    """
-    return kind(**{field.name: as_tuple(getattr(arguments, field.name)) for field in fields(kind)})
 
 
 def add_split_options(parser: argparse.ArgumentParser, *, things: str, full_note: str = "") -> None:

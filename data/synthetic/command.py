@@ -16,11 +16,13 @@ from common.command_line import (
     frame_count,
     frame_rate,
     frame_size,
+    options_of,
     positive,
     run_script,
     write_report,
 )
-from data.dataset.command_line import add_split_options, options_of
+from common.output_paths import check_paths
+from data.dataset.command_line import add_split_options
 from data.dataset.folder import naming_full_disks, open_dataset, writing
 from data.flow.estimators import ESTIMATORS
 from data.footage.find import find_sources
@@ -106,6 +108,7 @@ def prepare_synthetic(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     options, folder = options_of(SyntheticOptions, arguments), arguments.output
     with naming_full_disks(folder):
+        check_paths(inputs=arguments.inputs, files=[arguments.report], datasets=[folder])
         names = find_sources(arguments.inputs, IMAGE_SUFFIXES, thing="photo")
         with writing(folder) as existed, Workers(arguments.workers) as workers:
             open_dataset(folder, recorded_options(options), overwrite=arguments.overwrite)

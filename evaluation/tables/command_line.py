@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from baselines.registry import METHODS
-from common.command_line import add_common_options, count
+from common.command_line import add_common_options, count, options_of
 from evaluation.options import PRETRAINED, AblationOptions, MotionOptions, RenderingOptions, SamplingOptions
 from evaluation.tables.rendering_rows import ROWS
 from models.choices import DEFAULT_STEPS, RENDERERS, SAMPLERS
@@ -212,12 +211,12 @@ def add_guidance_options(parser: argparse.ArgumentParser) -> None:
 
 def rendering_options(arguments: argparse.Namespace) -> RenderingOptions:
     """What ``evaluate.py rendering`` was asked for."""
-    return _options(RenderingOptions, arguments)
+    return options_of(RenderingOptions, arguments)
 
 
 def motion_options(arguments: argparse.Namespace) -> MotionOptions:
     """What ``evaluate.py motion`` was asked for."""
-    return _options(
+    return options_of(
         MotionOptions,
         arguments,
         method_checkpoints=tuple(arguments.method_checkpoint),
@@ -230,19 +229,13 @@ def sampling_options(arguments: argparse.Namespace) -> SamplingOptions:
     """What ``evaluate.py sampling`` was asked for."""
     asked = arguments.samplers or map(sampler_steps, DEFAULT_SAMPLERS)
     samplers = tuple(row for rows in asked for row in rows)
-    return _options(SamplingOptions, arguments, samplers=samplers, intervals=not arguments.no_intervals)
+    return options_of(SamplingOptions, arguments, samplers=samplers, intervals=not arguments.no_intervals)
 
 
 def ablation_options(arguments: argparse.Namespace) -> AblationOptions:
     """What ``evaluate.py ablation`` was asked for."""
     given = tuple(arguments.run)
-    return _options(AblationOptions, arguments, given=given, intervals=not arguments.no_intervals)
-
-
-def _options(kind: type[Options], arguments: argparse.Namespace, **changed: Any) -> Options:
-    """A dataclass of options from the arguments of the same names, but for those given here."""
-    same = [field.name for field in fields(kind) if field.name not in changed]  # type: ignore[arg-type]
-    return kind(**{name: getattr(arguments, name) for name in same}, **changed)
+    return options_of(AblationOptions, arguments, given=given, intervals=not arguments.no_intervals)
 
 
 # Argument types -------------------------------------------------------------------------------------------------------

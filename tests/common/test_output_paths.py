@@ -11,9 +11,11 @@ import pytest
 import evaluate
 import train_frame_synthesis
 import train_unet
+from baselines.lfdm.command import main as lfdm
 from common.command_line import write_report
 from common.output_paths import check_paths
 from data.prepare import main as prepare
+from data.synthetic.command import main as synthetic
 
 
 @pytest.fixture
@@ -87,6 +89,9 @@ SCRIPTS = {
         ["--data", str(d), "--output", str(d.parent / "run"), *more]
     ),
     "prepare": lambda d, *more: prepare([str(d.parent / "clips"), "--output", str(d), *more]),
+    "synthetic": lambda d, *more: synthetic([str(d.parent / "clips"), "--output", str(d), *more]),
+    "lfdm train": lambda d, *more: lfdm(["train", "--data", str(d), "--output", str(d.parent / "run"), *more]),
+    "lfdm reconstruct": lambda d, *more: lfdm(["reconstruct", str(d), "--checkpoint", str(d.parent / "run"), *more]),
     "report": lambda d, *more: prepare(["report", str(d), *more]),
     "merge": lambda d, *more: prepare(["merge", str(d), *more]),
 }
@@ -98,6 +103,8 @@ OVERWRITING = [
     ("evaluate rendering", ["--output", "."]),
     ("train_unet", ["--output", "."]),
     ("train_frame_synthesis", ["--output", "."]),
+    ("lfdm train", ["--output", "."]),
+    ("lfdm reconstruct", ["--sheet", "stats.json"]),
     ("report", ["--output", "stats.json"]),
     ("report", ["--output", "../x.html", "--report", "../x.html"]),
 ]
