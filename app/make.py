@@ -105,7 +105,7 @@ def assign(
     from models.dynamics.motion_file import MotionFile
     from models.photos import as_photo
 
-    photo = as_photo(files.photo)
+    photo = as_photo(files.photo, warn)
     size = options.rendering.frame_size(photo.size)
     files.check_row(size[1])
     for poke in options.playing.pokes:

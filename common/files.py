@@ -201,11 +201,20 @@ def as_tuple(value: Any) -> Any:
     return tuple(as_tuple(item) for item in value) if isinstance(value, list) else value
 
 
-def expect_content(path: Path, what: str) -> None:
-    """Raise ValueError in one line unless there is a file with something in it; ``what`` it is: image, video."""
+def expect_content(path: Path, what: str, name: str | None = None) -> None:
+    """Raise ValueError in one line unless there is a file with something in it.
+
+    Args:
+        path: the file.
+        what: image, video ...
+        name: what the message calls the file, its path by default.
+    """
+    name = name or str(path)
     if not path.exists():
-        raise ValueError(f"{path}: no such {what} file")
+        raise ValueError(f"{name}: no such {what} file")
     if path.is_dir():
-        raise ValueError(f"{path}: is a folder, expected {'an' if what == 'image' else 'a'} {what} file")
+        raise ValueError(f"{name}: is a folder, expected {'an' if what == 'image' else 'a'} {what} file")
+    if not path.is_file():  # reading a pipe or a device may never end
+        raise ValueError(f"{name}: is a pipe or a device, expected {'an' if what == 'image' else 'a'} {what} file")
     if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty")
+        raise ValueError(f"{name}: the file is empty")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -44,10 +46,10 @@ class Photo:
         return self.image.shape[3], self.image.shape[2]
 
 
-def as_photo(given: PhotoLike) -> Photo:
+def as_photo(given: PhotoLike, warn: Callable[[str], None] = warnings.warn) -> Photo:
     """A photo in any of these forms:
 
-    - a path: any picture that Pillow reads, turned upright by its EXIF orientation;
+    - a path: a picture of one of `common.image_files.FORMATS`, turned upright by its EXIF orientation, in sRGB;
     - a PIL image, likewise;
     - a numpy array ``[H, W, 3]``: uint8, or floating point in [0, 1];
     - a tensor ``[3, H, W]`` or ``[1, 3, H, W]``: uint8, or floating point in [-1, 1].
@@ -55,13 +57,17 @@ def as_photo(given: PhotoLike) -> Photo:
     A tensor without a single value below 0 is refused: it is far more often one in [0, 1], which would come out washed
     out, than a photo with no dark spot. Wrap such a photo as ``Photo(tensor)``, which is taken as it is.
 
+    Args:
+        given: the photo.
+        warn: told in one line of a file that is damaged, though a picture could be made of it.
+
     Raises:
         ValueError: one line that says what was given and what is expected.
     """
     if isinstance(given, Photo):
         return given
     if isinstance(given, str | Path):
-        return Photo(image_to_tensor(read_image(given)), file_sha256(given))
+        return Photo(image_to_tensor(read_image(given, warn=warn)), file_sha256(given))
     if isinstance(given, np.ndarray):
         return Photo(_of_array(given))
     if isinstance(given, Tensor):

@@ -19,7 +19,18 @@ from packaging.utils import canonicalize_name
 from docs.draw.imports import ROOMS, modules
 
 # Heavy packages are imported by the functions that use them: rendering needs only torch, numpy and safetensors.
-HEAVY = ("cv2", "numba", "PIL", "matplotlib", "torchvision", "imageio_ffmpeg", "scipy", "diffusers", "huggingface_hub")
+HEAVY = (
+    "cv2",
+    "numba",
+    "PIL",
+    "pillow_heif",
+    "matplotlib",
+    "torchvision",
+    "imageio_ffmpeg",
+    "scipy",
+    "diffusers",
+    "huggingface_hub",
+)
 HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distributed", "cupy")
 # Modules of these names need numba's decorators and are imported late themselves.
 COMPILED_KERNELS = ("data.flow.coarse2fine.", "models.splatting.loops")
@@ -29,6 +40,7 @@ INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it:
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
+    "pillow_heif": "pillow-heif",
     "llvmlite": "numba",
 }  # where the import's name differs
 TEXT_SUFFIXES = {".py", ".md", ".txt", ".toml", ".cff", ".json", ".csv", ".html", ".js", ".yml", ".yaml", ".cfg", ""}

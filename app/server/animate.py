@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +15,8 @@ from app.files import LoopFiles
 from app.make import Assignment, MadeLoop, make_loop, write_viewer
 from app.options import LoopOptions, fit_size
 from app.server.jobs import Job
-from common.command_line import MIN_SIDE, parse_seed
-from common.image_files import read_image
+from common.command_line import parse_seed
+from common.image_files import check_image, read_image
 from common.images import image_to_tensor
 from data.media.images import resize_and_crop
 
@@ -22,34 +25,28 @@ if TYPE_CHECKING:
 
     from models.pipeline import ImageDynamicsPipeline
 
-# The decoders that a stranger's file may reach, of all that Pillow has; the suffixes in data.media.images, by content.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 SIDES = (256, 512, 1024)  # pixels of the frames' longer side that can be asked for
 MOST_PIXELS = 64_000_000  # of a photo as it is sent
 MOST_SIDE = 2048  # pixels of a photo that are worked with, unless larger frames are asked for
 
 
-def check_photo(path: Path) -> None:
-    """Look at a picture's header, before anything is decoded.
+def check_photo(job: Job) -> None:
+    """Look at the header of a job's picture, before anything is decoded.
 
     Raises:
         ValueError: not a photo of a known format, too small, or more pixels than are safe to decode.
     """
-    from PIL import Image, UnidentifiedImageError
+    with without_name(job):
+        check_image(job.photo, most_pixels=MOST_PIXELS, name=job.name)
 
+
+@contextmanager
+def without_name(job: Job) -> Iterator[None]:
+    """Errors of reading a job's photo begin with its name, which the page shows anyway."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-    except Image.DecompressionBombError:
-        raise ValueError(f"more than {MOST_PIXELS // 10**6} megapixels; shrink the photo first") from None
-    except UnidentifiedImageError:
-        raise ValueError(f"not a photo that can be read; save it as one of {', '.join(FORMATS)}") from None
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's readers raise for damaged headers
-        raise ValueError(f"damaged photo ({' '.join(str(error).split())}); save it again") from None
-    if width * height > MOST_PIXELS:
-        raise ValueError(f"{width}x{height} pixels, at most {MOST_PIXELS // 10**6} megapixels; shrink the photo first")
-    if min(width, height) < MIN_SIDE:
-        raise ValueError(f"{width}x{height} pixels are too few, {MIN_SIDE} a side are needed")
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{job.name}: ")) from None
 
 
 def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
@@ -57,7 +54,7 @@ def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
     job.progress("reading")
     made = make_loop(pipeline, assign_job(job), progress=job.progress)
     job.files["loop.mp4"] = made.assignment.files.loop
-    job.facts = {"size": made.assignment.size, "frames": made.animation.num_frames, "duration": made.duration}
+    job.facts |= {"size": made.assignment.size, "frames": made.animation.num_frames, "duration": made.duration}
     job.facts |= {"seed": job.options.sampling.seed, "magnify": job.options.playing.magnify}
     add_viewer(job, made)
 
@@ -66,13 +63,16 @@ def assign_job(job: Job) -> Assignment:
     """A job's photo, decoded by the formats that are allowed and shrunk."""
     from models.photos import Photo
 
-    try:
-        pixels = read_image(job.photo, FORMATS)
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix(f"{job.photo}: ")) from None  # the path says nothing to the sender
+    with without_name(job):
+        pixels = read_image(job.photo, most_pixels=MOST_PIXELS, name=job.name, warn=partial(note, job))
     size = job.options.rendering.frame_size((pixels.shape[1], pixels.shape[0]))
     photo = Photo(image_to_tensor(shrink(pixels, max(MOST_SIDE, 2 * max(size)))))
     return Assignment(LoopFiles(Path(job.name), job.folder / "loop.mp4"), photo, job.options, size)
+
+
+def note(job: Job, warning: str) -> None:
+    """Keep a warning for the page."""
+    job.facts["warning"] = warning.removeprefix(f"{job.name}: ")
 
 
 def shrink(photo: np.ndarray, side: int) -> np.ndarray:

@@ -91,7 +91,8 @@ async function showResult(card) {
   const base = `jobs/${encodeURIComponent(job.id)}/`;
   const facts = [`${job.size.join(" × ")} pixels`, `${Number(job.duration.toPrecision(3))} seconds`,
     `amplitude ${job.magnify}`, `motion number ${job.seed}`];
-  card.find(".facts").textContent = facts.join(", ") + (job.no_viewer ? `. No page to poke it: ${job.no_viewer}` : "");
+  card.find(".facts").textContent = facts.join(", ") + (job.no_viewer ? `. No page to poke it: ${job.no_viewer}` : "")
+    + (job.warning ? `. ${job.warning}` : "");
   card.find(".facts").hidden = false;
   if (job.results.includes("viewer.html")) {
     link(card.find(".poke"), `${base}viewer.html`);

@@ -7,7 +7,8 @@ from pathlib import Path
 from string import Template
 
 from app.options import DEFAULT_LONG_SIDE, LoopOptions
-from app.server.animate import FORMATS, SIDES
+from app.server.animate import SIDES
+from common.image_files import FORMATS, IMAGE_SUFFIXES
 
 SIZE_NAMES = dict(zip(SIDES, ("small", "medium", "large"), strict=True))
 STRONGEST = 3.0  # of the slider for the amplitude
@@ -23,8 +24,8 @@ def page(token: str, defaults: LoopOptions, most_bytes: int) -> str:
         "magnify": f"{defaults.playing.magnify:g}",
         "weakest": f"{min(0.25, defaults.playing.magnify):g}",
         "strongest": f"{max(STRONGEST, defaults.playing.magnify):g}",
-        "types": ",".join(f"image/{name.lower()}" for name in FORMATS),
-        "formats": f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
+        "types": ",".join(form.media_type for form in FORMATS) + "," + ",".join(IMAGE_SUFFIXES),
+        "formats": ", ".join(form.name for form in FORMATS[:4]) + " or another picture",
         "most_bytes": most_bytes,
         "most_megabytes": most_bytes // 10**6,
     }

@@ -263,7 +263,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.jobs.arrival(shown_name(query.get("name", "")), options) as job:
             self._receive(job.photo, length)
             try:
-                check_photo(job.photo)
+                check_photo(job)
             except ValueError as error:
                 raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error)) from None
         self._reply_json(self._describe(job), HTTPStatus.CREATED)

@@ -14,14 +14,16 @@ from common.image_files import IMAGE_SUFFIXES, read_image
 
 __all__ = ["IMAGE_SUFFIXES", "read_image", "resize_and_crop", "write_image"]
 
+OUTPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write uint8 RGB ``[H, W, 3]`` in the format of the suffix (one of ``IMAGE_SUFFIXES``)."""
+    """Write uint8 RGB ``[H, W, 3]`` in the format of the suffix (one of ``OUTPUT_SUFFIXES``)."""
     from PIL import Image
 
     path = Path(path)
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ValueError(f"{path}: unknown suffix for an image, use one of {' '.join(IMAGE_SUFFIXES)}")
+    if path.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise ValueError(f"{path}: unknown suffix for an image, use one of {' '.join(OUTPUT_SUFFIXES)}")
     expect_folder(path)
     with temporary_path(path) as temporary:
         Image.fromarray(expect_frame(image, path)).save(temporary, quality=95)

@@ -24,16 +24,15 @@ def bomb(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("photo", "complaint"),
     [
-        (b"no picture at all", "not a photo"),
-        (picture(form="GIF"), "not a photo"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n", "not a photo"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "not a photo"),
+        (b"no picture at all", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n", "a drawing"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "a drawing"),
         (picture(8, 8), "8x8 pixels are too few"),
-        (picture()[:20], "photo"),
+        (picture()[:20], "damaged"),
         (bomb(9000, 9000), "9000x9000 pixels, at most 64 megapixels"),
         (bomb(60000, 60000), "more than 64 megapixels"),
     ],
-    ids=["text", "gif", "eps", "svg", "small", "header", "large", "bomb"],
+    ids=["text", "eps", "svg", "small", "header", "large", "bomb"],
 )
 def test_what_is_no_photo_is_refused_and_leaves_nothing(client, photo, complaint):
     answer = client.send(photo)

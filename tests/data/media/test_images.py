@@ -1,5 +1,6 @@
 """Reading and writing pictures: every colour mode, and every way a file can be wrong."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -82,7 +83,7 @@ def test_cmyk_jpeg(tmp_path: Path, picture: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    "problem", ["text", "empty", "truncated.jpg", "truncated.png", "small", "missing", "folder", "bomb"]
+    "problem", ["text", "empty", "truncated.jpg", "truncated.png", "small", "missing", "folder", "bomb", "pipe"]
 )
 def test_bad_images_are_named_in_one_line(
     tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, problem: str
@@ -91,9 +92,10 @@ def test_bad_images_are_named_in_one_line(
     expected = {
         "text": "not an image",
         "empty": "empty",
-        "small": "16 pixels",
+        "small": "16 a side",
         "missing": "no such",
         "folder": "folder",
+        "pipe": "pipe or a device",
     }
     if problem == "text":
         path.write_text("this is not a photo\n" * 50)
@@ -103,6 +105,8 @@ def test_bad_images_are_named_in_one_line(
         Image.new("RGB", (1, 1)).save(path)
     elif problem == "folder":
         path.mkdir()
+    elif problem == "pipe":
+        os.mkfifo(path)
     elif problem == "bomb":
         Image.fromarray(picture).save(path)
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
