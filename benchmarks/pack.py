@@ -31,7 +31,8 @@ import torch
 
 from benchmarks.packed_tensors import decode, encode
 from common.command_line import run_script, write_json
-from common.files import save_tensors, temporary_path
+from common.files import temporary_path
+from common.tensor_files import save_tensors
 from data.dataset.manifest import COLUMNS, load_manifest, load_statistics, write_manifest
 from data.dataset.sequence_file import read_metadata, read_sequence, read_slice, sequence_path
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common.command_line import write_json
-from common.files import save_tensors
+from common.tensor_files import save_tensors
 
 FORMAT_VERSION = 1
 

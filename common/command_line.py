@@ -14,7 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.files import as_tuple, temporary_path
+from common.files import temporary_path
+from common.plain import as_tuple
 
 Options = TypeVar("Options")
 

@@ -1,22 +1,14 @@
-"""Files that are there as a whole or not at all, the cache, locks, tensor files, and dataclasses that JSON can hold."""
+"""Files that are there as a whole or not at all, the cache, and locks."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
-import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 ABANDONED_SECONDS = 24 * 3600  # a temporary file of another machine that nobody wrote to for so long is given up
 LOCK_SECONDS = 0.5  # how long to try: a process that ends has the lock to itself for a moment
@@ -138,67 +130,6 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
     with suppress(OSError):
         return os.path.samestat(os.fstat(descriptor), path.stat())
     return False
-
-
-# Name of torch's type -> the format's name of it
-DTYPES = {
-    **{"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64"},
-    **{"int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL"},
-}
-
-
-def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file as a whole or not at all, making its folder if need be.
-
-    Who may read it follows from the umask: the library's own writer makes files for their owner alone.
-
-    The bytes depend only on what the file holds: the library's writer orders the metadata differently in each process,
-    so that two runs never give the same file. Files are read with the library.
-
-    The format: 8 bytes with the length of the header (little endian), the header in JSON, then the tensors without gaps
-    in little endian order. Here the header's keys are sorted, wide types come first so that each tensor is aligned, and
-    the header is padded to a multiple of 8 bytes.
-
-    Raises:
-        OSError: full disk among others; nothing is left behind then.
-    """
-    import torch  # here: what only writes other files need not wait for it
-
-    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    header: dict[str, object] = {"__metadata__": dict(sorted((metadata or {}).items()))}
-    end = 0
-    for name in names:
-        begin, end = end, end + tensors[name].numel() * tensors[name].element_size()
-        shape = list(tensors[name].shape)
-        header[name] = {
-            "dtype": DTYPES[str(tensors[name].dtype).removeprefix("torch.")],
-            "shape": shape,
-            "data_offsets": [begin, end],
-        }
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with temporary_path(path) as temporary, temporary.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for name in names:
-            file.write(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-
-
-def from_plain(kind: type, values: Mapping[str, Any]) -> Any:
-    """A dataclass of plain values and tuples from what JSON made of it.
-
-    Raises:
-        ValueError: other fields than it has.
-    """
-    other = set(values) ^ {field.name for field in fields(kind)}
-    if other:
-        raise ValueError(f"{kind.__name__} has other fields: {', '.join(sorted(other))}")
-    return kind(**{name: as_tuple(value) for name, value in values.items()})
-
-
-def as_tuple(value: Any) -> Any:
-    """JSON has lists for tuples: a value with tuples in their place, at all depths."""
-    return tuple(as_tuple(item) for item in value) if isinstance(value, list) else value
 
 
 def expect_content(path: Path, what: str, name: str | None = None) -> None:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common.checkpoint import load_weights
-from common.files import save_tensors
+from common.tensor_files import save_tensors
 from models.motion.stages import stage_name
 from training.presets import SCHEDULES
 

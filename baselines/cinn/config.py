@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any, Literal
 
-from common.files import from_plain
+from common.plain import from_plain
 
 STAGES = ("vae", "condition", "flow")  # in the order in which they are trained
 LAYOUTS = ("dataset", "bair", "landscape", "iper", "fire", "clouds", "waterfall", "vegetation")

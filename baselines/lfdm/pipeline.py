@@ -15,8 +15,8 @@ from baselines.lfdm.networks.autoencoder import FlowAutoencoder
 from baselines.lfdm.networks.geometry import identity_grid, inverse, resize
 from baselines.lfdm.networks.motion import LatentFlow, Regions
 from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from common.files import from_plain
 from common.hashing import content_hash
+from common.plain import from_plain
 
 AUTOENCODER, DIFFUSION = "lfdm_autoencoder", "lfdm_diffusion"  # kinds of checkpoint
 FRAMES_AT_ONCE = 16  # that are decoded together

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.gpu.part import smooth_noise
 from common.command_line import write_json
-from common.files import save_tensors
+from common.tensor_files import save_tensors
 from data.dataset.compute import stratified_indices
 from data.dataset.manifest import write_manifest
 from data.dataset.sequence_file import sequence_path

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.files import save_tensors
 from common.hashing import text_sha256
+from common.tensor_files import save_tensors
 from data.dataset.sequence import SequenceJob, SequenceOptions, SequenceResult
 from data.dataset.sequence_file import open_sequence, sequence_metadata
 from data.dataset.statistics import drop_reason, motion_consistency, motion_statistics

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from common.command_line import OneLineParser, run_script, write_report
-from common.files import save_tensors, temporary_path
+from common.files import temporary_path
 from common.output_paths import check_paths
+from common.tensor_files import save_tensors
 from data.dataset.build import build_dataset
 from data.dataset.command_line import add_worker_options
 from data.dataset.compute import finished_sequence, stratified_indices

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from common.command_line import write_json
-from common.files import from_plain
 from common.hashing import text_sha256
+from common.plain import from_plain
 from data.dataset.options import PrepareOptions
 from data.footage.sources import Source
 from data.media.read_video import VideoInfo

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common.files import cache_folder, from_plain, temporary_path
+from common.files import cache_folder, temporary_path
 from common.hashing import file_sha256, text_sha256
+from common.plain import from_plain
 from data.footage.duplicates import FingerprintCollector
 from data.footage.interlacing import CombingDetector
 from data.footage.shots import ShotDetector, small_picture

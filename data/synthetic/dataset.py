@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from common.files import save_tensors
 from common.hashing import file_sha256
+from common.tensor_files import save_tensors
 from data.dataset.build import accept_sources, report_results, run_jobs, write_results
 from data.dataset.compute import channels_first, stratified_indices
 from data.dataset.options import SplitOptions

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.files import save_tensors
 from common.hashing import content_hash
+from common.tensor_files import save_tensors
 from evaluation.networks.conversion import ALEXNET_CONVOLUTIONS, LPIPS_HEADS, VGG16_CONVOLUTIONS, convert_dti3d
 from evaluation.networks.weights import (
     WEIGHTS,

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from common.files import save_tensors
+from common.tensor_files import save_tensors
 
 FORMAT_VERSION = 1
 TENSOR_NAME = "spectral_volume"

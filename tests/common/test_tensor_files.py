@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from common.files import DTYPES, save_tensors
+from common.tensor_files import DTYPES, save_tensors
 
 
 def some_tensors() -> dict[str, Tensor]:

@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset
 
 from common.command_line import write_json
-from common.files import save_tensors
 from common.hashing import file_sha256, text_sha256
 from common.images import from_8_bits, to_8_bits
+from common.tensor_files import save_tensors
 from data.dataset.reading import SpectralVolumeDataset
 from data.dataset.sequence_file import read_metadata, read_slice, sequence_path
 from training.batches.augmentation import jitter_color

@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.decoding import watch_decoder
 
-from common.files import save_tensors
+from common.tensor_files import save_tensors
 from data.dataset.full import load_full_sequence
 from data.dataset.manifest import load_manifest
 from data.dataset.sequence_file import read_metadata, read_sequence, sequence_path

@@ -8,8 +8,8 @@ import torch
 from helpers.example_reports import NO_DTI3D, example
 
 from common.command_line import write_json
-from common.files import save_tensors
 from common.hashing import content_hash
+from common.tensor_files import save_tensors
 from evaluation.report.report import checkpoint_provenance, data_provenance, read_report, weights_provenance, write_csv
 from evaluation.report.text import format_table
 from evaluation.sequences import EvaluationSequence
