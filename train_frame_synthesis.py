@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.command_line import add_common_options, parse_size, run_script, select_device, write_report
+from common.command_line import add_common_options, run_script, select_device, write_report
+from common.option_types import parse_size
 from common.output_paths import check_paths
 from models.choices import RENDERER_PRESETS as PRESETS
 from training.batches.options import DataOptions, add_data_options, add_run_options, check_numbers, input_paths

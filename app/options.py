@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.command_line import parse_size
+from common.option_types import parse_size
 from models.choices import DEFAULT_RENDERER, DEFAULT_SAMPLER, DEFAULT_STEPS, FPS, NUM_FRAMES
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from common.lazy import resolve
 from common.plots import BLUE, GRAY, GREEN, ORANGE, PURPLE, VERMILION
+from models.choices import resolve
 
 if TYPE_CHECKING:
     from evaluation.prediction import Predict, Setting

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from baselines.cinn.config import STAGES, Preset
 from baselines.cinn.presets import PRESETS
 from benchmarks.timing import benchmark_parser, require_cpu
-from common.command_line import count, run_script, write_report
+from common.command_line import run_script, write_report
+from common.option_types import count
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from benchmarks.timing import benchmark_parser, require_cpu
-from common.command_line import count, frame_count, frame_size, run_script, write_report
+from common.command_line import run_script, write_report
+from common.option_types import count, frame_count, frame_size
 
 RESUMED, ANEW = "resumed where the last one stopped", "each from the beginning"
 

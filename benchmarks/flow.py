@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.timing import benchmark_parser
-from common.command_line import parse_size, run_script, write_report
+from common.command_line import run_script, write_report
 from common.cuda_kernels import Device
+from common.option_types import parse_size
 from data.flow.coarse2fine import cuda as coarse2fine_cuda
 from data.flow.coarse2fine.regions import Regions, plan_regions
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.timing import benchmark_parser, require_cpu
-from common.command_line import frame_count, frame_size, run_script, write_report
+from common.command_line import run_script, write_report
+from common.option_types import frame_count, frame_size
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "helpers" / "reference_coarse2fine.py"
 

@@ -26,7 +26,8 @@ from baselines.lfdm.perceptual import PyramidLoss, load_features
 from baselines.lfdm.pipeline import latent_channels
 from baselines.lfdm.tasks import AutoencoderLoss, DiffusionLoss
 from benchmarks.timing import benchmark_parser, require_cpu
-from common.command_line import count, run_script, write_report
+from common.command_line import run_script, write_report
+from common.option_types import count
 from training.state import StepSamples
 
 SAMPLING_STEPS = 2  # of DDIM; the time of one is reported

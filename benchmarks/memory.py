@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 from benchmarks.timing import benchmark_parser, require_cpu
-from common.command_line import count, run_script, write_report
+from common.command_line import run_script, write_report
+from common.option_types import count
 
 OPTIONS = [
     "--flow",

@@ -28,8 +28,9 @@ from torch.utils.data import Dataset
 
 from benchmarks.os_cache import drop_from_cache
 from benchmarks.timing import benchmark_parser
-from common.command_line import count, positive, run_script, write_report
+from common.command_line import run_script, write_report
 from common.images import from_8_bits
+from common.option_types import count, positive
 from data.dataset.manifest import COLUMNS, load_manifest, load_statistics, write_manifest
 from data.dataset.reading import FramePairDataset, SpectralVolumeDataset
 from data.dataset.sequence_file import read_sequence, sequence_path

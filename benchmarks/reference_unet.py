@@ -16,7 +16,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from benchmarks.timing import benchmark_parser, require_cpu, time_in_turn
-from common.command_line import count, run_script, write_report
+from common.command_line import run_script, write_report
+from common.option_types import count
 
 if TYPE_CHECKING:
     from models.motion.reference_unet import ReferenceUNetConfig

@@ -14,7 +14,8 @@ import argparse
 import sys
 
 from benchmarks.timing import benchmark_parser, require_cpu, time_in_turn
-from common.command_line import count, frame_size, run_script, write_report
+from common.command_line import run_script, write_report
+from common.option_types import count, frame_size
 
 FRAMES_AT_ONCE = 3  # more frames of 256x160 no longer fit the caches
 ONCE, EVERY_FRAME = "encoding once", "encoding for every frame"

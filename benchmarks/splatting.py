@@ -11,7 +11,8 @@ import argparse
 import sys
 
 from benchmarks.timing import benchmark_parser, require_cpu, time_in_turn
-from common.command_line import count, frame_size, run_script, write_report
+from common.command_line import run_script, write_report
+from common.option_types import count, frame_size
 
 OURS, SCATTERED = "softsplat", "scatter_add_"
 FORWARD, BOTH = "forward", "forward and backward"

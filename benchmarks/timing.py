@@ -6,7 +6,8 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 
-from common.command_line import OneLineParser, add_common_options, count
+from common.command_line import OneLineParser, add_common_options
+from common.option_types import count
 
 
 def benchmark_parser(name: str, description: str | None, *, threads: int) -> OneLineParser:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import sys
@@ -14,7 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.files import temporary_path
+from common.files import DISK_FULL, temporary_path
+from common.option_types import parse_seed
+from common.output_paths import check_writable
 from common.plain import as_tuple
 
 Options = TypeVar("Options")
@@ -33,20 +34,18 @@ class MachineFailure(Exception):  # noqa: N818 - it is the machine that failed, 
 def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
     """Run a script's body and turn what goes wrong into one line on stderr and an exit status.
 
-    Bad input (`ValueError`, `OSError`) gives 2; a loss that is not finite, or a `MachineFailure`, gives 1; Ctrl-C gives
-    130. Anything else is a defect of ours: its traceback is kept, because a report needs it, and Python ends with
-    status 1.
+    Bad input (`ValueError`, `OSError`) gives 2; a full disk, a loss that is not finite, or a `MachineFailure`, gives 1;
+    Ctrl-C gives 130. Anything else is a defect of ours: its traceback is kept, because a report needs it, and Python
+    ends with status 1.
     """
     wait_without_spinning()
     try:
         check_writable(getattr(arguments, "report", None))
         script(arguments)
     except (ValueError, OSError) as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, OSError) and error.filename is not None:
-            message = f"{error.filename}: {error.strerror}; check the path, its permissions and the space left"
-        print(f"error: {message}", file=sys.stderr)
-        return 2
+        full = isinstance(error, OSError) and error.errno in DISK_FULL
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 1 if full else 2
     except (FloatingPointError, MachineFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -54,6 +53,17 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _one_line(error: ValueError | OSError) -> str:
+    if not isinstance(error, OSError) or error.errno is None:
+        return " ".join(str(error).split()) or type(error).__name__
+    advice = "free some space and run the same command again"
+    if error.errno not in DISK_FULL:
+        advice = "check the path and its permissions"
+    named = isinstance(error.filename, str | bytes)
+    place = f"{os.fsdecode(error.filename)}: " if named else ""
+    return f"{place}{error.strerror}; {advice}"
 
 
 def wait_without_spinning() -> None:
@@ -104,39 +114,6 @@ def select_device(name: str):  # -> torch.device, which is not imported here for
     return torch.device(name)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """``256x160`` -> (256, 160), width first as on every command line here."""
-    width, separator, height = text.lower().partition("x")
-    if not separator or not width.isdigit() or not height.isdigit() or min(int(width), int(height)) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 256x160")
-    return int(width), int(height)
-
-
-def parse_seed(text: str) -> int:
-    """A whole number from 0 to 2^62, which all generators of random numbers here take."""
-    if not (text.isascii() and text.isdigit() and int(text) <= 2**62):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^62")
-    return int(text)
-
-
-def check_writable(path: Path | None, folder: bool = False) -> None:
-    """Find out before hours of work whether a file, or with ``folder`` a folder, can be written; nothing is created.
-
-    Raises:
-        ValueError: one line that says why not.
-    """
-    if path is None:
-        return
-    if not folder and path.is_dir():
-        raise ValueError(f"{path}: is a folder; name a file in it")
-    place = (path if folder else path.parent).absolute()
-    there = next(parent for parent in (place, *place.parents) if parent.exists())
-    if not there.is_dir():
-        raise ValueError(f"{path}: {there} is a file, not a folder; choose another path")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{path}: {there} can't be written to; choose another path or change its permissions")
-
-
 def package_versions() -> dict[str, str]:
     """Versions of Python, the machine and the packages that results may depend on."""
     versions = {"python": platform.python_version(), "machine": platform.platform()}
@@ -174,62 +151,3 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str):
         self.exit(2, f"error: {message} (see --help)\n")
-
-
-# Argument types -------------------------------------------------------------------------------------------------------
-
-
-def frame_size(text: str) -> tuple[int, int]:
-    """``256x160`` -> (256, 160), large enough for the models."""
-    size = parse_size(text)
-    if min(size) < MIN_SIDE:
-        raise argparse.ArgumentTypeError(f"{text!r} is too small, each side needs {MIN_SIDE} pixels or more")
-    return size
-
-
-def count(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def frame_count(text: str) -> int:
-    """A whole number above 1: one frame has no motion."""
-    if not text.isdigit() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 1")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    """A finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def frame_rate(text: str) -> float:
-    """Frames a second, up to the `MAX_FPS` that videos may have."""
-    value = positive(text)
-    if value > MAX_FPS:
-        raise argparse.ArgumentTypeError(f"{text!r} is more than {MAX_FPS} frames a second")
-    return value
-
-
-def not_negative(text: str) -> float:
-    """A finite number of 0 or more."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
-    return value
-
-
-MAX_FPS = 1000  # a file that says more, or less than 1, is not believed
-MIN_SIDE = 16  # pixels; below it there is nothing that could move, and the models' strides do not fit

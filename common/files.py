@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import socket
+import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,27 +16,86 @@ from pathlib import Path
 
 ABANDONED_SECONDS = 24 * 3600  # a temporary file of another machine that nobody wrote to for so long is given up
 LOCK_SECONDS = 0.5  # how long to try: a process that ends has the lock to itself for a moment
-TEMPORARY_NAME = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]*)\.(?P<process>\d+)\.tmp(\.\w+)?")
+LONGEST_NAME = 255  # bytes, of nearly every file system
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, none for this user, or no file of this size
+TEMPORARY_NAME = re.compile(r"\..*\.(?P<host>[A-Za-z0-9-]*)\.(?P<process>\d+)\.tmp(\.\w+)?")
 
 
 @contextmanager
 def temporary_path(path: str | Path) -> Iterator[Path]:
-    """Path beside ``path`` to write to; renamed to it when the block succeeds, removed when it does not.
+    """Path to write to, which is put in ``path``'s place when the block succeeds and removed when it does not.
 
-    The temporary name keeps the suffix, because encoders choose the format by it, and holds machine and process, so
-    that those who write to one folder do not meet. Errors of the file system without a file name get ``path``'s.
+    It lies beside the file that ``path`` is or leads to. The temporary name keeps the suffix, because encoders choose
+    the format by it, and holds machine and process, so that those who write to one folder do not meet. Errors of the
+    file system name ``path``.
+
+    A pipe or a device such as ``/dev/stdout`` is never replaced: what was written is copied into it.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{_host_name()}.{os.getpid()}.tmp{path.suffix}")
+    check_target(path)
+    if _is_stream(path):
+        with _named(path), tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / f"contents{path.suffix}"
+            yield temporary
+            with temporary.open("rb") as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        return
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    temporary = place.with_name(temporary_name(place))
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException as error:
+        with _named(path, temporary):
+            yield temporary
+            os.replace(temporary, place)
+    except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        raise
+
+
+@contextmanager
+def _named(path: Path, *others: Path) -> Iterator[None]:
+    """Errors of the file system that have no file name, or one of ``others``, get ``path``'s."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and (error.filename is None or Path(os.fsdecode(error.filename)) in others):
             error.filename = str(path)
         raise
+
+
+def temporary_name(path: Path) -> str:
+    """The name that :func:`temporary_path` gives; of a name that is too long it keeps the beginning."""
+    mark = f".{_host_name()}.{os.getpid()}.tmp"
+    room = LONGEST_NAME - len(os.fsencode(f".{mark}{path.suffix}"))
+    stem = os.fsencode(path.stem)[: max(room, 1)].decode(errors="ignore")
+    return f".{stem}{mark}{path.suffix}"
+
+
+def check_target(path: Path) -> None:
+    """Raise ValueError in one line where something is under this path that no file may take the place of."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{path}: is a link that leads in a circle; choose another path") from None
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f"{path}: the name is too long; choose a shorter one") from None
+        return  # what is wrong with the folders above is told where they are looked at
+    if stat.S_ISDIR(mode):
+        raise ValueError(f"{path}: is a folder; name a file in it")
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        raise ValueError(f"{path}: is a socket or a disk; choose another path")
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is a pipe or a device, or the name of something that this process has open."""
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        opened = path.parent in (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+        return not stat.S_ISREG(mode) or opened
+    return False
 
 
 def is_temporary(path: Path) -> bool:

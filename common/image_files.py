@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from common.command_line import MIN_SIDE
 from common.files import expect_content
 from common.image_kinds import DAMAGED, HEIC, advice, damage, raw_file
+from common.option_types import MIN_SIDE
 
 Warn = Callable[[str], None]
 

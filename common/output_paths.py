@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from common.command_line import check_writable
+from common.files import check_target
 
 # Files that make a folder a dataset, a checkpoint or a pipeline of two.
 DATASET_FILE = "manifest.csv"
@@ -49,6 +50,24 @@ def check_paths(
         taken.add(file.resolve())
         check_writable(file)
         _check_file(file, read, own)
+
+
+def check_writable(path: Path | None, folder: bool = False) -> None:
+    """Find out before hours of work whether a file, or with ``folder`` a folder, can be written; nothing is created.
+
+    Raises:
+        ValueError: one line that says why not.
+    """
+    if path is None:
+        return
+    if not folder:
+        check_target(path)
+    place = (path if folder else path.parent).absolute()
+    there = next(parent for parent in (place, *place.parents) if parent.exists())
+    if not there.is_dir():
+        raise ValueError(f"{path}: {there} is a file, not a folder; choose another path")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{path}: {there} can't be written to; choose another path or change its permissions")
 
 
 def _check_folder(folder: Path, inputs: Sequence[Path]) -> None:

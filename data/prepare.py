@@ -12,17 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common.command_line import (
-    OneLineParser,
-    count,
-    frame_count,
-    frame_rate,
-    frame_size,
-    not_negative,
-    options_of,
-    run_script,
-    write_report,
-)
+from common.command_line import OneLineParser, options_of, run_script, write_report
+from common.option_types import count, frame_count, frame_rate, frame_size, not_negative
 from common.output_paths import check_paths
 from data.dataset.build import build_dataset, run_jobs, source_problems
 from data.dataset.command_line import (

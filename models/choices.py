@@ -6,6 +6,8 @@ a ``--help`` would take seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 DEFAULT_STEPS = 20  # sampling steps; docs/evaluation.md compares numbers of them
@@ -38,3 +40,14 @@ NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82), "size": ("p95"
 
 MOTION_PRESETS = ("tiny", "default", "reference", "paper")  # keys of models.motion.config.PRESETS
 RENDERER_PRESETS = ("tiny", "default", "reference")  # keys of models.rendering.model.PRESETS
+
+
+def resolve(target: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The function that ``"package.module:function"`` names, imported now; a function is returned as it is.
+
+    So a registry can be read without importing what its entries need.
+    """
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)

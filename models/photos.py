@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from common.command_line import MIN_SIDE
 from common.hashing import file_sha256
 from common.image_files import read_image, upright_rgb
 from common.images import image_to_tensor
+from common.option_types import MIN_SIDE
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -15,9 +15,9 @@ from app.files import LoopFiles
 from app.make import Assignment, MadeLoop, make_loop, write_viewer
 from app.options import LoopOptions, fit_size
 from app.server.jobs import Job
-from common.command_line import parse_seed
 from common.image_files import check_image, read_image
 from common.images import image_to_tensor
+from common.option_types import parse_seed
 from data.media.images import resize_and_crop
 
 if TYPE_CHECKING:

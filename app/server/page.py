@@ -20,7 +20,7 @@ def page(token: str, defaults: LoopOptions, most_bytes: int) -> str:
     values = {
         "token": token,
         "seed": defaults.sampling.seed,
-        "highest_seed": 2**62,  # common.command_line.parse_seed
+        "highest_seed": 2**62,  # common.option_types.parse_seed
         "magnify": f"{defaults.playing.magnify:g}",
         "weakest": f"{min(0.25, defaults.playing.magnify):g}",
         "strongest": f"{max(STRONGEST, defaults.playing.magnify):g}",

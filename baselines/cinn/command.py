@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING
 
 from baselines.cinn.config import LAYOUTS, METRICS, ROLLOUTS, STAGES, Preset
 from baselines.cinn.presets import PRESETS
-from common.command_line import (
-    OneLineParser,
-    add_common_options,
-    count,
-    frame_size,
-    positive,
-    run_script,
-    select_device,
-    write_report,
-)
+from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
+from common.option_types import count, frame_size, positive
 from common.output_paths import check_paths
 from training.batches.options import add_run_options
 

@@ -14,20 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from baselines.lfdm.config import CONDITIONS, FLOW_TARGETS, FRAME_SAMPLINGS, PRESETS, STAGES, Preset, fit_blocks
-from common.command_line import (
-    OneLineParser,
-    add_common_options,
-    check_writable,
-    count,
-    frame_count,
-    frame_rate,
-    frame_size,
-    not_negative,
-    run_script,
-    select_device,
-    write_report,
-)
-from common.output_paths import check_paths
+from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
+from common.option_types import count, frame_count, frame_rate, frame_size, not_negative
+from common.output_paths import check_paths, check_writable
 from training.batches.options import add_run_options, check_numbers
 
 if TYPE_CHECKING:

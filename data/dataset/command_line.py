@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from common.command_line import add_common_options, count, not_negative
+from common.command_line import add_common_options
+from common.option_types import count, not_negative
 from data.dataset.options import PrepareOptions, SplitOptions
 from data.dataset.shards import Shard
 from data.dataset.splits import SPLITS

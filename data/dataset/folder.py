@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from common.command_line import MachineFailure, write_json
-from common.files import is_temporary, locked, remove_stale_files
+from common.files import DISK_FULL, is_temporary, locked, remove_stale_files
 from data.footage.sources import Source
 
 SOURCES_VERSION = 1
 LOCK = ".lock"
 OWN_NAMES = (LOCK, "parameters.json", "sequences", "shards")  # what a run that has just begun has made
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FREE_SPACE = "free some space and run the same command again, what is finished is kept"
 
 

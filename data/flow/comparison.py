@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from common.command_line import OneLineParser, check_writable, count, frame_size, run_script, write_report
+from common.command_line import OneLineParser, run_script, write_report
+from common.option_types import count, frame_size
+from common.output_paths import check_writable
 from data.flow.consistency import consistent_share
 from data.flow.estimators import DEFAULT_ESTIMATOR, ESTIMATORS, estimate_flow, estimate_flow_pairs, estimator_parameters
 from data.flow.interface import Flow, Images

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.command_line import OneLineParser, parse_size, run_script, write_report
+from common.command_line import OneLineParser, run_script, write_report
+from common.option_types import parse_size
 from data.flow.estimators import ESTIMATORS, estimate_flow
 from data.media.images import read_image
 

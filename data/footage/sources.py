@@ -6,8 +6,8 @@ import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.command_line import MIN_SIDE
 from common.hashing import file_sha256
+from common.option_types import MIN_SIDE
 from data.footage.duplicates import HASH_BITS, Fingerprint, near_duplicates
 from data.footage.frames import WHOLE, Crop, crop_box
 from data.footage.scan import look_at

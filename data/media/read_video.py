@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from common.command_line import MAX_FPS
 from common.files import expect_content
+from common.option_types import MAX_FPS
 from data.media.images import resize_and_crop
 
 VIDEO_SUFFIXES = (

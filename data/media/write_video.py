@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from common.command_line import MachineFailure
 from common.files import temporary_path
+from common.option_types import MAX_FPS
+from data.media.encode import EncodingError, encode
 from data.media.images import expect_folder, expect_frame
 
 OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png", ".apng")
+MIN_FPS = 0.02  # a frame of an animated PNG lasts a minute at most
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> None:
@@ -24,15 +27,20 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> N
 
     Raises:
         ValueError: unknown suffix, missing folder, no frames, frames of the wrong type or of different sizes.
+        OSError: a full disk among others; what was there before stays.
+        MachineFailure: the encoder failed.
     """
     path = Path(path)
     check_output_suffix(path)
-    if not (math.isfinite(fps) and fps > 0):
-        raise ValueError(f"{path}: the frame rate must be positive, got {fps}")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise ValueError(f"{path}: a frame rate from {MIN_FPS} to {MAX_FPS} is needed, got {fps}")
     expect_folder(path)
     checked = _checked_frames(frames, path)
     with temporary_path(path) as temporary:
-        OUTPUT_WRITERS[path.suffix.lower()](temporary, checked, fps)
+        try:
+            OUTPUT_WRITERS[path.suffix.lower()](temporary, checked, fps)
+        except EncodingError as error:
+            raise MachineFailure(f"{path}: {error}") from None
 
 
 def check_output_suffix(path: str | Path) -> None:
@@ -44,49 +52,20 @@ def check_output_suffix(path: str | Path) -> None:
 
 def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     # OpenCV decodes with the BT.601 matrix whatever the file says, browsers believe the tag: tagged BT.601 suits both.
-    options = ["-crf", "18", "-preset", "medium", "-movflags", "+faststart", "-colorspace", "smpte170m"]
+    options = ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-preset", "medium"]
+    options += ["-movflags", "+faststart", "-colorspace", "smpte170m"]
     options += ["-color_primaries", "bt709", "-color_trc", "bt709"]
     even = (np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge") for frame in frames)
-    _run_ffmpeg(path, even, fps, "libx264", "yuv420p", options)
+    encode(path, even, fps, options)
 
 
 def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     # A GIF counts centiseconds and browsers slow down delays under 2: above 50 frames a second frames are left out.
-    rate = "fps=50," if fps > 50 else ""
+    rate = "fps=50:eof_action=pass," if fps > 50 else ""
     palette = (
         f"{rate}split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=sierra2_4a:diff_mode=rectangle"
     )
-    _run_ffmpeg(path, frames, fps, "gif", "pal8", ["-filter_complex", palette, "-loop", "0"])
-
-
-def _run_ffmpeg(
-    path: Path, frames: Iterator[np.ndarray], fps: float, codec: str, pixels: str, options: list[str]
-) -> None:
-    import imageio_ffmpeg
-
-    first = next(frames)
-    height, width = first.shape[:2]
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (width, height),
-        fps=fps,
-        codec=codec,
-        pix_fmt_in="rgb24",
-        pix_fmt_out=pixels,
-        quality=None,
-        macro_block_size=1,
-        ffmpeg_log_level="error",
-        output_params=options,
-    )
-    try:
-        writer.send(None)
-        writer.send(first.tobytes())
-        for frame in frames:
-            writer.send(frame.tobytes())
-    finally:
-        writer.close()
-    if not path.is_file() or path.stat().st_size == 0:
-        raise OSError(f"{path}: ffmpeg could not write the video, is the disk full?")
+    encode(path, frames, fps, ["-vcodec", "gif", "-pix_fmt", "pal8", "-filter_complex", palette, "-loop", "0"])
 
 
 def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:

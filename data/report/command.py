@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common.command_line import OneLineParser, count, parse_seed, run_script, write_report
+from common.command_line import OneLineParser, run_script, write_report
+from common.option_types import count, parse_seed
 from common.output_paths import check_paths
 from common.page import write_page
 from data.dataset.folder import read_parameters

@@ -10,17 +10,8 @@ import argparse
 import time
 from pathlib import Path
 
-from common.command_line import (
-    OneLineParser,
-    count,
-    frame_count,
-    frame_rate,
-    frame_size,
-    options_of,
-    positive,
-    run_script,
-    write_report,
-)
+from common.command_line import OneLineParser, options_of, run_script, write_report
+from common.option_types import count, frame_count, frame_rate, frame_size, positive
 from common.output_paths import check_paths
 from data.dataset.command_line import add_split_options
 from data.dataset.folder import naming_full_disks, open_dataset, writing

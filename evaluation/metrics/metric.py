@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from common.lazy import resolve
+from models.choices import resolve
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from baselines.registry import METHODS
-from common.command_line import add_common_options, count, options_of
+from common.command_line import add_common_options, options_of
+from common.option_types import count
 from evaluation.options import PRETRAINED, AblationOptions, MotionOptions, RenderingOptions, SamplingOptions
 from evaluation.tables.rendering_rows import ROWS
 from models.choices import DEFAULT_STEPS, RENDERERS, SAMPLERS

@@ -8,9 +8,9 @@ import pytest
 from helpers.places import ROOT
 
 from baselines.registry import METHODS, Method
-from common.lazy import resolve
 from evaluation.prediction import Prediction, Setting
 from evaluation.tables.motion import method_checkpoints
+from models.choices import resolve
 from models.pipeline import PARTS, ImageDynamicsPipeline
 
 LEARNED = Method(
