@@ -21,9 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from app.files import check_paths, plan_files
+from app.files import plan_files
 from app.options import FileOptions, LoopOptions, Playing, Rendering, Sampling, expect_range
 from common.command_line import add_common_options, options_of, run_script, select_device, write_report
+from common.output_paths import check_paths
 from common.stopwatch import Stopwatch
 from models.choices import DEFAULT_RENDERER, DEFAULT_SAMPLER, DEFAULT_STEPS, FPS, NUM_FRAMES, RENDERERS, SAMPLERS
 
@@ -184,7 +185,7 @@ def make(
     with watch("load"):
         planned = plan_files(photos, files)
         outputs = [path for one in planned for path in one.outputs()]
-        check_paths((*photos, files.motion), (*outputs, report))
+        check_paths(inputs=(*photos, files.motion), files=(*outputs, report))
     for made in make_loops(planned, options, load, motion=files.motion, watch=watch, progress=Bars(), warn=warn):
         results.append(made.report())
         describe(results[-1])

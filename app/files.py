@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,24 +78,6 @@ def loop_path(photo: Path, output: str | None, *, several: bool) -> Path:
     if several:
         raise ValueError(f"--output {output}: several photos need a folder to go to")
     return path
-
-
-def check_paths(inputs: Iterable[Path | None], outputs: Iterable[Path | None]) -> None:
-    """Make sure that every output can be made and none is written twice or over an input; leaves nothing behind."""
-    taken = {path.resolve() for path in inputs if path}
-    for path in filter(None, outputs):
-        if path.resolve() in taken:
-            raise ValueError(f"{path}: would be written twice, or over an input; choose another --output")
-        taken.add(path.resolve())
-        if path.is_dir():
-            raise ValueError(f"{path}: is a folder, name a file in it")
-        # A real file, since permission bits don't tell about read-only or full disks, nor anything to root.
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        try:
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise ValueError(f"{path}: no file can be made in {folder} ({error.strerror})") from None
 
 
 class FrameRecorder:

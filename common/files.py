@@ -33,7 +33,7 @@ def temporary_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     check_target(path)
-    if _is_stream(path):
+    if is_stream(path):
         with _named(path), tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder) / f"contents{path.suffix}"
             yield temporary
@@ -89,7 +89,7 @@ def check_target(path: Path) -> None:
         raise ValueError(f"{path}: is a socket or a disk; choose another path")
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Whether a path is a pipe or a device, or the name of something that this process has open."""
     with suppress(OSError):
         mode = path.stat().st_mode

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from common.files import check_target
+from common.files import check_target, is_stream
 
 # Files that make a folder a dataset, a checkpoint or a pipeline of two.
 DATASET_FILE = "manifest.csv"
@@ -43,11 +44,11 @@ def check_paths(
         _check_folder(folder, read)
     for folder in own:
         check_writable(folder, folder=True)
-    taken = {path.resolve() for path in (*read, *own)}
+    taken = {identity(path) for path in (*read, *own)}
     for file in [path for path in files if path is not None]:
-        if file.resolve() in taken:
+        if identity(file) in taken and not is_stream(file):
             raise ValueError(f"{file}: would be written twice, or over an input; choose another path")
-        taken.add(file.resolve())
+        taken.add(identity(file))
         check_writable(file)
         _check_file(file, read, own)
 
@@ -62,16 +63,27 @@ def check_writable(path: Path | None, folder: bool = False) -> None:
         return
     if not folder:
         check_target(path)
+        if is_stream(path):
+            return
     place = (path if folder else path.parent).absolute()
     there = next(parent for parent in (place, *place.parents) if parent.exists())
     if not there.is_dir():
         raise ValueError(f"{path}: {there} is a file, not a folder; choose another path")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{path}: {there} can't be written to; choose another path or change its permissions")
+    # A real file, since permission bits don't tell about read-only or full disks, nor anything to root.
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path}: no file can be made in {there} ({error.strerror}); choose another path") from None
+
+
+def identity(path: Path) -> Path:
+    """What a path leads to, by which it is compared; links that lead in a circle stay what they are."""
+    return Path(os.path.realpath(path))
 
 
 def _check_folder(folder: Path, inputs: Sequence[Path]) -> None:
-    if any(folder.resolve() == path.resolve() for path in inputs):
+    if any(identity(folder) == identity(path) for path in inputs):
         raise ValueError(f"{folder}: is an input of this run; choose another folder to write to")
     if (folder / DATASET_FILE).is_file():
         raise ValueError(f"{folder}: is a dataset; choose another folder to write to")
@@ -82,7 +94,7 @@ def _check_folder(folder: Path, inputs: Sequence[Path]) -> None:
 def _check_file(file: Path, inputs: Sequence[Path], own: Sequence[Path]) -> None:
     """Refuse a file that is, or will be, a part of a folder that is read or written."""
     for folder in (*inputs, *own):
-        if folder.resolve() not in file.resolve().parents:
+        if identity(folder) not in identity(file).parents:
             continue
         planned = folder in own and (file.name in RESERVED_NAMES or file.suffix.lower() not in REPORT_SUFFIXES)
         if planned or (file.exists() and not _is_report(file)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,12 @@ def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
 
 def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     # A GIF counts centiseconds and browsers slow down delays under 2: above 50 frames a second frames are left out.
-    rate = "fps=50:eof_action=pass," if fps > 50 else ""
+    rate = "fps=50," if fps > 50 else ""
+    begin = list(islice(frames, ceil(fps / 50) + 1))
+    if len(begin) <= fps / 50:  # all of them are shorter than one that is left
+        frames, fps, rate = iter(begin[:1]), 50, ""
+    else:
+        frames = chain(begin, frames)
     palette = (
         f"{rate}split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=sierra2_4a:diff_mode=rectangle"
     )

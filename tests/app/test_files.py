@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.files import FrameRecorder, LoopFiles, check_paths, loop_path, plan_files
+from app.files import FrameRecorder, LoopFiles, loop_path, plan_files
 from app.options import FileOptions, Rendering
 from data.media.images import read_image, write_image
 from data.media.read_video import read_video
@@ -50,21 +50,6 @@ def test_pictures_beside_the_loop_carry_its_name(tmp_path):
         plan([tmp_path / "a.png"], "x/loop.avi")
     with pytest.raises(ValueError, match=r"b\.png"):
         plan([tmp_path / "a.png", tmp_path / "b.png"], "x")
-
-
-def test_outputs_never_meet_each_other_or_an_input(tmp_path):
-    photo = tmp_path / "a.png"
-    check_paths([photo, None], [tmp_path / "b.png", None, tmp_path / "deep" / "er" / "c.png"])
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ValueError, match="over an input"):
-        check_paths([photo], [tmp_path / "x" / ".." / "a.png"])
-    with pytest.raises(ValueError, match="twice"):
-        check_paths([], [photo, photo])
-    with pytest.raises(ValueError, match="is a folder"):
-        check_paths([], [tmp_path])
-    photo.write_bytes(b"")
-    with pytest.raises(ValueError, match="no file can be made"):
-        check_paths([], [photo / "under_a_file.mp4"])
 
 
 def test_recorder_passes_frames_on_and_keeps_what_is_wanted(tmp_path):

@@ -6,11 +6,12 @@ import errno
 import os
 import re
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
-from common.files import locked, remove_stale_files, temporary_path
+from common.files import is_temporary, locked, remove_stale_files, temporary_path
 
 
 def test_temporary_files_of_others_stay(tmp_path: Path) -> None:
@@ -45,6 +46,46 @@ def test_without_locks_on_the_file_system_nothing_is_locked_and_nothing_left(
     with locked(tmp_path / ".lock"), locked(tmp_path / ".lock"):
         assert (tmp_path / ".lock").exists()
     assert not list(tmp_path.iterdir())
+
+
+def test_links_are_followed_and_pipes_and_devices_written_to(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "below" / "file")
+    os.mkfifo(tmp_path / "pipe")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    for name in ("link", "pipe"):
+        with temporary_path(tmp_path / name) as temporary:
+            temporary.write_bytes(b"contents")
+    reader.join()
+    assert read == [b"contents"]
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "below" / "file").read_bytes() == b"contents"
+    with temporary_path(os.devnull) as temporary:
+        temporary.write_bytes(b"contents")
+    assert Path(os.devnull).is_char_device()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["below", "file", "link", "pipe"]
+
+
+def test_names_as_long_as_they_may_be_have_a_temporary_name(tmp_path: Path) -> None:
+    for name in ("n" * 250 + ".json", "\u00e9" * 125 + ".json"):
+        with temporary_path(tmp_path / name) as temporary:
+            temporary.write_text("{}")
+            assert is_temporary(temporary)
+        assert (tmp_path / name).read_text() == "{}"
+
+
+def test_errors_of_the_disk_name_the_file_that_was_wanted(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r"No space left on device: '/dev/full'"),
+        temporary_path("/dev/full") as temporary,
+    ):
+        temporary.write_bytes(b"contents")
+    with pytest.raises(FileNotFoundError) as error, temporary_path(tmp_path / "none" / "a") as temporary:
+        temporary.write_bytes(b"")
+    assert error.value.filename == str(tmp_path / "none" / "a")
 
 
 def ended_process() -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,41 @@ def test_reports_stay_clear_of_what_the_run_writes_itself(tmp_path: Path) -> Non
             check_paths(inputs=[], files=[run / name], folders=[run])
     with pytest.raises(ValueError, match="may become, a part of"):
         check_paths(inputs=[], files=[run / "manifest.csv"], datasets=[run])
+
+
+def test_outputs_never_meet_each_other_or_an_input(tmp_path: Path) -> None:
+    photo = tmp_path / "a.png"
+    check_paths(inputs=[photo, None], files=[tmp_path / "b.png", None, tmp_path / "deep" / "er" / "c.png"])
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="over an input"):
+        check_paths(inputs=[photo], files=[tmp_path / "x" / ".." / "a.png"])
+    with pytest.raises(ValueError, match="twice"):
+        check_paths(inputs=[], files=[photo, photo])
+    photo.write_bytes(b"")
+    with pytest.raises(ValueError, match="is a file, not a folder"):
+        check_paths(inputs=[], files=[photo / "under_a_file.mp4"])
+    (tmp_path / "link.mp4").symlink_to(photo)
+    with pytest.raises(ValueError, match="over an input"):
+        check_paths(inputs=[photo], files=[tmp_path / "link.mp4"])
+
+
+def test_targets_that_no_file_may_replace_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "here").symlink_to(tmp_path / "there")
+    (tmp_path / "there").symlink_to(tmp_path / "here")
+    with socket.socket(socket.AF_UNIX) as listening:
+        before = Path.cwd()
+        os.chdir(tmp_path)  # a socket's address is shorter than many a temporary folder's name
+        listening.bind("socket")
+        os.chdir(before)
+        for name, expected in (
+            ("socket", "a socket"),
+            ("here", "in a circle"),
+            ("x" * 256, "too long"),
+            (".", "folder"),
+        ):
+            with pytest.raises(ValueError, match=expected):
+                check_paths(inputs=[], files=[tmp_path / name])
+    check_paths(inputs=[], files=[Path(os.devnull), Path(os.devnull)])
 
 
 SCRIPTS = {

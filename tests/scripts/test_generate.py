@@ -184,7 +184,7 @@ def test_photos_of_every_kind(checkpoint, folder, save, size):
         (["missing.png"], "missing.png: no such image"),
         (["text.png"], "text.png: not an image"),
         (["cut.png"], "cut.png: damaged image"),
-        (["photo.png", "-o", "text.png/a.mp4"], "no file can be made in"),
+        (["photo.png", "-o", "text.png/a.mp4"], "is a file, not a folder"),
         (["photo.png", "-o", "photo.png"], "over an input"),
         (["photo.png", "--report", "outputs/photo.mp4"], "written twice"),
         (["photo.png", "--steps", "0"], "--steps 0: expected 1 to 1000"),

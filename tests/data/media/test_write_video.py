@@ -1,12 +1,17 @@
 """Writing video and animated pictures: what is written can be read again, as a whole or not at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.places import ROOT
 from helpers.rolling_clip import nearest
 from PIL import Image
 
+from common.command_line import MachineFailure
+from common.files import DISK_FULL
 from data.media.read_video import read_video
 from data.media.write_video import OUTPUT_SUFFIXES, write_video
 
@@ -116,3 +121,48 @@ def test_unwritable_folder(tmp_path: Path, clip: np.ndarray, monkeypatch: pytest
         with pytest.raises(PermissionError):
             write_video(tmp_path / f"a{suffix}", clip[:2], 30)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["12:30.gif", "a:b.mp4", "file:x.mp4", "%d.mp4", "-y.mp4", "n" * 250 + ".mp4"])
+def test_any_name_is_a_files(tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(name, clip[:3], 30)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize("count", [1, 3, 60])
+def test_a_gif_of_any_rate_has_frames(tmp_path: Path, clip: np.ndarray, count: int) -> None:
+    write_video(tmp_path / "a.gif", clip[:count], 1000)
+    assert len(read_video(tmp_path / "a.gif")[0]) >= 1
+
+
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, suffix: str) -> None:
+    """The system's limit on the size of files stands for a full disk, which it takes a superuser to make."""
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"an older file")
+    code = (
+        "import resource, sys, numpy as np\n"
+        "from data.media.write_video import write_video\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))\n"
+        "frames = np.random.default_rng(0).integers(0, 256, (9, 48, 64, 3), dtype=np.uint8)\n"
+        "try:\n    write_video(sys.argv[1], frames, 30)\n"
+        "except OSError as error:\n    print(error.errno, error.filename)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True)
+    assert run.stderr == ""
+    number, name = run.stdout.split()
+    assert int(number) in DISK_FULL
+    assert name == str(path)
+    assert path.read_bytes() == b"an older file"
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_ffmpeg_says_is_told(tmp_path: Path, clip: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "program").write_text("#!/bin/sh\necho 'no such codec' >&2\nexit 3\n")
+    (tmp_path / "program").chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "program"))
+    with pytest.raises(MachineFailure, match=r"a\.mp4: ffmpeg could not write the video \(no such codec\)"):
+        write_video(tmp_path / "a.mp4", clip, 30)
+    assert [path.name for path in tmp_path.iterdir()] == ["program"]
