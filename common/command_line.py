@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,12 +118,16 @@ def select_device(name: str):  # -> torch.device, which is not imported here for
 def package_versions() -> dict[str, str]:
     """Versions of Python, the machine and the packages that results may depend on."""
     versions = {"python": platform.python_version(), "machine": platform.platform()}
-    for name in REPORTED_PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
+    installed = {name: _installed_version(name) for name in REPORTED_PACKAGES}
+    return versions | {name: found for name, found in installed.items() if found is not None}
+
+
+@cache
+def _installed_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def write_json(path: Path, values: dict) -> None:

@@ -147,7 +147,7 @@ def cache_folder(name: str) -> Path:
 
 
 @contextmanager
-def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(path: Path, *, shared: bool = False) -> Iterator[int | None]:
     """Hold a lock by a file that exists meanwhile; the system frees it when this process ends, however that happens.
 
     Where the file system (some of those on networks) or the system (Windows) knows no locks, nothing is locked.
@@ -155,13 +155,17 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     Args:
         shared: others may hold the lock too, as long as all of them share it.
 
+    Yields:
+        The lock file's descriptor: a process that inherits it holds the lock as well, after this one was killed too.
+        None on Windows.
+
     Raises:
         BlockingIOError: another process holds it.
     """
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield None
         return
     deadline, supported = time.monotonic() + LOCK_SECONDS, True
     while True:
@@ -180,7 +184,7 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
             break
         os.close(descriptor)  # the last holder removed it between the two calls
     try:
-        yield
+        yield descriptor
     finally:
         with suppress(OSError):  # the last one removes the file: it is alone with it if it can have it for itself
             if supported:

@@ -28,7 +28,7 @@ def html_page(title: str, summary: str, sections: Iterable[str], values: Mapping
         values: what the page shows, put into it as JSON for programs.
         script: JavaScript that runs when the page is there.
     """
-    style = (FOLDER / "page.css").read_text(encoding="utf-8")
+    style = page_style(FOLDER / "page.css")
     return Template((FOLDER / "page_template.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         summary=escape(summary),
@@ -38,6 +38,11 @@ def html_page(title: str, summary: str, sections: Iterable[str], values: Mapping
         sections="\n".join(section for section in sections if section),
         json=script_json(values),
     )
+
+
+def page_style(path: Path) -> str:
+    """A page's style sheet after the colours that all pages share, in light and in dark."""
+    return (FOLDER / "palette.css").read_text(encoding="utf-8") + path.read_text(encoding="utf-8")
 
 
 def write_page(path: str | Path, page: str) -> None:

@@ -15,14 +15,12 @@ from typing import Any
 from common.command_line import OneLineParser, options_of, run_script, write_report
 from common.option_types import count, frame_count, frame_rate, frame_size, not_negative
 from common.output_paths import check_paths
-from data.dataset.build import build_dataset, run_jobs, source_problems
 from data.dataset.command_line import (
     add_footage_options,
     add_split_options,
     add_worker_options,
     parse_shard,
 )
-from data.dataset.compute import compute_sequence
 from data.dataset.folder import naming_full_disks, open_dataset, writing
 from data.dataset.options import PrepareOptions
 from data.dataset.plan import plan_videos, recorded_options
@@ -134,6 +132,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def prepare(arguments: argparse.Namespace) -> None:
     """Make or complete the dataset folder that the command line describes, or a shard of it."""
+    from data.dataset.build import build_dataset  # imports torch, which --help need not wait for
+
     started = time.perf_counter()
     options, folder = options_of(PrepareOptions, arguments), arguments.output
     shard: Shard | None = arguments.shard
@@ -168,6 +168,9 @@ def prepare_shard(
     Args:
         listing: :func:`data.dataset.shards.listing_hash` of the videos of all shards.
     """
+    from data.dataset.build import run_jobs, source_problems
+    from data.dataset.compute import compute_sequence
+
     # Splits that stay empty here may have videos elsewhere: merging decides.
     plan = plan_videos(scanned, options, fill_empty=False)
     for problem in source_problems(plan.sources):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,11 @@ SUBCOMMANDS = {
 }
 # The first computes nothing, the second nothing random, and its estimators know their devices; measurements have their
 # own way to report.
+# What may import torch before it shows its help; the help of all other commands is there at once.
+WITH_TORCH = (
+    *("python -m benchmarks.", "python -m evaluation.networks", "python -m data.synthetic"),
+    *("python -m data.prepare merge", "python -m data.prepare report"),
+)
 WITHOUT_COMMON_OPTIONS = ("python -m evaluation.networks", "python -m data.flow", "python -m benchmarks.")
 
 
@@ -102,22 +108,46 @@ def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 
+# Shows the help of commands one after the other, in one process: starting Python takes longer than they do.
+HELPS = """
+import contextlib, io, json, runpy, sys, warnings
+warnings.simplefilter("ignore", RuntimeWarning)  # that a module was imported before it is run
+shown = []
+for first, *rest in json.loads(sys.argv[1]):
+    as_module = first == "-m"
+    target, arguments = (rest[0], rest[1:]) if as_module else (first, rest)
+    sys.argv = [target, *arguments, "--help"]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            (runpy.run_module if as_module else runpy.run_path)(target, run_name="__main__")
+            status = None
+        except SystemExit as end:
+            status = end.code
+    shown.append((status, output.getvalue(), "torch" in sys.modules))
+print(json.dumps(shown))
+"""
+
+
 @pytest.fixture(scope="module")
 def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What each script's ``--help`` prints."""
     folder = tmp_path_factory.mktemp("help")
-    with ThreadPoolExecutor(2) as pool:
-        runs = {
-            (name, subcommand): pool.submit(_run, [*arguments, *subcommand, "--help"], folder)
-            for name, arguments in _scripts().items()
-            for subcommand in [(), *((subcommand,) for subcommand in SUBCOMMANDS.get(name, ()))]
-        }
-        results = {key: run.result() for key, run in runs.items()}
+    commands = {
+        (name, subcommand): [*arguments, *subcommand]
+        for name, arguments in _scripts().items()
+        for subcommand in [(), *((subcommand,) for subcommand in SUBCOMMANDS.get(name, ()))]
+    }
+    light = [key for key in commands if not " ".join((key[0], *key[1])).startswith(WITH_TORCH)]
+    order = [*light, *sorted(commands.keys() - set(light))]
+    result = _run(["-c", HELPS, json.dumps([commands[key] for key in order])], folder)
+    assert result.returncode == 0, result.stderr
     assert not list(folder.iterdir()), "--help left files behind"
-    assert not any(result.returncode for result in results.values()), [result.stderr for result in results.values()]
     texts: dict[str, str] = {}
-    for (name, _), result in results.items():
-        texts[name] = texts.get(name, "") + result.stdout
+    for key, (status, text, torch) in zip(order, json.loads(result.stdout), strict=True):
+        assert status == 0, f"{key} --help ends with status {status}: {text}"
+        assert not torch or key not in light, f"{key} --help imports torch"
+        texts[key[0]] = texts.get(key[0], "") + text
     return texts
 
 
@@ -204,13 +234,16 @@ def test_commands_in_documents_use_options_that_exist(helps: dict[str, str]) -> 
     assert seen >= 4
 
 
+@functools.cache
 def _names(module: str) -> set[str]:
     """Classes, functions and methods, and global values that a module defines."""
     tree = ast.parse(modules()[module].read_text())
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
-    assigned = [n.targets if isinstance(n, ast.Assign) else [n.target] for n in tree.body if hasattr(n, "value")
-                and isinstance(n, ast.Assign | ast.AnnAssign)]  # fmt: skip
-    return names | {target.id for targets in assigned for target in targets if isinstance(target, ast.Name)}
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None]
+    targets = [
+        target for node in assigned for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+    ]
+    return names | {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def test_code_named_in_documents_exists() -> None:

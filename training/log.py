@@ -44,9 +44,9 @@ def plot_log(log: Path, output: Path, columns: Iterable[str], logarithmic: bool 
     from matplotlib.figure import Figure
 
     rows = read_csv(log)
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5))
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = figure.add_axes((0.09, 0.11, 0.89, 0.86))  # a layout that is computed takes longer than the drawing
     for column in columns:
         points = [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
         if not points:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from models.choices import DEFAULT_STEPS
 from models.motion.stages import STAGES
 
 SCHEDULES = ("cosine", "constant")  # schedules of the learning rate
@@ -34,6 +35,7 @@ class TrainingConfig:
     warmup: int = 100  # steps over which the learning rate rises
     gradient_clip: float = 1.0
     weight_decay: float = 0.01
+    sampling_steps: int = DEFAULT_STEPS  # of the samples that validation and calibration look at
 
     def __post_init__(self) -> None:
         if not 0 <= self.condition_dropout <= 1:
@@ -77,6 +79,7 @@ TRAINING_PRESETS = {
         frequency_attention=replace(_TINY_STAGE, frequencies=0),
         decoder=_TINY_STAGE,
         warmup=1,
+        sampling_steps=2,
     ),
     # One random slice a step, and Adam at 1e-5, as the reference implementation trains; only its U-Net is trained.
     "reference": replace(

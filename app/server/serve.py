@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from app.options import SMALLEST_SIDE, FileOptions, LoopOptions
 from app.server.animate import animate
+from app.server.guard import HOST, WebLimits
 from app.server.jobs import DEFAULT_LIMITS, JobQueue, Limits
-from app.server.web import HOST, LoopServer, WebLimits
+from app.server.web import LoopServer
 
 if TYPE_CHECKING:
     from models.dynamics.pokes import Poke

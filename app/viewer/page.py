@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common.images import tensor_to_image
-from common.page import data_url, inline_policy, script_json
+from common.page import data_url, inline_policy, page_style, script_json
 from models.dynamics.basis import LARGEST_DISPLACEMENT, SOFTNESS, ModalBasis
 from models.dynamics.motion_file import MotionFile
 from models.dynamics.oscillators import Damping
@@ -100,7 +100,7 @@ def viewer_page(
 
 
 def _fill(header: dict, jpeg: bytes, packed: bytes, loop: str) -> str:
-    style = (FOLDER / "page.css").read_text(encoding="utf-8")
+    style = page_style(FOLDER / "page.css")
     script = "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return Template((FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(header["title"]),

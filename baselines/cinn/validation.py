@@ -13,6 +13,7 @@ from baselines.cinn.data.clips import ClipBatch
 from baselines.cinn.model import StochasticImageToVideo
 from baselines.cinn.networks.flow import negative_log_likelihood
 from common.images import to_8_bits, to_uint8
+from data.media.pictures import contact_sheet
 from evaluation.metrics.distances import frechet_distance
 from evaluation.networks.feature_networks import FeatureNetwork, load_feature_network
 from evaluation.networks.weights import MissingWeightsError
@@ -123,5 +124,5 @@ def sheet(videos: Tensor, columns: int = SHOWN_FRAMES) -> np.ndarray:
     """A contact sheet of videos ``[N, T, 3, H, W]``, a row each, of frames spread over their time: uint8 RGB."""
     columns = min(columns, videos.shape[1])
     places = torch.linspace(0, videos.shape[1] - 1, columns).round().long()
-    rows = [np.concatenate(list(to_uint8(video[places.to(video.device)])), axis=1) for video in videos]
-    return np.concatenate(rows)
+    frames = [frame for video in videos for frame in to_uint8(video[places.to(video.device)])]
+    return contact_sheet(frames, columns, gap=0)

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from baselines.lfdm.networks.geometry import resize
+from data.media.pictures import contact_sheet
 
 GAP = 2  # pixels between pictures
 
 
 def sheet(rows: Sequence[Sequence[Tensor]]) -> np.ndarray:
-    """Pictures ``[3, H, W]`` in [0, 1] of one size in rows: uint8 ``[H', W', 3]``; short rows end in white."""
-    height, width = rows[0][0].shape[1:]
-    columns = max(len(row) for row in rows)
-    result = torch.ones(3, len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP)
-    for down, row in enumerate(rows):
-        for right, picture in enumerate(row):
-            top, left = down * (height + GAP), right * (width + GAP)
-            result[:, top : top + height, left : left + width] = picture.detach().float().cpu()
-    return (result.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    """A contact sheet of pictures ``[3, H, W]`` in [0, 1] of one size, as many in each row: uint8 ``[H', W', 3]``."""
+    pictures = [picture for row in rows for picture in eight_bits(torch.stack([tensor.detach() for tensor in row]))]
+    return contact_sheet(pictures, len(rows[0]), gap=GAP)
+
+
+def eight_bits(frames: Tensor) -> np.ndarray:
+    """Frames ``[N, 3, H, W]`` in [0, 1] -> uint8 ``[N, H, W, 3]``."""
+    return (frames.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def flow_color(displacement: Tensor, size: tuple[int, int], *, largest: float) -> Tensor:

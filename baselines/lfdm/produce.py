@@ -13,7 +13,7 @@ from torch import Tensor
 from baselines.lfdm.data.clips import ClipFrames, fit_frames, frame_indices
 from baselines.lfdm.data.datasets import find_clips
 from baselines.lfdm.networks.autoencoder import FlowAutoencoder
-from baselines.lfdm.pictures import sheet
+from baselines.lfdm.pictures import eight_bits, sheet
 from baselines.lfdm.pipeline import LFDM, Animation, Sampling
 from baselines.lfdm.validation import panels, reconstruction_errors
 from common.images import image_to_tensor
@@ -153,11 +153,6 @@ def read_photo(path: Path, model: FlowAutoencoder) -> Tensor:
     """A photo at the model's size, ``[1, 3, H, W]`` in [0, 1]."""
     fitted = fit_frames(read_image(path)[None], model.config.size, how=model.config.fit)[0]
     return (image_to_tensor(fitted) + 1) / 2
-
-
-def eight_bits(frames: Tensor) -> np.ndarray:
-    """Frames ``[N, 3, H, W]`` in [0, 1] -> uint8 ``[N, H, W, 3]``."""
-    return (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def file_name(text: str) -> str:

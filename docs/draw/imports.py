@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def imports(root: Path = ROOT) -> dict[str, set[str]]:
     """Module -> the modules of the repository that it imports anywhere, inside functions too; not those for types."""
     known = modules(root)
@@ -30,6 +32,8 @@ def imports(root: Path = ROOT) -> dict[str, set[str]]:
 
 def _imported(node: ast.AST, known: dict[str, Path]) -> Iterator[str]:
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue  # holds no statement
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
             continue
         if isinstance(child, ast.Import):

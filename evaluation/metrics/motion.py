@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evaluation.metrics.gaussian import gaussian_mean
 from models.spectral_volume import motion_amplitude, rms_amplitude
 
 LEAST_POWER = 1e-6  # pixels squared
@@ -50,7 +51,10 @@ def gradient_magnitude(image: Tensor, blur: float = 0.0) -> Tensor:
     dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     magnitude = (dx.square() + dy.square()).sqrt()
-    return _gaussian_blur(magnitude, blur) if blur > 0 else magnitude
+    if blur <= 0:
+        return magnitude
+    radius = math.ceil(3 * blur)
+    return gaussian_mean(F.pad(magnitude, (radius, radius, radius, radius), mode="replicate"), blur, radius=radius)
 
 
 def spatial_coherence(volume: Tensor) -> float:
@@ -86,15 +90,3 @@ def spectrum_distance(predicted: Tensor, true: Tensor) -> float:
 def _comparison_map(amplitude: Tensor) -> Tensor:
     height, width = amplitude.shape[-2:]
     return F.interpolate(amplitude, (max(1, round(height * COMPARISON_WIDTH / width)), COMPARISON_WIDTH), mode="area")
-
-
-def _gaussian_blur(x: Tensor, sigma: float) -> Tensor:
-    radius = math.ceil(3 * sigma)
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma).square()).to(x)
-    taps = taps / taps.sum()
-    for axis in (2, 3):
-        shape = [1, 1, 1, 1]
-        shape[axis] = len(taps)
-        padding = (radius, radius, 0, 0) if axis == 3 else (0, 0, radius, radius)
-        x = F.conv2d(F.pad(x, padding, mode="replicate"), taps.view(shape))
-    return x

@@ -5,13 +5,38 @@ Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibi
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor
+
+from evaluation.metrics.gaussian import gaussian_mean
 
 RADIUS = 5  # pixels; windows of 11 x 11
 SIGMA = 1.5  # pixels
 LUMINANCE, CONTRAST = 0.01**2, 0.03**2  # the constants that keep dark and flat regions stable, at a data range of 1
+
+
+class WindowMoments:
+    """Mean and variance of images around each pixel.
+
+    Args:
+        values: ``[N, 3, H, W]`` in [0, 1].
+        window: weighted mean of images around each pixel, for all pixels or for those inside the border.
+    """
+
+    def __init__(self, values: Tensor, window: Callable[[Tensor], Tensor]) -> None:
+        self.values, self.window = values, window
+        self.mean = window(values)
+        self.mean_square = self.mean.square()
+        self.variance = window(values.square()) - self.mean_square
+
+    def similarity(self, other: WindowMoments) -> Tensor:
+        """SSIM around each pixel with images whose moments were taken by the same window."""
+        product = self.mean * other.mean
+        covariance = self.window(self.values * other.values) - product
+        luminance = (2 * product + LUMINANCE) / (self.mean_square + other.mean_square + LUMINANCE)
+        return luminance * (2 * covariance + CONTRAST) / (self.variance + other.variance + CONTRAST)
 
 
 class StructuralSimilarity:
@@ -28,36 +53,13 @@ class StructuralSimilarity:
     def __init__(self, targets: Tensor) -> None:
         if min(targets.shape[2:]) <= RADIUS:
             raise ValueError(f"SSIM needs sides of more than {RADIUS} pixels, got {tuple(targets.shape)}")
-        self._values = _padded(targets)
-        self._mean = _blur(self._values)
-        self._mean_square = self._mean.square()
-        self._variance = (_blur(self._values.square()) - self._mean_square).clamp_min(0)
+        self._targets = _moments(targets)
 
     def __call__(self, frames: Tensor) -> Tensor:
         """SSIM ``[N]`` of frames ``[N, 3, H, W]`` in [-1, 1]."""
-        values = _padded(frames)
-        mean = _blur(values)
-        mean_square, product = mean.square(), mean * self._mean
-        variance = (_blur(values.square()) - mean_square).clamp_min(0)
-        covariance = _blur(values * self._values) - product
-        above = (2 * product + LUMINANCE) * (2 * covariance + CONTRAST)
-        below = (mean_square + self._mean_square + LUMINANCE) * (variance + self._variance + CONTRAST)
-        return (above / below).mean(dim=(1, 2, 3))
+        return _moments(frames).similarity(self._targets).mean(dim=(1, 2, 3))
 
 
-def _padded(images: Tensor) -> Tensor:
-    return F.pad((images.float() + 1) / 2, (RADIUS, RADIUS, RADIUS, RADIUS), mode="reflect")
-
-
-def _blur(values: Tensor) -> Tensor:
-    """Gaussian mean around each pixel but the outer :data:`RADIUS`: sums of shifted images, one axis at a time."""
-    weights = torch.exp(-0.5 * (torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64) / SIGMA).square())
-    taps = (weights / weights.sum()).tolist()
-    for axis in (3, 2):
-        size = values.shape[axis] - 2 * RADIUS
-        blurred = values.narrow(axis, RADIUS, size) * taps[RADIUS]
-        for shift in range(RADIUS):
-            pair = values.narrow(axis, shift, size) + values.narrow(axis, 2 * RADIUS - shift, size)
-            blurred.add_(pair, alpha=taps[shift])
-        values = blurred
-    return values
+def _moments(images: Tensor) -> WindowMoments:
+    padded = F.pad((images.float() + 1) / 2, (RADIUS, RADIUS, RADIUS, RADIUS), mode="reflect")
+    return WindowMoments(padded, lambda values: gaussian_mean(values, SIGMA, radius=RADIUS))

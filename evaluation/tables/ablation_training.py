@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from common.command_line import write_json
+from common.files import locked
 from common.hashing import file_sha256
 
 ROOT = Path(__file__).resolve().parents[2]  # where the scripts are
@@ -53,10 +53,10 @@ ROWS = {
 }
 
 
-def train_unet(options: list[str], lock: IO | None) -> int:
-    """Run `train_unet.py` in a process that inherits the lock; returns its exit status."""
+def train_unet(options: list[str], lock: int | None) -> int:
+    """Run `train_unet.py` in a process that inherits the lock (a descriptor); returns its exit status."""
     command = [sys.executable, str(ROOT / "train_unet.py"), *options]
-    return subprocess.run(command, check=False, pass_fds=() if lock is None else (lock.fileno(),)).returncode
+    return subprocess.run(command, check=False, pass_fds=() if lock is None else (lock,)).returncode
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Ablation:
     device: str
     given: Mapping[str, Path]  # row -> motion checkpoint that is scored in place of training one
     stored_frequencies: int  # how many the dataset holds
-    lock: IO | None = None  # held by the trainings as well, so that none runs unnoticed after this process was killed
-    train_unet: Callable[[list[str], IO | None], int] = train_unet
+    lock: int | None = None  # held by the trainings as well, so that none runs unnoticed after this process was killed
+    train_unet: Callable[[list[str], int | None], int] = train_unet
 
     def missing_frequencies(self, name: str) -> str | None:
         """Why a row can't be computed on these data, or None if it can."""
@@ -155,19 +155,11 @@ def motion_checkpoint(path: Path) -> Path:
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[IO | None]:
-    """Hold a folder's lock file; `ValueError` while another process does. None where the system has no such locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield None
-        return
+def exclusive(folder: Path) -> Iterator[int | None]:
+    """Hold a folder's lock file; `ValueError` while another process does. What :func:`common.files.locked` yields."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{folder}: an ablation or one of its trainings is running there; wait or stop it"
-            ) from None
-        yield lock
+    try:
+        with locked(folder / ".lock") as lock:
+            yield lock
+    except BlockingIOError:
+        raise ValueError(f"{folder}: an ablation or one of its trainings is running there; wait or stop it") from None

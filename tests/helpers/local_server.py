@@ -18,9 +18,10 @@ import numpy as np
 from PIL import Image
 
 import generate
+from app.server.guard import WebLimits
 from app.server.jobs import DEFAULT_LIMITS, Limits
 from app.server.serve import DEFAULT_WEB_LIMITS, loop_server
-from app.server.web import LoopServer, WebLimits
+from app.server.web import LoopServer
 from helpers.motion_models import tiny_model, tiny_renderer
 from models.pipeline import ImageDynamicsPipeline
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.motion import amplitude_ratio, localisation, spatial_coherence
+from models.choices import DEFAULT_STEPS
 from models.motion.model import MotionModel
 from models.spectral_volume import rms_amplitude
 
@@ -65,7 +66,12 @@ def limit_amplitude(model: MotionModel, volumes: Iterable[Tensor]) -> float:
 
 @torch.no_grad()
 def calibrate_amplitude(
-    model: MotionModel, photos: list[tuple[Tensor, Tensor]], *, samples: int, limit: float = 4.0
+    model: MotionModel,
+    photos: list[tuple[Tensor, Tensor]],
+    *,
+    samples: int,
+    steps: int = DEFAULT_STEPS,
+    limit: float = 4.0,
 ) -> float:
     """Set the factor that brings sampled amplitudes to the true ones and return it.
 
@@ -75,12 +81,15 @@ def calibrate_amplitude(
 
     Args:
         photos: image ``[1, 3, H, W]`` and true volume ``[1, K, 4, H, W]``; better ones not trained on.
+        samples: of each photo.
+        steps: of each sample.
+        limit: largest factor, and the inverse of the smallest.
     """
     model.amplitude_gain.fill_(1.0)
     logs = []
     for image, true in photos:
         for seed in range(samples):
-            sampled = rms_amplitude(model.sample(image, [seed]))[0]
+            sampled = rms_amplitude(model.sample(image, [seed], steps=steps))[0]
             logs.append((rms_amplitude(true)[0] / sampled.clamp_min(1e-6)).log())
     gain = float(torch.stack(logs).quantile(0.5).exp().clamp(1 / limit, limit))
     model.amplitude_gain.fill_(gain)

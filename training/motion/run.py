@@ -134,7 +134,9 @@ class MotionTraining:
         found: dict[str, object] = {}
         if self.stages[-1] != "autoencoder":
             found["amplitude_limit"] = limit_amplitude(self.model, self.batches.volumes())
-            found["amplitude_gain"] = calibrate_amplitude(self.model, self.validation.photos, samples=2)
+            found["amplitude_gain"] = calibrate_amplitude(
+                self.model, self.validation.photos, samples=2, steps=self.run.training.sampling_steps
+            )
             found["amplitude_gain_from"] = self.validation_split
         self._save({"stage": self.stages[-1], **found})
         results = {name: value for name, value in self._provenance().items() if name not in ("figures", "versions")}
@@ -165,8 +167,14 @@ class MotionTraining:
         datasets = [
             SpectralVolumeDataset(folder, split, num_frequencies=count) for folder in folders or self.run.data.folders
         ]
-        precision = self.run.run.precision
-        return MotionValidation(datasets, self.output, device=self.processes.device, precision=precision), split
+        validation = MotionValidation(
+            datasets,
+            self.output,
+            device=self.processes.device,
+            precision=self.run.run.precision,
+            steps=self.run.training.sampling_steps,
+        )
+        return validation, split
 
     def _stage_batches(self, stage: str) -> MotionBatches | LatentBatches:
         """What a stage's batches are drawn from: a cache of latents where one is asked for and of use."""

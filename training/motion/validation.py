@@ -13,6 +13,7 @@ from common.images import tensor_to_image
 from data.dataset.reading import SpectralVolumeDataset
 from data.media.images import write_image
 from data.media.pictures import contact_sheet, magnitude_map
+from models.choices import DEFAULT_STEPS
 from models.motion.model import MotionModel
 from models.motion.stages import AUTOENCODER_STAGES
 from models.spectral_volume import motion_amplitude
@@ -29,6 +30,7 @@ class MotionValidation:
         datasets: validation sequences, of one or several folders.
         output: run folder, whose ``samples/`` takes the pictures.
         precision: bfloat16 or float32, in which samples are taken.
+        steps: of each sample.
     """
 
     def __init__(
@@ -38,11 +40,12 @@ class MotionValidation:
         *,
         device: torch.device,
         precision: str = "bfloat16",
+        steps: int = DEFAULT_STEPS,
     ) -> None:
         self.scenes = scenes_of_sources(datasets, limit=SCENES, device=device)
         self.photos = [pair for pairs in self.scenes.values() for pair in pairs]
         self._folder = output / "samples"
-        self._precision = precision
+        self._precision, self._steps = precision, steps
 
     def __call__(self, model: MotionModel, stage: str, step: int) -> tuple[dict[str, float], np.ndarray]:
         """Figures after a step of a stage, and the picture, uint8 ``[H, W, 3]``, which is also written."""
@@ -64,7 +67,7 @@ class MotionValidation:
             with torch.no_grad():
                 return model.reconstruct(true, image)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
-            return model.sample(image, [0]).float()
+            return model.sample(image, [0], steps=self._steps).float()
 
 
 def relative_error(volume: Tensor, true: Tensor) -> float:

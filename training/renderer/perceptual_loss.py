@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from evaluation.metrics.structural_similarity import WindowMoments
 from evaluation.networks.weights import MissingWeightsError, load_metric_weights
 
 # Output channels of VGG16's convolutions up to relu4_3, a pooling as 0; torchvision numbers layers as built from it.
@@ -16,6 +17,7 @@ _VGG16_LAYERS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512)
 _VGG16_TAPS = {3: "relu1_2", 8: "relu2_2", 15: "relu3_3", 22: "relu4_3"}
 TORCHVISION_FILE = "vgg16-397923af.pth"
 _METRIC_WEIGHTS = "lpips_vgg16"  # a metric's file that holds the same VGG16
+BOX = 7  # pixels of the windows of SSIM, which here are boxes
 
 
 class VGG16Loss(nn.Module):
@@ -82,13 +84,18 @@ class VGG16Loss(nn.Module):
 
 
 class StructureLoss(nn.Module):
-    """L1 distance of image gradients plus ``1 - SSIM`` (7x7 box windows), for training without VGG weights."""
+    """L1 distance of image gradients plus ``1 - SSIM`` (box windows), for training without VGG weights."""
 
     def forward(self, frame: Tensor, target: Tensor) -> Tensor:
         """``[B, 3, H, W]`` in [-1, 1], twice -> scalar."""
         horizontal = (frame.diff(dim=3) - target.diff(dim=3)).abs().mean()
         vertical = (frame.diff(dim=2) - target.diff(dim=2)).abs().mean()
-        return horizontal + vertical + 1 - _structural_similarity((frame + 1) / 2, (target + 1) / 2)
+        moments = [WindowMoments((images + 1) / 2, _box_mean) for images in (frame, target)]
+        return horizontal + vertical + 1 - moments[0].similarity(moments[1]).mean()
+
+
+def _box_mean(values: Tensor) -> Tensor:
+    return F.avg_pool2d(values, BOX, stride=1)
 
 
 def load_perceptual_loss(path: Path | None, folder: Path | None = None) -> VGG16Loss | None:
@@ -124,16 +131,3 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: can't be read as safetensors ({error})") from None
-
-
-def _structural_similarity(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
-    """Mean SSIM of images in [0, 1]."""
-
-    def mean(values: Tensor) -> Tensor:
-        return F.avg_pool2d(values, window, stride=1)
-
-    mean_a, mean_b = mean(a), mean(b)
-    variance_a, variance_b = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2
-    covariance = mean(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
-    return (luminance * (2 * covariance + 0.03**2) / (variance_a + variance_b + 0.03**2)).mean()

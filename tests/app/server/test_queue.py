@@ -8,8 +8,8 @@ import time
 import pytest
 from helpers.local_server import picture, until
 
+from app.server.guard import WebLimits
 from app.server.jobs import Limits
-from app.server.web import WebLimits
 
 
 def trickle(connection: socket.socket) -> None:

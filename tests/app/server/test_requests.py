@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from helpers.local_server import HOSTILE, picture, status_of
 
-from app.server import web
-from app.server.web import shown_name
+from app.server import routes
+from app.server.routes import shown_name
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "10.0.0.1", ""])
@@ -108,7 +108,7 @@ def test_a_hostile_file_name_is_only_text(client, capfd):
     assert "<img src=x" not in client.ask("GET", f"/jobs/{job['id']}/viewer.html").body.decode()
     assert "onerror" not in client.ask("GET", "/").body.decode()
     assert client.ask("GET", "/jobs").headers["Content-Type"] == "application/json"
-    script = (Path(web.__file__).parent / "page.js").read_text()
+    script = (Path(routes.__file__).parent / "page.js").read_text()
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
     assert capfd.readouterr().err == ""  # nor on the terminal
 
@@ -121,7 +121,7 @@ def test_a_hostile_file_name_is_only_text(client, capfd):
         ("../../etc/passwd", "passwd"),
         ("a\nb", "ab"),
         ("..", ".."),
-        ("x" * 500, "x" * web.LONGEST_NAME),
+        ("x" * 500, "x" * routes.LONGEST_NAME),
         ("\u200f\u202e", "photo"),
         ("Blüte 花.jpg", "Blüte 花.jpg"),
     ],

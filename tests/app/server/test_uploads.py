@@ -9,7 +9,7 @@ import zlib
 import pytest
 from helpers.local_server import picture, status_of
 
-from app.server.web import WebLimits
+from app.server.guard import WebLimits
 
 
 def bomb(width: int, height: int) -> bytes:

@@ -205,7 +205,7 @@ def test_bad_input_is_one_line(run: Path, small_dataset: Path, tmp_path: Path, r
 def test_two_ablations_do_not_share_a_folder(small_dataset: Path, tmp_path: Path) -> None:
     with ablation_training.exclusive(tmp_path) as lock:
         # What the first process started holds the lock on after that process was killed.
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock.fileno(),))
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
     try:
         with pytest.raises(ValueError, match="is running there"):
             evaluate_ablation(ablation_options(small_dataset, tmp_path))
