@@ -1,4 +1,4 @@
-# make demo: animate the sample photo.  make test, make lint: the checks.  make clean: remove what the others made.
+# make demo: animate the sample photo.  make test, make slow, make lint: the checks.  make clean: remove what the others made.
 # All but the last set up .venv by themselves; PYTHON=python3.12 chooses the interpreter, PHOTO=... another photo.
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,11 +11,12 @@ INSTALL := [ -t 1 ] && quiet= || quiet=--quiet; \
 	$(BIN)/python -m pip install --disable-pip-version-check $$quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test slow lint clean
 
 help:
 	@echo "make demo    animate $(PHOTO) into $(OUTPUTS)/ (PHOTO=path names another)"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests, but for the slow ones"
+	@echo "make slow    run the slow ones: several processes, a run killed between any two files, the GPU's rehearsal"
 	@echo "make lint    run ruff and mypy"
 	@echo "make clean   remove $(VENV), $(OUTPUTS) and the tools' caches"
 	@echo "The first call creates $(VENV) and installs the packages; PYTHON=python3.12 chooses the interpreter."
@@ -25,7 +26,10 @@ demo: $(VENV)/.installed
 		--viewer $(OUTPUTS)/$(basename $(notdir $(PHOTO))).html
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 8
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not slow"
+
+slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m slow
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.command_line import add_common_options, run_script, select_device, write_report
+from common.command_line import add_common_options, run_script
 from common.option_types import parse_size
-from common.output_paths import check_paths
 from models.choices import RENDERER_PRESETS as PRESETS
 from training.batches.options import DataOptions, add_data_options, add_run_options, check_numbers, input_paths
+from training.command import train_and_report
 from training.presets import RendererConfig
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--preset", choices=PRESETS, help="shape of the model (default: default)")
     add("--init", type=Path, metavar="CHECKPOINT", help="start from the weights of a frame_synthesis checkpoint")
     _add_training_options(parser)
-    add_run_options(parser)
-    add("--keep-best", choices=GOALS, help="keep the checkpoint that validates best in OUTPUT/best as well")
+    add_run_options(parser, goals=GOALS)
     add_common_options(parser)
     return parser
 
@@ -112,17 +110,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train to the last step, report."""
-    started = time.monotonic()
-    check_paths(inputs=input_paths(arguments), files=[arguments.report], folders=[arguments.output])
-    run = read_options(arguments)
-    from training.renderer.run import train_renderer
-
-    results = train_renderer(run, select_device(arguments.device))
-    if results is None:  # not the main process
-        return
-    results["seconds"] = round(time.monotonic() - started, 1)
-    write_report(arguments.report, "train_frame_synthesis.py", arguments, results)
-    print(f"renderer in {arguments.output}")
+    train_and_report(
+        arguments,
+        read_options,
+        script="train_frame_synthesis.py",
+        inputs=input_paths(arguments),
+        train="training.renderer.run:train_renderer",
+        result=f"renderer in {arguments.output}",
+    )
 
 
 def read_options(arguments: argparse.Namespace) -> RendererRun:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.command_line import add_common_options, run_script, select_device, write_report
-from common.output_paths import check_paths
+from common.command_line import add_common_options, run_script
 from models.choices import NORMALIZATIONS
 from models.motion.stages import STAGES, stage_name
 from training.batches.options import DataOptions, add_data_options, add_run_options, check_numbers, input_paths
+from training.command import train_and_report
 from training.presets import SCHEDULES, TRAINING_PRESETS, TrainingConfig
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 PRESETS = tuple(TRAINING_PRESETS)
 STAGE_OPTIONS = tuple(stage.replace("_", "-") for stage in STAGES)
+GOALS = ("localisation", "coherence", "relative_error")  # what --keep-best can choose by; the last of autoencoders
 DEFAULT_WEIGHTS = Path(__file__).parent / "models" / "pretrained" / "motion"
 EXAMPLES = """examples:
   python train_unet.py --data dataset --output runs/motion
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_training_options(parser)
     _add_model_options(parser)
     _add_scale_options(parser)
-    add_run_options(parser)
+    add_run_options(parser, goals=GOALS)
     add_common_options(parser)
     return parser
 
@@ -154,17 +154,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> None:
     """Run the stages that are left, report."""
-    started = time.monotonic()
-    check_paths(inputs=input_paths(arguments), files=[arguments.report], folders=[arguments.output])
-    run = read_options(arguments)
-    from training.motion.run import train_motion
-
-    results = train_motion(run, select_device(arguments.device))
-    if results is None:  # not the main process
-        return
-    results["seconds"] = round(time.monotonic() - started)
-    write_report(arguments.report, "train_unet.py", arguments, results)
-    print(f"motion model in {arguments.output}: use it with generate.py PHOTO --checkpoint {arguments.output}")
+    train_and_report(
+        arguments,
+        read_options,
+        script="train_unet.py",
+        inputs=input_paths(arguments),
+        train="training.motion.run:train_motion",
+        result=f"motion model in {arguments.output}: use it with generate.py PHOTO --checkpoint {arguments.output}",
+    )
 
 
 def read_options(arguments: argparse.Namespace) -> MotionRun:
@@ -199,6 +196,7 @@ def read_options(arguments: argparse.Namespace) -> MotionRun:
             save_every=arguments.save_every,
             evaluate_every=arguments.evaluate_every,
             tensorboard=arguments.log == "tensorboard",
+            keep_best=arguments.keep_best,
         ),
         stage=arguments.stage,
         cache_latents=arguments.cache_latents,

@@ -138,8 +138,9 @@ def learn_squares(folder: Path, *, steps: int) -> dict[str, float]:
             metric="psnr",
             run=RunOptions(output=folder / "run", evaluate_every=25),
         )
-        found = train_stages(run, torch.device("cpu")) or {}
-        results |= {f"{stage} {name}": value for name, value in found[stage]["figures"].items()}
+        found = train_stages(run, torch.device("cpu"))
+        assert found is not None  # this is the main process
+        results |= {f"{stage} {name}": value for name, value in found["stages"][stage]["figures"].items()}
     return results | directions(folder)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from common.command_line import OneLineParser, add_common_options, run_script, s
 from common.option_types import count, frame_size, positive
 from common.output_paths import check_paths
 from training.batches.options import add_run_options
+from training.command import train_and_report
 
 if TYPE_CHECKING:
     from baselines.cinn.train import CinnRun
@@ -70,10 +70,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=count, help="clips a step, in place of the preset's")
     add("--max-steps", type=count, metavar="N", help="steps of each stage, in place of the preset's epochs")
     add("--control", action="store_true", help="condition the flow on the position at the last frame, as of BAIR's arm")
-    add("--keep-best", choices=METRICS, help="keep the autoencoder that validates best by this in OUTPUT/vae/best")
     add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
     add("--workers", type=count, default=1, metavar="N", help="threads that read clips meanwhile (default: 1)")
-    add_run_options(parser, logs=("csv", "tensorboard", "wandb"))
+    add_run_options(parser, logs=("csv", "tensorboard", "wandb"), goals=METRICS)
     add_common_options(parser)
 
 
@@ -115,23 +114,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train the stages asked for, report."""
-    started = time.monotonic()
-    check_paths(inputs=[arguments.data], files=[arguments.report], folders=[arguments.output])
-    run = read_run(arguments)
-    if arguments.log == "wandb":
-        _open_wandb(arguments.output.name)
-    from baselines.cinn.train import train_stages
-
-    results = train_stages(run, select_device(arguments.device))
-    if results is None:  # not the main process
-        return
-    seconds = round(time.monotonic() - started, 1)
-    write_report(arguments.report, "baselines.cinn train", arguments, {"stages": results, "seconds": seconds})
-    print(f"{', '.join(results)} in {arguments.output}")
+    train_and_report(
+        arguments,
+        read_run,
+        script="baselines.cinn train",
+        inputs=[arguments.data],
+        train="baselines.cinn.train:train_stages",
+        result=f"{arguments.stage if arguments.stage != 'all' else ', '.join(STAGES)} in {arguments.output}",
+    )
 
 
 def read_run(arguments: argparse.Namespace) -> CinnRun:
     """The run that the command line asks for."""
+    if arguments.log == "wandb":
+        _open_wandb(arguments.output.name)
     from baselines.cinn.train import CinnRun
     from training.task import RunOptions
 

@@ -66,14 +66,14 @@ def load_perceptual(weights: Path | None) -> nn.Module:
 
 def train_stages(
     run: CinnRun, device: torch.device, *, watch: Callable[[str, int], None] | None = None
-) -> dict[str, dict] | None:
+) -> dict[str, dict[str, dict]] | None:
     """Train the stages one after the other; the run folder then is the model's checkpoint.
 
     Args:
         watch: called with the stage and the step before each step.
 
     Returns:
-        The figures of each stage's last validation, or None in processes that are not the main one.
+        ``stages``: the figures of each stage's last validation; None in processes that are not the main one.
     """
     if run.run.tensorboard:
         summary_writer()  # whether there is one is said before anything else happens
@@ -87,7 +87,7 @@ def train_stages(
         processes.wait()
         results[stage] = {"figures": outcome.figures, "best": outcome.best}
     processes.close()
-    return results if processes.is_main else None
+    return {"stages": results} if processes.is_main else None
 
 
 def stage_options(run: CinnRun, task: StageTask) -> RunOptions:

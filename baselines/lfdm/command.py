@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING
 from baselines.lfdm.config import CONDITIONS, FLOW_TARGETS, FRAME_SAMPLINGS, PRESETS, STAGES, Preset, fit_blocks
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
 from common.option_types import count, frame_count, frame_rate, frame_size, not_negative
-from common.output_paths import check_paths, check_writable
+from common.output_paths import check_paths
 from training.batches.options import add_run_options, check_numbers
+from training.command import train_and_report
 
 if TYPE_CHECKING:
     from baselines.lfdm.train import LFDMRun
@@ -73,8 +73,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--vgg-weights", type=Path, metavar="FILE", help="safetensors of torchvision's VGG19 or VGG16, for the loss")
     add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
     add("--workers", type=count, default=1, help="threads that draw samples (default: 1)")
-    add("--keep-best", choices=("l1", "localisation"), help="keep what validates best in best/ of the stage as well")
-    add_run_options(parser)
+    add_run_options(parser, goals=("l1", "localisation"))
     add_common_options(parser)
 
 
@@ -138,17 +137,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    started = time.monotonic()
-    check_paths(inputs=[arguments.data, arguments.init], files=[arguments.report], folders=[arguments.output])
-    run = read_run(arguments)
-    from baselines.lfdm.train import train_lfdm
-
-    results = train_lfdm(run, select_device(arguments.device))
-    if results is None:  # not the main process
-        return
-    seconds = round(time.monotonic() - started, 1)
-    write_report(arguments.report, "baselines.lfdm train", arguments, {"stages": results, "seconds": seconds})
-    print(f"LFDM in {arguments.output}")
+    train_and_report(
+        arguments,
+        read_run,
+        script="baselines.lfdm train",
+        inputs=[arguments.data, arguments.init],
+        train="baselines.lfdm.train:train_lfdm",
+        result=f"LFDM in {arguments.output}",
+    )
 
 
 def read_run(arguments: argparse.Namespace) -> LFDMRun:
@@ -161,7 +157,6 @@ def read_run(arguments: argparse.Namespace) -> LFDMRun:
         ("max_steps", "batch_size", "learning_rate", "evaluate_every", "gradient_accumulation"),
         ("color_jitter", "save_every"),
     )
-    check_writable(arguments.output, folder=True)
     if (
         arguments.keep_best
         and arguments.stage != {"l1": "autoencoder", "localisation": "diffusion"}[arguments.keep_best]

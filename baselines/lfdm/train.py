@@ -51,11 +51,11 @@ class LFDMRun:
 
 def train_lfdm(
     run: LFDMRun, device: torch.device, *, watch: Callable[[str, int], None] | None = None
-) -> dict[str, dict] | None:
+) -> dict[str, dict[str, dict]] | None:
     """Train the stages one after the other; each run folder then is a checkpoint.
 
     Returns:
-        The results of each stage for a report, or None in processes that are not the main one.
+        ``stages``: the results of each stage for a report; None in processes that are not the main one.
     """
     if run.run.tensorboard:
         summary_writer()  # whether there is one is said before anything else happens
@@ -76,7 +76,7 @@ def train_lfdm(
         parameters = sum(parameter.numel() for parameter in task.model.parameters())
         results[stage] = {"parameters": parameters, **found, "validation": outcome.figures, "best": outcome.best}
     processes.close()
-    return results if processes.is_main else None
+    return {"stages": results} if processes.is_main else None
 
 
 def check_run(run: LFDMRun) -> None:

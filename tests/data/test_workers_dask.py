@@ -19,6 +19,8 @@ from data.flow.estimators import ESTIMATORS
 from data.prepare import main
 from data.workers import Workers
 
+pytestmark = pytest.mark.slow  # two processes start and import everything
+
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:

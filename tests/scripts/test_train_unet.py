@@ -44,6 +44,7 @@ def run(dataset: Path, output: Path, *options: str) -> int:
 def asked_for(dataset: Path, output: Path, *options: str, network: MotionConfig | None = None) -> MotionRun:
     """The run that a command line means, with a smaller network in place of its preset's if one is given."""
     run = train_unet.read_options(train_unet.build_parser().parse_args(command(dataset, output, *options)))
+    run = replace(run, training=replace(run.training, sampling_steps=2))
     return run if network is None else replace(run, model=replace(run.model, preset=network))
 
 
@@ -100,6 +101,23 @@ def test_all_stages_leave_a_checkpoint_that_samples(trained: Path) -> None:
     pictures = ("samples/autoencoder_000004.png", "samples/frequency_attention_000004.png")
     for name in ("loss_slice.png", "loss_decoder.png", *pictures):
         assert (trained / name).stat().st_size > 500
+
+
+def test_the_best_checkpoint_is_kept_and_calibrated(
+    small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = ["--max-steps", "2", "--evaluate-every", "1", "--keep-best", "localisation"]
+    assert run(small_dataset, tmp_path / "r", *options, "--independent", "--report", str(tmp_path / "r.json")) == 0
+    scores = [float(row["localisation"]) for row in read_csv(tmp_path / "r" / "log_slice.csv")]
+    best = json.loads((tmp_path / "r.json").read_text())["best"]
+    assert best["stage"] == "slice"  # the decoder's stage, which comes after it, is judged by something else
+    assert best["score"] == pytest.approx(max(scores), rel=1e-5)
+    assert scores[best["step"] - 1] == max(scores)
+    training = json.loads((tmp_path / "r" / "best" / "config.json").read_text())["training"]
+    assert training["amplitude_gain_from"] == "validation"
+    assert MotionModel.from_pretrained(tmp_path / "r" / "best").amplitude_limit < 100
+    assert run(small_dataset, tmp_path / "other", *options, "--stage", "autoencoder") == 2
+    assert "--keep-best localisation: the stages trained here are judged by relative_error" in capsys.readouterr().err
 
 
 def test_variants_of_the_ablation_train_and_say_what_they_are(small_dataset: Path, tmp_path: Path) -> None:

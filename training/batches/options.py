@@ -71,8 +71,15 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_run_options(parser: argparse.ArgumentParser, *, logs: tuple[str, ...] = ("csv", "tensorboard")) -> None:
-    """``--gradient-accumulation``, ``--log`` with these choices, ``--save-every`` and ``--evaluate-every``."""
+def add_run_options(
+    parser: argparse.ArgumentParser, *, goals: tuple[str, ...], logs: tuple[str, ...] = ("csv", "tensorboard")
+) -> None:
+    """``--gradient-accumulation``, ``--save-every``, ``--evaluate-every``, ``--keep-best`` and ``--log``.
+
+    Args:
+        goals: choices of ``--keep-best``.
+        logs: choices of ``--log``.
+    """
     add = parser.add_argument
     add(
         "--gradient-accumulation",
@@ -83,6 +90,11 @@ def add_run_options(parser: argparse.ArgumentParser, *, logs: tuple[str, ...] = 
     )
     add("--save-every", type=float, default=3.0, metavar="MINUTES", help="minutes between saved states (default: 3)")
     add("--evaluate-every", type=int, default=500, metavar="N", help="steps between evaluations (default: 500)")
+    add(
+        "--keep-best",
+        choices=goals,
+        help="also keep the checkpoint that validates best by this, in best/ of the run folder or of its stage",
+    )
     add(
         "--log",
         choices=logs,

@@ -8,27 +8,28 @@ that an undisturbed run leaves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from common.checkpoint import load_config
-from common.command_line import package_versions
 from common.hashing import content_hash
 from data.dataset.manifest import load_statistics
 from data.dataset.reading import SpectralVolumeDataset
-from models.motion.model import KIND
-from models.motion.stages import AUTOENCODER_STAGES, FORMER_NAMES, STAGES
+from models.motion.model import KIND, MotionModel
+from models.motion.stages import AUTOENCODER_STAGES, STAGES
 from training.batches.augmentation import AugmentationConfig
 from training.batches.latents import LatentBatches, LatentSource, open_cache, remove_others
 from training.batches.motion import MotionBatches, load_batches
 from training.batches.options import DataOptions
+from training.best import FOLDER as BEST
 from training.log import summary_writer
 from training.loop import train
 from training.motion.calibration import calibrate_amplitude, limit_amplitude, measure_latent_statistics
+from training.motion.folder import adopt_former_names, figures_of_earlier_stages, recorded_versions
 from training.motion.model import ModelOptions, build_model, wanted_stages
-from training.motion.stage import MotionStage
+from training.motion.stage import MotionStage, stage_plan
 from training.motion.validation import MotionValidation
 from training.presets import TrainingConfig
 from training.processes import Processes
@@ -87,6 +88,7 @@ class MotionTraining:
         for stage in self.stages:
             size = run.training.stage(stage).batch_size
             part_size(size, processes=processes.count, accumulation=run.run.accumulation)
+        self._check_goal()
         self.batches = load_batches(
             folders,
             shares=run.data.shares,
@@ -121,7 +123,8 @@ class MotionTraining:
             validation=self.validation,
             provenance=self._provenance(),
         )
-        self.figures[stage] = train(task, self.run.run, self.processes, watch=watch).figures
+        goal = self.run.run.keep_best if self.run.run.keep_best in task.plan.goals else None
+        self.figures[stage] = train(task, replace(self.run.run, keep_best=goal), self.processes, watch=watch).figures
         if self.processes.is_main:
             if stage == "autoencoder":
                 volumes = (volume.to(self.processes.device) for volume in self.batches.volumes())
@@ -130,17 +133,40 @@ class MotionTraining:
         self.processes.copy_from_main(self.model)
 
     def finish(self) -> dict:
-        """Bound the amplitude by the training set, calibrate it on validation scenes, write the final checkpoint."""
-        found: dict[str, object] = {}
-        if self.stages[-1] != "autoencoder":
-            found["amplitude_limit"] = limit_amplitude(self.model, self.batches.volumes())
-            found["amplitude_gain"] = calibrate_amplitude(
-                self.model, self.validation.photos, samples=2, steps=self.run.training.sampling_steps
-            )
-            found["amplitude_gain_from"] = self.validation_split
+        """Bound and calibrate the amplitude of the last checkpoint, and of the best one; gives a report's results."""
+        found = {} if self.stages[-1] == "autoencoder" else self._calibrate(self.model)
         self._save({"stage": self.stages[-1], **found})
         results = {name: value for name, value in self._provenance().items() if name not in ("figures", "versions")}
-        return {"stage": self.stages[-1], **results, **self.figures, **found}
+        results = {"stage": self.stages[-1], **results, **self.figures, **found}
+        return results if self.run.run.keep_best is None else {**results, "best": self._finish_best()}
+
+    def _finish_best(self) -> dict | None:
+        """Calibrate the best checkpoint as the last one is; gives its metric, score, step and stage."""
+        folder = self.output / BEST
+        if not (folder / "config.json").is_file():  # asked for when the stages it is kept of had ended
+            return None
+        training = load_config(folder, KIND)["training"]
+        if training["stage"] != "autoencoder":
+            best = MotionModel.from_pretrained(folder).to(self.processes.device)
+            best.save_pretrained(folder, {**training, **self._calibrate(best)})
+        return {**training["best"], "stage": training["stage"]}
+
+    def _calibrate(self, model: MotionModel) -> dict[str, object]:
+        """Bound a model's amplitude by the training set and calibrate it on validation scenes."""
+        steps = self.run.training.sampling_steps
+        return {
+            "amplitude_limit": limit_amplitude(model, self.batches.volumes()),
+            "amplitude_gain": calibrate_amplitude(model, self.validation.photos, samples=2, steps=steps),
+            "amplitude_gain_from": self.validation_split,
+        }
+
+    def _check_goal(self) -> None:
+        """Raise ValueError unless a stage that is trained is judged by what the best checkpoint is chosen by."""
+        goal = self.run.run.keep_best
+        goals = {name: stage_plan(name, self.run.training).goals for name in self.stages}
+        if goal is not None and not any(goal in known for known in goals.values()):
+            known = sorted({name for names in goals.values() for name in names})
+            raise ValueError(f"--keep-best {goal}: the stages trained here are judged by {', '.join(known)}")
 
     def _save(self, more: Mapping[str, object]) -> None:
         self.model.save_pretrained(self.output, {**self._provenance(), **more})
@@ -202,30 +228,3 @@ class MotionTraining:
         if processes.is_main and self.run.latents is None:
             remove_others(cache.folder)
         return cache
-
-
-def figures_of_earlier_stages(output: Path) -> dict[str, dict[str, float]]:
-    """The last validation figures of each stage that has ended in a run folder, by the stages' present names."""
-    if not (output / "config.json").is_file():
-        return {}
-    training = load_config(output, KIND).get("training", {})
-    if "figures" in training:
-        return dict(training["figures"])
-    # Runs of earlier versions kept the figures among the other entries, under the stages' names.
-    names = {name: name for name in STAGES} | FORMER_NAMES
-    return {present: training[name] for name, present in names.items() if isinstance(training.get(name), dict)}
-
-
-def adopt_former_names(output: Path) -> None:
-    """Rename the logs, plots and pictures that an earlier version wrote of a stage under its former name."""
-    for former, present in FORMER_NAMES.items():
-        paths = [*output.glob(f"log_{former}.csv"), *output.glob(f"loss_{former}.png")]
-        for path in [*paths, *output.glob(f"samples/{former}_*.png"), *output.glob(f"tensorboard/{former}")]:
-            target = path.with_name(path.name.replace(former, present))
-            if not target.exists():
-                path.rename(target)
-
-
-def recorded_versions() -> dict[str, str]:
-    """Versions of the packages that weights may depend on, without what they say of the machine."""
-    return {name: version for name, version in package_versions().items() if name != "machine"}

@@ -205,7 +205,7 @@ def test_jackknife_covers_the_distance_of_two_gaussians():
     """Two unit Gaussians of the plane 0.7 apart along both axes: distance 0.98, held in 95 %."""
     generator, labels = torch.Generator().manual_seed(0), torch.arange(200) % 10
     covered = []
-    for _ in range(1000):
+    for _ in range(400):
         a, b = torch.randn(2, 200, 2, dtype=torch.float64, generator=generator)
 
         def statistic(kept, a=a, b=b + 0.7):

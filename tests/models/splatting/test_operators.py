@@ -43,7 +43,7 @@ def test_operators_pass_pytorchs_own_checks(mode, dtype):
     with torch.no_grad():
         output = operators.splat(values, flow, importance, *entries, mode)
         arguments = (output, values, output, flow, importance, *entries[3:], mode)
-        for needed in ((True, True), (True, False), (False, True)):
+        for needed in ((True, True), (True, False), (False, True))[: 3 if mode == "softmax" else 1]:
             torch.library.opcheck(operators.splat_backward, (*arguments, *needed))
 
 
