@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.browser import chromium
 from helpers.motion_models import tiny_pipeline
 from helpers.small_clips import make_clip
 
@@ -71,6 +73,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoint")
     tiny_pipeline().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A browser that all tests of pages share; each opens windows of its own."""
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from helpers.browser import chromium
 from helpers.local_server import Client, picture, start_server, until
 
 from app.server.jobs import Limits
@@ -49,12 +48,6 @@ class Window:
     def hand_over(self, event: str, photo: bytes, name: str) -> None:
         """Drop or paste a photo."""
         self.page.evaluate(HAND_OVER, [base64.b64encode(photo).decode(), name, event])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

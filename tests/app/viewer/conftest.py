@@ -4,19 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.browser import OpenPage, chromium
+from helpers.browser import OpenPage
 from helpers.viewer_pages import HEIGHT, WIDTH, motion, photo
 
 from app.viewer.page import viewer_page
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with chromium() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(viewer_page(photo(), motion(), title="bells"), encoding="utf-8")

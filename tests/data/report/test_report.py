@@ -3,11 +3,11 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from helpers.browser import chromium
 from helpers.parsed_page import Page
 from safetensors.torch import save_file
 
@@ -190,23 +190,22 @@ def test_large_folders_are_sampled_and_the_page_in_the_folder_says_so(
     assert "2 of 4 kept sequences of the train split, drawn with seed 3" in page.text
 
 
-def test_chromium_shows_it_at_both_widths(path: Path) -> None:
-    with chromium() as browser:
-        for width in (1280, 400):
-            context = browser.new_context(viewport={"width": width, "height": 800})
-            page = context.new_page()
-            complaints: list[str] = []
-            requests: list[str] = []
-            page.on("console", lambda message, texts=complaints: texts.append(message.text))
-            page.on("request", lambda request, urls=requests: urls.append(request.url))
-            page.goto(path.as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth") == width
-            assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-            assert not complaints
-            assert not [url for url in requests if not url.startswith(("file:", "data:"))]
-            columns = page.evaluate("getComputedStyle(document.querySelector('.sheet > div')).gridTemplateColumns")
-            assert len(columns.split()) == (4 if width == 1280 else 2)
-            context.close()
+def test_chromium_shows_it_at_both_widths(path: Path, browser: Any) -> None:
+    for width in (1280, 400):
+        context = browser.new_context(viewport={"width": width, "height": 800})
+        page = context.new_page()
+        complaints: list[str] = []
+        requests: list[str] = []
+        page.on("console", lambda message, texts=complaints: texts.append(message.text))
+        page.on("request", lambda request, urls=requests: urls.append(request.url))
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        assert not complaints
+        assert not [url for url in requests if not url.startswith(("file:", "data:"))]
+        columns = page.evaluate("getComputedStyle(document.querySelector('.sheet > div')).gridTemplateColumns")
+        assert len(columns.split()) == (4 if width == 1280 else 2)
+        context.close()
 
 
 # Measurements ---------------------------------------------------------------------------------------------------------
