@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common.command_line import write_json
-from common.tensor_files import save_tensors
+from common.plain import from_plain, read_json
+from common.tensor_files import read_tensors, save_tensors
+
+Model = TypeVar("Model", bound=nn.Module)
 
 FORMAT_VERSION = 1
 
@@ -48,18 +50,27 @@ def load_config(folder: str | Path, kind: str | tuple[str, ...]) -> dict:
         raise ValueError(
             f"{folder}: no checkpoint there (config.json is missing); give a folder that training has written"
         )
-    try:
-        config = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid JSON ({error}); the checkpoint is damaged") from None
-    if not isinstance(config, dict) or "kind" not in config or "model" not in config:
+    config = read_json(path)
+    if "kind" not in config or "model" not in config:
         raise ValueError(f"{path}: not a checkpoint of this project (it has no kind)")
     if config["kind"] not in kinds:
         needed = " or ".join(map(repr, kinds))
         raise ValueError(f"{folder}: a checkpoint of kind {config['kind']!r} where one of kind {needed} is needed")
     if config.get("format_version") != FORMAT_VERSION:
-        raise ValueError(f"{path}: format version {config.get('format_version')}, this code reads {FORMAT_VERSION}")
-    return config
+        found = str(config.get("format_version"))[:20]
+        raise ValueError(f"{path}: format version {found}, this code reads {FORMAT_VERSION}")
+    header = from_plain(_Header, config, str(path))
+    return asdict(header)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What all checkpoints' ``config.json`` have."""
+
+    format_version: int
+    kind: str
+    model: dict
+    training: dict = field(default_factory=dict)
 
 
 def load_checkpoint(folder: str | Path, kind: str, config: dict | None = None) -> tuple[dict, dict[str, Tensor]]:
@@ -72,21 +83,51 @@ def load_checkpoint(folder: str | Path, kind: str, config: dict | None = None) -
     """
     config = load_config(folder, kind) if config is None else config
     path = Path(folder) / "model.safetensors"
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: can't be read as safetensors ({error}); the checkpoint is damaged") from None
+    tensors, _ = read_tensors(path, advice="the checkpoint is damaged")
+    for name, tensor in tensors.items():
+        # A number by itself may stand for a limit that there is none of.
+        if tensor.is_floating_point() and (tensor.isnan().any() or (tensor.ndim and tensor.isinf().any())):
+            raise ValueError(f"{path}: {name} holds values that are not finite; the checkpoint is damaged")
     return config, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def build_fitting(build: Callable[[], Model], tensors: Mapping[str, Tensor], source: str | Path) -> Model:
+    """A model with the weights of its checkpoint, for which a configuration that doesn't fit them costs no memory.
+
+    Args:
+        build: makes the model; called on PyTorch's device without memory first.
+        tensors: the weights, loaded strictly.
+        source: what errors begin with.
+    """
+    expect_fitting(build_shell(build, source), {name: tuple(t.shape) for name, t in tensors.items()}, source)
+    model = build()
+    model.load_state_dict(dict(tensors), strict=True)
+    return model
+
+
+def build_shell(build: Callable[[], Model], source: str | Path) -> Model:
+    """A model without memory for its weights; a configuration that no model can have is a one-line `ValueError`."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except (RuntimeError, TypeError, ArithmeticError, LookupError, AssertionError, AttributeError) as error:
+        # What layers raise where widths, groups and heads don't go together.
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{source}: its configuration makes no model ({reason})") from None
+
+
+def expect_fitting(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], source: str | Path) -> None:
+    """Raise a one-line `ValueError`, which names the first tensors concerned, unless shapes are those of a model."""
+    expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    wrong = [name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name)]
+    if wrong:
+        listing = ", ".join(
+            f"{n} {shapes.get(n, 'missing')} for {expected.get(n, 'nothing')}" for n in sorted(wrong)[:3]
+        )
+        raise ValueError(f"{source}: {len(wrong)} tensors don't fit the configured model: {listing}")
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
     """Load weights strictly; a mismatch is a one-line `ValueError` that names the first tensors concerned."""
-    expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
-    found = {name: tuple(t.shape) for name, t in tensors.items()}
-    wrong = [name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)]
-    if wrong:
-        listing = ", ".join(
-            f"{n} {found.get(n, 'missing')} for {expected.get(n, 'nothing')}" for n in sorted(wrong)[:3]
-        )
-        raise ValueError(f"{source}: {len(wrong)} tensors don't fit the configured model: {listing}")
+    expect_fitting(model, {name: tuple(t.shape) for name, t in tensors.items()}, source)
     model.load_state_dict(dict(tensors), strict=True)

@@ -10,12 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from common.plain import Range
 from models.choices import NORMALIZATIONS
+
+Scale = Annotated[float, Range(1e-9, 1e9)]
 
 
 def motion_to_spectral_volume(motion: Tensor, num_frequencies: int) -> Tensor:
@@ -172,8 +176,8 @@ class SpectralNormalizer:
     """
 
     kind: str  # one of NORMALIZATIONS
-    scales: tuple[float, ...]  # one a frequency, in pixels
-    axis_scales: tuple[float, float] = (1.0, 1.0)  # further factors on x and on y
+    scales: tuple[Scale, ...]  # one a frequency, in pixels
+    axis_scales: tuple[Scale, Scale] = (1.0, 1.0)  # further factors on x and on y
 
     def __post_init__(self) -> None:
         if self.kind not in NORMALIZATIONS:
@@ -218,11 +222,6 @@ class SpectralNormalizer:
     def to_dict(self) -> dict:
         """Primitives for a checkpoint's ``config.json``."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> SpectralNormalizer:
-        """Inverse of :meth:`to_dict`."""
-        return cls(values["kind"], tuple(values["scales"]), tuple(values.get("axis_scales", (1.0, 1.0))))
 
     def _scales(self, volume: Tensor, frequency_index: Tensor | None = None) -> Tensor:
         """``[K, 4, 1, 1]``, or ``[B, k, 4, 1, 1]`` of chosen frequencies."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from common.plain import Steps, from_plain, plain_value, read_json
 from models.motion.stages import stage_name
 
 FOLDER = "best"  # in the run folder
@@ -57,11 +57,19 @@ def read_best(output: Path, *, metric: str, step: int, identity: Mapping[str, st
     path = output / FOLDER / "config.json"
     if step == 0 or not path.is_file():
         return None
-    try:
-        training = json.loads(path.read_text())["training"]
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{path}: can't be read ({error}); remove {path.parent} to choose the best anew") from None
+    training = plain_value(dict, read_json(path).get("training"), str(path), key="training")
     if any(stage_name(str(training.get(key))) != value for key, value in identity.items()):
         return None
-    best = training.get("best")
-    return best if best and best["metric"] == metric and best["step"] <= step else None
+    if training.get("best") is None:
+        return None
+    best = from_plain(_Best, training["best"], str(path), key="training.best")
+    return asdict(best) if best.metric == metric and best.step <= step else None
+
+
+@dataclass(frozen=True)
+class _Best:
+    """What a best checkpoint says of itself."""
+
+    metric: str
+    score: float
+    step: Steps

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from common import checkpoint
 from common.files import remove_stale_files
+from training import saved_state
 from training import state as run_state
 from training.best import BestCheckpoint
 from training.log import CsvLog, TensorBoardLog, plot_log
@@ -92,11 +93,11 @@ class _Training:
     def _resume(self) -> int:
         """Load the saved state if it is of this task, and return its step."""
         output, plan = self.options.output, self.plan
-        state = run_state.read_training_state(output)
+        state = saved_state.read_training_state(output)
         if state is None or any(state.get(key) != value for key, value in plan.identity.items()):
             return 0
         optimizers = [update.optimizer for update in self.updates]
-        first = run_state.load_training_state(output, model=self.task.model, optimizers=optimizers, ema=self.ema)
+        first = saved_state.load_training_state(output, model=self.task.model, optimizers=optimizers, ema=self.ema)
         if self.processes.is_main:
             print(f"{plan.name}: resuming at step {first} of {plan.steps}")
         return first
@@ -281,7 +282,7 @@ class _Training:
         if self.log is None:  # not the main process
             return
         output, optimizers = self.options.output, [update.optimizer for update in self.updates]
-        run_state.save_training_state(
+        saved_state.save_training_state(
             output, step, model=self.task.model, optimizers=optimizers, ema=self.ema, extra=self.plan.identity
         )
         with self.ema.applied_to(self.task.averaged):

@@ -1,28 +1,19 @@
-"""The state of a training run: random numbers of a step, learning rate, averaged weights, saving and resuming."""
+"""The state of a training run: random numbers of a step, learning rate, averaged weights, stopping."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from common.checkpoint import load_weights
-from common.tensor_files import save_tensors
-from models.motion.stages import stage_name
 from training.presets import SCHEDULES
-
-STATE_FILE = Path("state") / "training.safetensors"
 
 
 def step_generator(seed: int, step: int, *, stream: int = 0, sample: int = -1) -> torch.Generator:
@@ -118,81 +109,6 @@ class ExponentialMovingAverage:
     def _copy(values: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
         for name, value in values.items():
             parameters[name].copy_(value)
-
-
-def save_training_state(
-    folder: Path,
-    step: int,
-    *,
-    model: nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
-    ema: ExponentialMovingAverage,
-    extra: Mapping[str, object],  # primitives kept beside the step, such as the stage
-) -> None:
-    """Write all that resuming needs as one file, so that its parts can't come from different steps."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"ema.{name}": value for name, value in ema.shadow.items()}
-    summary: dict[str, object] = {"step": step, "ema_updates": ema.updates}
-    for number, optimizer in enumerate(optimizers):
-        state = optimizer.state_dict()
-        for index, values in state["state"].items():
-            named = {f"{_numbered('optimizer', number)}.{index}.{name}": value for name, value in values.items()}
-            tensors |= {name: torch.as_tensor(value) for name, value in named.items()}
-        summary[_numbered("param_groups", number)] = state["param_groups"]
-    tensors = {name: tensor.clone() for name, tensor in tensors.items()}  # shared storage is refused by safetensors
-    save_tensors(Path(folder) / STATE_FILE, tensors, {"state": json.dumps(summary | dict(extra))})
-
-
-def _numbered(name: str, number: int) -> str:
-    """``optimizer``, ``optimizer_2``, ``optimizer_3`` ...: the first one's name is as old as the format."""
-    return name if number == 0 else f"{name}_{number + 1}"
-
-
-def read_training_state(folder: str | Path) -> dict | None:
-    """The primitives of a saved training state (step, extra ...), or None where there is nothing to resume."""
-    path = Path(folder) / STATE_FILE
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            summary = json.loads(file.metadata()["state"])
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: can't be read ({error}); remove the folder to start again") from None
-    return summary | {"stage": stage_name(summary["stage"])} if "stage" in summary else summary
-
-
-def load_training_state(
-    folder: str | Path,
-    *,
-    model: nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
-    ema: ExponentialMovingAverage,
-) -> int:
-    """Restore what :func:`save_training_state` wrote and return its step."""
-    summary = read_training_state(folder)
-    if summary is None:
-        raise ValueError(f"{folder}: no training state to resume from")
-    path = Path(folder) / STATE_FILE
-    tensors = load_file(path)
-    load_weights(model, {n[6:]: t for n, t in tensors.items() if n.startswith("model.")}, path)
-    averages = {n[4:]: t for n, t in tensors.items() if n.startswith("ema.")}
-    if averages.keys() != ema.shadow.keys():
-        raise ValueError(f"{path}: its averages belong to other parameters; remove the folder to start again")
-    for name, value in averages.items():
-        ema.shadow[name].copy_(value)
-    ema.updates = summary["ema_updates"]
-    for number, optimizer in enumerate(optimizers):
-        prefix = _numbered("optimizer", number) + "."
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith(prefix):
-                index, key = name.removeprefix(prefix).split(".", 1)
-                states.setdefault(int(index), {})[key] = value
-        groups = summary.get(_numbered("param_groups", number))
-        if groups is None:
-            raise ValueError(f"{path}: holds no state of optimizer {number + 1}; remove the folder to start again")
-        optimizer.load_state_dict({"state": states, "param_groups": groups})
-    return summary["step"]
 
 
 @contextlib.contextmanager

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from common.plain import from_plain
+from common.plain import Depth, Range, Side, Width
+
+Code = Annotated[int, Range(1, 65536)]
+Stride = Annotated[int, Range(1, 16)]
 
 STAGES = ("vae", "condition", "flow")  # in the order in which they are trained
 LAYOUTS = ("dataset", "bair", "landscape", "iper", "fire", "clouds", "waterfall", "vegetation")
@@ -18,15 +21,21 @@ METRICS = ("psnr", "fvd", "dtfvd")  # what the best video autoencoder can be cho
 class VideoConfig:
     """Video encoder and decoder. Strides are products of 2 that lead from the picture to its base map and back."""
 
-    size: tuple[int, int] = (64, 64)  # width and height of photos and frames
-    frames: int = 16  # that follow the photo
-    code: int = 64  # numbers that a video is described by
-    encoder_channels: tuple[int, ...] = (64, 128, 256, 512, 512)  # of the stem and the four stages
-    encoder_space: tuple[int, ...] = (1, 2, 2, 2)  # strides of the stages; the stem's is 2
-    encoder_time: tuple[int, ...] = (1, 2, 2, 2)  # as above
-    width: int = 64  # channels of the decoder's last block; its first has 16 times as many
-    decoder_space: tuple[int, ...] = (2, 2, 2, 2, 1)  # enlargement before each of the five blocks
-    decoder_time: tuple[int, ...] = (2, 2, 2, 2, 1)
+    size: tuple[Side, Side] = (64, 64)  # width and height of photos and frames
+    frames: Width = 16  # that follow the photo
+    code: Code = 64  # numbers that a video is described by
+    encoder_channels: tuple[Width, Width, Width, Width, Width] = (
+        64,
+        128,
+        256,
+        512,
+        512,
+    )  # of the stem and the four stages
+    encoder_space: tuple[Stride, ...] = (1, 2, 2, 2)  # strides of the stages; the stem's is 2
+    encoder_time: tuple[Stride, ...] = (1, 2, 2, 2)  # as above
+    width: Width = 64  # channels of the decoder's last block; its first has 16 times as many
+    decoder_space: tuple[Stride, ...] = (2, 2, 2, 2, 1)  # enlargement before each of the five blocks
+    decoder_time: tuple[Stride, ...] = (2, 2, 2, 2, 1)
 
     def __post_init__(self) -> None:
         for name, length in (("encoder_space", 4), ("encoder_time", 4), ("decoder_space", 5), ("decoder_time", 5)):
@@ -71,25 +80,25 @@ class DiscriminatorConfig:
 class ConditionConfig:
     """Embedding of the photo."""
 
-    size: int = 128
+    size: Width = 128
     norm: Literal["instance", "batch"] = "instance"
-    layers: tuple[int, ...] = (3, 4, 6, 3)  # of a ResNet of bottlenecks; these make ResNet-50
-    width: int = 64  # channels of its stem
-    decoder_width: int = 32
+    layers: tuple[Depth, Depth, Depth, Depth] = (3, 4, 6, 3)  # of a ResNet of bottlenecks; these make ResNet-50
+    width: Width = 64  # channels of its stem
+    decoder_width: Width = 32
 
 
 @dataclass(frozen=True)
 class FlowConfig:
     """The conditional invertible network."""
 
-    code: int = 64
-    condition: int = 128
-    blocks: int = 20
-    hidden: int = 512
-    depth: int = 2  # layers from the hidden width to itself
-    slope: float = 0.9  # of the invertible rectifier where it is negative
-    control: int = 0  # numbers that control the end of a video, 3 for a position
-    control_bins: int = 10  # of each, one of which is 1 in the condition
+    code: Code = 64
+    condition: Width = 128
+    blocks: Depth = 20
+    hidden: Width = 512
+    depth: Depth = 2  # layers from the hidden width to itself
+    slope: Annotated[float, Range(0.01, 1)] = 0.9  # of the invertible rectifier where it is negative
+    control: Depth = 0  # numbers that control the end of a video, 3 for a position
+    control_bins: Depth = 10  # of each, one of which is 1 in the condition
     control_minimum: tuple[float, ...] = ()  # of the training data, for each number
     control_maximum: tuple[float, ...] = ()
 
@@ -106,7 +115,7 @@ class ModelConfig:
     video: VideoConfig = VideoConfig()
     condition: ConditionConfig = ConditionConfig()
     flow: FlowConfig = FlowConfig()
-    fps: float = 0.0  # of the frames trained on; 0 where the data doesn't say
+    fps: Annotated[float, Range(0, 1000)] = 0.0  # of the frames trained on; 0 where the data doesn't say
 
     def __post_init__(self) -> None:
         if self.flow.code != self.video.code or self.flow.condition != self.condition.size:
@@ -118,17 +127,6 @@ class ModelConfig:
     def to_plain(self) -> dict[str, Any]:
         """Plain values, for a checkpoint's ``config.json``."""
         return asdict(self)
-
-    @classmethod
-    def from_plain(cls, values: dict[str, Any]) -> ModelConfig:
-        """Inverse of :meth:`to_plain`.
-
-        Raises:
-            ValueError: other fields than it has.
-        """
-        kinds = {"video": VideoConfig, "condition": ConditionConfig, "flow": FlowConfig}
-        nested = {name: from_plain(kind, values.get(name, {})) for name, kind in kinds.items()}
-        return from_plain(cls, {**values, **nested})
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from baselines.cinn.model import StochasticImageToVideo, kind_of
 from common.checkpoint import load_checkpoint, load_weights
 from common.files import temporary_path
 from common.hashing import file_sha256
+from common.tensor_files import read_torch_file
 
 STAGE_OF = {"encoder": "vae", "decoder": "vae", "condition": "condition", "flow": "flow"}
 # torch has two ways of spectral normalisation; the older one's names lead to the newer one's.
@@ -37,13 +38,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: no such file, or one with something else than tensors and plain values.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file of weights")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its parts raise
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"{path}: not a file of tensors that can be read without running code ({reason})") from None
+    found = read_torch_file(path, advice="give the file of weights that was published")
     while isinstance(found, Mapping) and not any(isinstance(value, Tensor) for value in found.values()):
         inner = [found[name] for name in WRAPPERS if isinstance(found.get(name), Mapping)]
         if not inner:

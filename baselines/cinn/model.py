@@ -18,8 +18,17 @@ from baselines.cinn.networks.condition import ConditionEncoder
 from baselines.cinn.networks.decoder import VideoDecoder
 from baselines.cinn.networks.flow import ConditionalFlow
 from baselines.cinn.networks.resnet import VideoEncoder
-from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from common.checkpoint import (
+    build_shell,
+    expect_fitting,
+    load_checkpoint,
+    load_config,
+    load_weights,
+    save_checkpoint,
+)
 from common.hashing import content_hash
+from common.plain import from_plain
+from common.tensor_files import tensor_shapes
 
 Rollout = Literal["same_code", "new_code"]  # config.ROLLOUTS
 
@@ -117,7 +126,12 @@ class StochasticImageToVideo(nn.Module):
                 f"python -m baselines.cinn train --stage {missing[0]} --output {folder}"
             )
         config, tensors = load_checkpoint(stage_folder(folder, "flow"), kind_of("flow"))
-        model = cls(ModelConfig.from_plain(config["model"]))
+        where = str(stage_folder(folder, "flow") / "config.json")
+        configured = from_plain(ModelConfig, config["model"], where, key="model")
+        shell = build_shell(lambda: cls(configured), where)
+        for stage in STAGES:
+            shell.expect_stage(folder, stage)
+        model = cls(configured)
         load_weights(model.flow, unprefixed(tensors, "flow"), stage_folder(folder, "flow"))
         for stage in STAGES[:2]:
             digest = model.load_stage(folder, stage)
@@ -128,14 +142,20 @@ class StochasticImageToVideo(nn.Module):
 
     def load_stage(self, folder: Path, stage: str) -> str:
         """Load a stage's networks from a run folder and return the hash of their weights."""
+        self.expect_stage(folder, stage)
         place = stage_folder(folder, stage)
-        config, tensors = load_checkpoint(place, kind_of(stage))
-        theirs, ours = ModelConfig.from_plain(config["model"]), self.config
-        same = (theirs.video, theirs.condition.size) == (ours.video, ours.condition.size)
-        if not same:
-            raise ValueError(f"{place}: its networks have another shape than this run's; choose the same --preset")
+        _, tensors = load_checkpoint(place, kind_of(stage))
         load_weights(self.part(stage), tensors, place)
         return content_hash(tensors)
+
+    def expect_stage(self, folder: Path, stage: str) -> None:
+        """Raise ValueError unless a stage of a run folder has networks of this model's shape; no weights are read."""
+        place = stage_folder(folder, stage)
+        values = load_config(place, kind_of(stage))["model"]
+        theirs, ours = from_plain(ModelConfig, values, str(place / "config.json"), key="model"), self.config
+        if (theirs.video, theirs.condition.size) != (ours.video, ours.condition.size):
+            raise ValueError(f"{place}: its networks have another shape than this run's; choose the same --preset")
+        expect_fitting(self.part(stage), tensor_shapes(place / "model.safetensors"), place)
 
     def save_stage(self, folder: Path, stage: str, *, training: Mapping[str, object]) -> None:
         """Write a stage's networks as a checkpoint folder."""

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
+
+from common.plain import Depth, Multipliers, Range, Share, Side, Width
+
+Levels = Annotated[int, Range(1, 12)]
+ScheduleSteps = Annotated[int, Range(1, 100_000)]
 
 CONDITIONS = ("none", "label", "text")
 FLOW_TARGETS = ("residual", "absolute")
@@ -16,17 +21,17 @@ STAGES = ("autoencoder", "diffusion")
 class AutoencoderConfig:
     """Shape of the latent flow autoencoder; the defaults are the published ones, 66,004,557 parameters."""
 
-    size: tuple[int, int] = (128, 128)  # (W, H) of the frames
-    regions: int = 10
-    temperature: float = 0.1  # of the heat maps' softmax
-    blocks: int = 5  # resolutions of both hourglasses; W / 4 and H / 4 must be multiples of 2 ** blocks
-    region_channels: int = 32
-    flow_channels: int = 64
-    background_channels: int = 64
-    background_blocks: int = 5
-    generator_channels: int = 64
-    residual_blocks: int = 6
-    most_channels: int = 1024
+    size: tuple[Side, Side] = (128, 128)  # (W, H) of the frames
+    regions: Width = 10
+    temperature: Annotated[float, Range(1e-6, 1e6)] = 0.1  # of the heat maps' softmax
+    blocks: Levels = 5  # resolutions of both hourglasses; W / 4 and H / 4 must be multiples of 2 ** blocks
+    region_channels: Width = 32
+    flow_channels: Width = 64
+    background_channels: Width = 64
+    background_blocks: Levels = 5
+    generator_channels: Width = 64
+    residual_blocks: Depth = 6
+    most_channels: Width = 1024
     padding: Literal["zeros", "border"] = "zeros"  # what is sampled outside the frame
     fit: Literal["letterbox", "crop"] = "letterbox"  # how frames come to the size
 
@@ -45,26 +50,28 @@ class AutoencoderConfig:
 class DiffusionConfig:
     """Shape of the latent flow diffusion; the defaults are the published ones."""
 
-    frames: int = 40  # T of a volume, its first frame, the photo itself, included
-    dim: int = 64
-    multipliers: tuple[int, ...] = (1, 2, 4, 8)
-    heads: int = 8
-    head_dim: int = 32
+    frames: Width = 40  # T of a volume, its first frame, the photo itself, included
+    dim: Width = 64
+    multipliers: Multipliers = (1, 2, 4, 8)
+    heads: Width = 8
+    head_dim: Width = 32
     upsampling: Literal["deconv", "nearest"] = "deconv"
     condition: Literal["none", "label", "text"] = "text"
-    condition_dim: int = 768
+    condition_dim: Width = 768
     labels: tuple[str, ...] = ()  # what a photo can be animated as, in order; free text has no list
     text_encoder: str = "bert-base-cased"  # hub id or folder
-    condition_drop: float = 0.1  # share of training samples whose condition is dropped
+    condition_drop: Share = 0.1  # share of training samples whose condition is dropped
     learn_null: bool = False  # whether the null condition is learned; zeros otherwise
     flow_target: Literal["residual", "absolute"] = "absolute"
-    flow_scale: float = 1.0  # of the residual: 1 / 99th percentile of its magnitude in the training set
-    steps: int = 1000
-    threshold: float = 0.9  # quantile of |x0| that is clamped to when sampling
-    guidance: float = 1.0  # default of sampling
+    flow_scale: Annotated[float, Range(1e-9, 1e9)] = (
+        1.0  # of the residual: 1 / 99th percentile of its magnitude in the training set
+    )
+    steps: ScheduleSteps = 1000
+    threshold: Share = 0.9  # quantile of |x0| that is clamped to when sampling
+    guidance: Annotated[float, Range(-1, 100)] = 1.0  # default of sampling
     sampler: Literal["ddpm", "ddim"] = "ddpm"
-    sampling_steps: int = 1000
-    eta: float = 1.0
+    sampling_steps: ScheduleSteps = 1000
+    eta: Annotated[float, Range(0, 10)] = 1.0
 
     def __post_init__(self) -> None:
         if self.frames < 2:

@@ -7,7 +7,6 @@ does not let us pass theirs on. Whatever it does not name, or names wrongly, is 
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from baselines.lfdm.diffusion import LatentFlowDiffusion
 from baselines.lfdm.networks.autoencoder import FlowAutoencoder
 from baselines.lfdm.pipeline import latent_channels, save_autoencoder, save_diffusion
 from common.checkpoint import load_weights
+from common.tensor_files import read_torch_file
 
 AUTOENCODER_PARTS = ("generator", "region_predictor", "bg_predictor")  # entries of their first file
 DIFFUSION_PART = "diffusion"  # entry of their second file
@@ -153,13 +153,7 @@ def _our_name(theirs: str, table: Mapping[str, str]) -> str | None:
 
 
 def _read(path: Path) -> dict:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        file = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ValueError(f"{path}: not a checkpoint of tensors alone, nothing else is loaded ({reason})") from None
+    file = read_torch_file(path, advice="give a checkpoint of LFDM's authors")
     if not isinstance(file, dict):
         raise ValueError(f"{path}: not a checkpoint of LFDM's authors, which has several entries")
     return file

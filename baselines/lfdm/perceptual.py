@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from baselines.lfdm.networks.geometry import AntiAliasDownsample
+from common.tensor_files import read_published, read_tensors
 from evaluation.networks.weights import MissingWeightsError, load_metric_weights
 
 
@@ -121,7 +121,8 @@ def load_features(path: Path | None = None, folder: Path | None = None) -> VGGFe
         ValueError: one line, for a file that is missing, damaged or holds other tensors.
     """
     if path is not None:
-        return VGGFeatures(_read(path), str(path))
+        advice = "give --vgg-weights a safetensors file of torchvision's VGG19 or VGG16"
+        return VGGFeatures(read_tensors(path, only="features.", advice=advice)[0], str(path))
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     if (cache / _VGG19.torchvision_file).is_file():
         return _of_torchvision(cache / _VGG19.torchvision_file)
@@ -134,15 +135,4 @@ def load_features(path: Path | None = None, folder: Path | None = None) -> VGGFe
 
 
 def _of_torchvision(path: Path) -> VGGFeatures:
-    return VGGFeatures(torch.load(path, map_location="cpu", weights_only=True), str(path))
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; give --vgg-weights a safetensors file of torchvision's VGG19 or VGG16")
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith("features.")]  # noqa: SIM118 - not a dict
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: can't be read as safetensors ({error})") from None
+    return VGGFeatures(read_published(path, advice="delete it"), str(path))

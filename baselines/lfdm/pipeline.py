@@ -14,7 +14,7 @@ from baselines.lfdm.diffusion import LatentFlowDiffusion
 from baselines.lfdm.networks.autoencoder import FlowAutoencoder
 from baselines.lfdm.networks.geometry import identity_grid, inverse, resize
 from baselines.lfdm.networks.motion import LatentFlow, Regions
-from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from common.checkpoint import build_fitting, load_checkpoint, save_checkpoint
 from common.hashing import content_hash
 from common.plain import from_plain
 
@@ -186,9 +186,8 @@ def save_autoencoder(folder: Path, model: FlowAutoencoder, training: Mapping[str
 def load_autoencoder(folder: Path) -> FlowAutoencoder:
     """The first stage of a folder, in evaluation mode."""
     config, tensors = load_checkpoint(folder, AUTOENCODER)
-    model = FlowAutoencoder(_configuration(AutoencoderConfig, config["model"], folder))
-    load_weights(model, tensors, folder)
-    return model.eval()
+    configured = from_plain(AutoencoderConfig, config["model"], str(Path(folder) / "config.json"), key="model")
+    return build_fitting(lambda: FlowAutoencoder(configured), tensors, folder).eval()
 
 
 def save_diffusion(
@@ -206,23 +205,22 @@ def load_diffusion(folder: Path, *, autoencoder: FlowAutoencoder) -> LatentFlowD
         ValueError: it was trained on another autoencoder.
     """
     config, tensors = load_checkpoint(folder, DIFFUSION)
-    described = config["model"]
-    if described["autoencoder"] != content_hash(autoencoder.state_dict()):
+    where = str(Path(folder) / "config.json")
+    described = from_plain(_Described, config["model"], where, key="model")
+    if described.autoencoder != content_hash(autoencoder.state_dict()):
         raise ValueError(f"{folder}: was trained on another autoencoder than the one beside it; train it again")
-    model = LatentFlowDiffusion(
-        _configuration(DiffusionConfig, described["diffusion"], folder), latent_channels(autoencoder.config)
-    )
-    load_weights(model, tensors, folder)
-    return model.eval()
+    channels = latent_channels(autoencoder.config)
+    return build_fitting(lambda: LatentFlowDiffusion(described.diffusion, channels), tensors, folder).eval()
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What the second stage's ``config.json`` says of the model."""
+
+    diffusion: DiffusionConfig
+    autoencoder: str  # hash of the first stage's weights
 
 
 def latent_channels(config: AutoencoderConfig) -> int:
     """Channels of the features that the diffusion is given."""
     return 4 * config.generator_channels  # doubled by each of two halvings
-
-
-def _configuration(kind: type, values: dict, folder: Path):
-    try:
-        return from_plain(kind, values)
-    except ValueError as error:
-        raise ValueError(f"{folder}/config.json: {error}") from None

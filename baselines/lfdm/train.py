@@ -27,7 +27,8 @@ from training.log import summary_writer
 from training.loop import Outcome
 from training.loop import train as run_loop
 from training.processes import Processes
-from training.state import STATE_FILE, step_generator
+from training.saved_state import STATE_FILE
+from training.state import step_generator
 from training.task import RunOptions
 
 CALIBRATION_CLIPS = 16  # on which the scale of residual flow is measured

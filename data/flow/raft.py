@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -157,19 +156,14 @@ def _missing(path: Path, reason: str, cause: Exception | None = None) -> NoRetur
 @functools.lru_cache(maxsize=1)
 def _load_weights(path: Path, size: int, changed: int) -> dict[str, Tensor]:
     """The tensors of a file, fit for the network. Size and time of change are there to notice another file."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from common.tensor_files import read_published
 
+    url = _torchvision_weights().url
+    weights = read_published(path, advice=f"not weights of raft_large; get {url} anew")
     try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
         _model(weights)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError) as error:
+    except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        url = _torchvision_weights().url
         raise ValueError(f"{path}: not weights of raft_large ({reason}); get {url} anew") from error
     return weights
 

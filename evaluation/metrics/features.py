@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from common.tensor_files import read_tensors, save_tensors
 from evaluation.networks.feature_networks import FeatureNetwork
 from evaluation.networks.weights import cache_folder
 
@@ -87,17 +88,10 @@ class FeatureCache:
             path.unlink(missing_ok=True)
 
     def _write(self, path: Path, features: Tensor) -> None:
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
-        from common.files import temporary_path
-
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with temporary_path(path) as temporary:
-                save_file({"features": features.contiguous()}, temporary)
+            save_tensors(path, {"features": features})
             self._shrink()
-        except (OSError, SafetensorError) as error:  # a full disk or a folder of somebody else's must not cost the run
+        except OSError as error:  # a full disk or a folder of somebody else's must not cost the run
             self.problem = f"{self.folder}: features of the real videos could not be stored ({error})"
 
     def _shrink(self) -> None:
@@ -145,16 +139,13 @@ def clip_features(network: FeatureNetwork, clips: Tensor, cache: FeatureCache | 
 
 def _read(path: Path, shape: tuple[int, int]) -> Tensor | None:
     """Stored features of that shape; None, and no such file, if there are none or the file is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if not path.is_file():
         return None
     try:
-        features = load_file(path)["features"]
+        features = read_tensors(path)[0]["features"]
         if features.shape != shape or features.dtype != torch.float32 or not bool(features.isfinite().all()):
             raise ValueError("not the features that were stored")
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError):
         with suppress(OSError):
             path.unlink()
         return None

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from common.tensor_files import read_tensors, read_torch_file
 from evaluation.networks.array_pickle import read_array_pickle, read_torchscript_arrays
 
 DTDB_CLASSES = 18  # of the Dynamic Textures Database, which DTI3D was trained on
@@ -118,16 +117,8 @@ def convert_dti3d(name: str, path: Path) -> dict[str, Tensor]:
 def _read_checkpoint(path: Path) -> object:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give the checkpoint that the authors of DTI3D share")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: can't be read as safetensors ({error})") from None
-    except Exception as error:  # torch.load raises whatever its unpickler or zip reader does
-        reason = str(error).partition("\n")[0]
-        message = f"{path}: not a checkpoint of tensors alone ({reason}); save its state_dict and give that"
-        raise ValueError(message) from None
+    advice = "save its state_dict and give that"
+    return read_tensors(path)[0] if path.suffix == ".safetensors" else read_torch_file(path, advice=advice)
 
 
 def _state_dict(contents: object) -> Mapping[str, Tensor]:

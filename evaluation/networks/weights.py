@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from common import files
 from common.hashing import content_hash
+from common.tensor_files import read_tensors
 from evaluation.networks import conversion
 
 
@@ -133,10 +132,7 @@ def load_metric_weights(name: str, folder: Path | None = None) -> tuple[dict[str
         ValueError: where the file is damaged or holds other tensors.
     """
     path = find_weights(name, folder)
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: can't be read as safetensors ({error}); {_remedy(name)}") from None
+    tensors, _ = read_tensors(path, advice=_remedy(name))
     return tensors, check_content(name, tensors, str(path))
 
 

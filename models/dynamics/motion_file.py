@@ -7,17 +7,39 @@ A safetensors file with ``spectral_volume``, float16 ``[K, 4, H, W]``, and the m
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from common.tensor_files import save_tensors
+from common.plain import FrameRate, Frames, Range, from_plain
+from common.tensor_files import read_tensors, save_tensors
+
+PhotoSide = Annotated[int, Range(1, 1_000_000)]  # pixels
 
 FORMAT_VERSION = 1
 TENSOR_NAME = "spectral_volume"
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a motion file's metadata say, as numbers."""
+
+    num_frames: Frames
+    fps: FrameRate
+    photo_size: tuple[PhotoSide, PhotoSide]
+    photo_sha256: str
+
+
+def _number(text: str) -> int | float | str:
+    """The number that a text is, where it is one."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 @dataclass(frozen=True)
@@ -47,26 +69,23 @@ class MotionFile:
         path = Path(path)
         if not path.is_file():
             raise ValueError(f"{path}: no such motion file; generate.py --save-motion writes one")
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                volume = file.get_tensor(TENSOR_NAME).float()
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: not a motion file, or a damaged one ({error})") from None
+        tensors, metadata = read_tensors(path, advice="not a motion file, or a damaged one")
+        if TENSOR_NAME not in tensors:
+            raise ValueError(f"{path}: not a motion file, it holds no {TENSOR_NAME}")
+        volume = tensors[TENSOR_NAME]
         if metadata.get("format_version") != str(FORMAT_VERSION):
             found = metadata.get("format_version", "missing")
-            raise ValueError(f"{path}: format version {found}, this code reads {FORMAT_VERSION}")
-        if volume.ndim != 4 or volume.shape[1] != 4 or 0 in volume.shape or not volume.isfinite().all():
-            raise ValueError(f"{path}: expected finite [K, 4, H, W], got shape {tuple(volume.shape)}")
-        try:
-            width, height = (int(side) for side in metadata["photo_size"].split("x"))
-            num_frames, fps = int(metadata["num_frames"]), float(metadata["fps"])
-            digest = metadata["photo_sha256"]
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"{path}: its metadata are incomplete or wrong ({error})") from None
-        if not (min(width, height, num_frames) >= 1 and math.isfinite(fps) and fps > 0):
-            raise ValueError(f"{path}: impossible metadata {metadata}")
-        return cls(volume, num_frames, fps, (width, height), digest)
+            raise ValueError(f"{path}: format version {found[:20]}, this code reads {FORMAT_VERSION}")
+        if volume.ndim != 4 or volume.shape[1] != 4 or 0 in volume.shape:
+            raise ValueError(f"{path}: expected finite {TENSOR_NAME} [K, 4, H, W], got shape {tuple(volume.shape)}")
+        if not volume.is_floating_point() or not volume.abs().max() <= torch.finfo(torch.float16).max:
+            raise ValueError(f"{path}: expected finite floating-point values that float16 can hold, in pixels")
+        told: dict[str, Any] = {name: _number(metadata.get(name, "")) for name in ("num_frames", "fps")}
+        told |= {"photo_size": [_number(side) for side in metadata.get("photo_size", "").split("x")]}
+        facts = from_plain(_Facts, told | {"photo_sha256": metadata.get("photo_sha256")}, str(path))
+        if 2 * (len(volume) - 1) > facts.num_frames:
+            raise ValueError(f"{path}: {len(volume)} frequencies need more than num_frames {facts.num_frames}")
+        return cls(volume.float(), facts.num_frames, facts.fps, facts.photo_size, facts.photo_sha256)
 
     @property
     def period(self) -> float:

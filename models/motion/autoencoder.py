@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from common.plain import Depth, Width
 from models.motion.blocks import ResidualBlock, group_norm
 
 SLICE_CHANNELS = 4  # Re x, Re y, Im x, Im y
@@ -32,10 +33,10 @@ PATCH = 4  # the first layer folds 4x4 patches and the last step undoes it: no c
 class AutoencoderConfig:
     """Shape of a :class:`SpectralAutoencoder`."""
 
-    latent_channels: int = 4  # channels of the latent map
-    channels: int = 32  # width at 1/4 of the slice's size
-    deep_channels: int = 64  # width at 1/8
-    blocks: int = 2  # residual blocks a level
+    latent_channels: Width = 4  # channels of the latent map
+    channels: Width = 32  # width at 1/4 of the slice's size
+    deep_channels: Width = 64  # width at 1/8
+    blocks: Depth = 2  # residual blocks a level
     image_guided: bool = True  # whether the decoder sees the photo
     picture_channels: ClassVar[None] = None  # it encodes no photos
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from common.plain import FrameRate, Frames, Frequencies, Range, from_plain, plain_value
 from models.motion.autoencoder import AutoencoderConfig
 from models.motion.denoiser import AutoencoderConfiguration, DenoiserConfiguration
 from models.motion.kl_autoencoder import KLAutoencoderConfig
@@ -12,6 +13,10 @@ from models.motion.reference_unet import ReferenceUNetConfig
 from models.motion.unet import UNetConfig
 from models.motion.vq_autoencoder import VQAutoencoderConfig
 
+TrainingSide = Annotated[int, Range(8, 4096)]  # pixels
+ScheduleSteps = Annotated[int, Range(1, 100_000)]
+Guidance = Annotated[float, Range(-1, 100)]
+BETA_SCHEDULES = ("squaredcos_cap_v2", "scaled_linear", "linear")  # diffusers' names
 PREDICTIONS = ("v_prediction", "epsilon")
 # What a checkpoint calls each kind of network; one that names none is of the first kind.
 AUTOENCODERS: dict[str, type] = {"spectral": AutoencoderConfig, "kl": KLAutoencoderConfig, "vq": VQAutoencoderConfig}
@@ -22,17 +27,17 @@ UNETS: dict[str, type] = {"spectral": UNetConfig, "reference": ReferenceUNetConf
 class MotionConfig:
     """Everything that fixes a motion model's shape and schedule, but not its statistics."""
 
-    num_frequencies: int = 16  # K
-    num_frames: int = 150  # T of the training sequences: the loop's length
-    fps: float = 30.0
-    size: tuple[int, int] = (256, 160)  # training size (W, H)
+    num_frequencies: Frequencies = 16  # K
+    num_frames: Frames = 150  # T of the training sequences: the loop's length
+    fps: FrameRate = 30.0
+    size: tuple[TrainingSide, TrainingSide] = (256, 160)  # training size (W, H)
     normalization: str = "adaptive"  # see SpectralNormalizer
-    train_steps: int = 1000  # length of the noise schedule
+    train_steps: ScheduleSteps = 1000  # length of the noise schedule
     beta_schedule: str = "squaredcos_cap_v2"  # diffusers' names
     beta_start: float = 0.0001  # ends of the linear and scaled_linear schedules; the cosine one has none
     beta_end: float = 0.02
     prediction: str = "v_prediction"  # one of PREDICTIONS
-    guidance: float = 1.0  # w that sampling uses where none is given; on validation scenes better than 0, like 2 and 3
+    guidance: Guidance = 1.0  # w that sampling uses where none is given; better than 0 on validation scenes
     joint: bool = False  # denoise the latents of all frequencies as one tensor of K C channels
     autoencoder: AutoencoderConfiguration = field(default_factory=AutoencoderConfig)  # one of AUTOENCODERS' types
     unet: DenoiserConfiguration = field(default_factory=UNetConfig)  # one of UNETS' types
@@ -42,6 +47,12 @@ class MotionConfig:
             raise ValueError(f"unknown prediction {self.prediction!r}, expected one of {', '.join(PREDICTIONS)}")
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise ValueError(f"betas from {self.beta_start} to {self.beta_end}: expected 0 < start <= end < 1")
+        if self.beta_schedule not in BETA_SCHEDULES:
+            raise ValueError(
+                f"unknown beta_schedule {self.beta_schedule!r}, expected one of {', '.join(BETA_SCHEDULES)}"
+            )
+        if 2 * (self.num_frequencies - 1) > self.num_frames:
+            raise ValueError(f"num_frames {self.num_frames}: too few for num_frequencies {self.num_frequencies}")
         self.unet.check(joint=self.joint, autoencoder=self.autoencoder)
 
     def to_dict(self) -> dict:
@@ -52,29 +63,29 @@ class MotionConfig:
         return values
 
     @classmethod
-    def from_dict(cls, values: dict) -> MotionConfig:
-        """Inverse of :meth:`to_dict`; lists become tuples again and an unknown key is an error."""
-        values = dict(values)
-        try:
-            autoencoder = _from_dict(AUTOENCODERS, values.pop("autoencoder"))
-            unet = _from_dict(UNETS, values.pop("unet"))
-            values["size"] = tuple(values["size"])
-            return cls(**values, autoencoder=autoencoder, unet=unet)
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"not a motion model's configuration: {error}") from None
+    def from_dict(cls, values: dict, where: str = "") -> MotionConfig:
+        """Inverse of :meth:`to_dict`, for values from a file as well.
+
+        Args:
+            values: as :meth:`to_dict` gives them.
+            where: what errors begin with, such as the file.
+        """
+        nested = {
+            name: _from_dict(kinds, values.get(name), where, key=f"model.{name}")
+            for name, kinds in (("autoencoder", AUTOENCODERS), ("unet", UNETS))
+        }
+        return from_plain(cls, {**values, **nested}, where, key="model")
 
 
 def _kind(kinds: dict[str, type], config: Any) -> str:
     return next(name for name, kind in kinds.items() if type(config) is kind)
 
 
-def _from_dict(kinds: dict[str, type], values: dict) -> Any:
-    """The configuration of a network of any kind; JSON turned its tuples into lists, it wants them back."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    kind = values.pop("kind", next(iter(kinds)))
-    if kind not in kinds:
-        raise ValueError(f"unknown kind of network {kind!r}, expected one of {', '.join(kinds)}")
-    return kinds[kind](**values)
+def _from_dict(kinds: dict[str, type], values: Any, where: str, key: str) -> Any:
+    """The configuration of a network of any kind."""
+    given = plain_value(dict[str, Any], values, where, key=key)
+    kind = plain_value(Literal[tuple(kinds)], given.pop("kind", next(iter(kinds))), where, key=f"{key}.kind")
+    return from_plain(kinds[kind], given, where, key=key)
 
 
 PRESETS = {

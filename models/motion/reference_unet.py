@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common.checkpoint import load_weights
+from common.plain import Depth, Width
+from common.tensor_files import read_tensors
 from models.motion.blocks import GroupNorm
 from models.motion.denoiser import AutoencoderConfiguration, Denoiser
 
@@ -28,12 +28,12 @@ UNet2DModel = Any  # diffusers', which is imported where one is made; its class 
 class ReferenceUNetConfig:
     """Shape of a :class:`ReferenceUNet`; the defaults are those of diffusers' `UNet2DModel`."""
 
-    block_channels: tuple[int, int, int, int] = (224, 448, 672, 896)  # width of each level
-    layers_per_block: int = 2
-    head_channels: int = 8
-    norm_groups: int = 32
-    condition_channels: int = 3  # channels of the photo's latents
-    slices_at_once: int = 16  # a larger batch passes the network in parts, so that memory does not grow with it
+    block_channels: tuple[Width, Width, Width, Width] = (224, 448, 672, 896)  # width of each level
+    layers_per_block: Depth = 2
+    head_channels: Width = 8
+    norm_groups: Width = 32
+    condition_channels: Width = 3  # channels of the photo's latents
+    slices_at_once: Width = 16  # a larger batch passes the network in parts, so that memory does not grow with it
 
     def to_dict(self) -> dict:
         """Primitives for a checkpoint."""
@@ -132,10 +132,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     file = path / name if path.is_dir() else path
     if not file.is_file() or file.suffix != ".safetensors":
         raise ValueError(f"{path}: give a folder with {name}, as UNet2DModel.save_pretrained writes it, or such a file")
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{file}: can't be read as safetensors ({error})") from None
+    return read_tensors(file)[0]
 
 
 def _use_float32_norms(network: nn.Module) -> None:

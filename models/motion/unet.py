@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.plain import Depth, Multipliers, Share, Width
 from models.motion.blocks import Attention, ResidualBlock, SpatialAttention, group_norm, sinusoidal_embedding
 from models.motion.denoiser import AutoencoderConfiguration, Denoiser
 from models.motion.image_encoder import EfficientNetLite0
@@ -28,15 +29,15 @@ PIXEL_PATCH = 8  # photos are folded to the latents' resolution
 class UNetConfig:
     """Shape of a :class:`SpectralUNet`."""
 
-    channels: int = 48  # width at the latents' resolution
-    multipliers: tuple[int, ...] = (1, 2, 3)  # width of each level, halving the resolution in between
-    blocks: int = 2  # residual blocks a level
-    attention_levels: tuple[int, ...] = (1, 2)  # levels with attention over positions
-    head_channels: int = 24
-    condition_channels: int = 96  # channels of the image condition
+    channels: Width = 48  # width at the latents' resolution
+    multipliers: Multipliers = (1, 2, 3)  # width of each level, halving the resolution in between
+    blocks: Depth = 2  # residual blocks a level
+    attention_levels: tuple[Depth, ...] = (1, 2)  # levels with attention over positions
+    head_channels: Width = 24
+    condition_channels: Width = 96  # channels of the image condition
     image_encoder: str = "efficientnet_lite0"  # one of IMAGE_ENCODERS; resnet is trained, the others add pixels
     condition_entry: str = "levels"  # added at each level on the way down, or concatenated to the input
-    dropout: float = 0.1  # probability of dropping a whole channel of the image condition
+    dropout: Share = 0.1  # probability of dropping a whole channel of the image condition
 
     def __post_init__(self) -> None:
         if self.image_encoder not in IMAGE_ENCODERS:

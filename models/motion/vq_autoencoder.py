@@ -7,17 +7,19 @@ image condition of the reference U-Net (`models.motion.reference_unet`). Latents
 
 from __future__ import annotations
 
-import json
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from common.checkpoint import load_weights
+from common.plain import Depth, Range, Width, Widths, read_json
 from models.motion.autoencoder import SLICE_CHANNELS, SliceAutoencoder
 
+Codes = Annotated[int, Range(1, 1 << 20)]
 VQModel = Any  # diffusers', which is imported where one is made; its class hides that it is a torch module
 HUB_ID = "CompVis/ldm-celebahq-256"
 SUBFOLDER = "vqvae"
@@ -30,13 +32,13 @@ class VQAutoencoderConfig:
     """Shape of a :class:`VQAutoencoder` and where its weights come from; the defaults are ldm-celebahq-256's."""
 
     source: str = HUB_ID  # hub id, or folder with or without the subfolder vqvae; a checkpoint carries the weights
-    block_channels: tuple[int, ...] = (128, 256, 512)  # width of each level, halving the resolution in between
-    layers_per_block: int = 2
-    picture_channels: int = 3  # latent channels of one RGB picture
-    codes: int = 8192  # size of the codebook
-    norm_groups: int = 32
+    block_channels: Widths = (128, 256, 512)  # width of each level, halving the resolution in between
+    layers_per_block: Depth = 2
+    picture_channels: Width = 3  # latent channels of one RGB picture
+    codes: Codes = 8192  # size of the codebook
+    norm_groups: Width = 32
     quantize: bool = True  # whether decoding first moves each latent vector to its nearest code
-    slices_at_once: int = 1  # encoded or decoded together; each is four RGB pictures
+    slices_at_once: Width = 1  # encoded or decoded together; each is four RGB pictures
 
     @property
     def latent_channels(self) -> int:
@@ -166,6 +168,9 @@ def load_vq_model(source: str | Path) -> VQModel:
     arguments: dict[str, Any] = {"low_cpu_mem_usage": False, "output_loading_info": True}
     if folder.exists():
         folder = _network_folder(folder)
+        if not (folder / WEIGHT_FILES[0]).is_file():
+            said = "no safetensors there; PyTorch reads the .bin with weights_only, which makes tensors alone"
+            print(f"note: {folder}: {said}", file=sys.stderr)
     else:
         arguments["subfolder"] = SUBFOLDER
     try:
@@ -195,8 +200,8 @@ def _network_folder(folder: Path) -> Path:
     if missing:
         raise ValueError(f"{folder}: not a VQModel, {' and '.join(missing)} missing; {LOCAL_COPY}")
     try:
-        name = json.loads((folder / "config.json").read_text()).get("_class_name", "VQModel")
-    except (ValueError, AttributeError):
+        name = read_json(folder / "config.json").get("_class_name", "VQModel")
+    except ValueError:
         raise ValueError(f"{folder / 'config.json'}: not a VQModel's configuration; {LOCAL_COPY}") from None
     if name != "VQModel":
         raise ValueError(f"{folder}: holds a {name}, where a VQModel is needed; {LOCAL_COPY}")

@@ -15,14 +15,15 @@ moves, so still regions stay the photograph to the last bit, and an untrained mo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from common.checkpoint import build_fitting, load_checkpoint, save_checkpoint
+from common.plain import Depth, Widths, from_plain
 from models.rendering.grid_net import ACTIVATIONS, FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
 from models.rendering.warping import fill_holes, magnitude, resample, trust_in
 from models.spectral_volume import resize_motion
@@ -38,8 +39,8 @@ STILL_PIXELS = 0.25  # displacement in pixels below which corrections fade out; 
 class FrameSynthesisConfig:
     """Shape of a :class:`FrameSynthesisModel`."""
 
-    channels: tuple[int, ...] = (16, 32, 64)  # of the feature pyramid: full size, 1/2, 1/4, ...; one grid row each
-    columns: int = 4  # of the GridNet: the first half carries information down the rows, the second half up
+    channels: Widths = (16, 32, 64)  # of the feature pyramid: full size, 1/2, 1/4, ...; one grid row each
+    columns: Depth = 4  # of the GridNet: the first half carries information down the rows, the second half up
     importance: str = "motion"  # given by the caller (mean |F_t|), times a learned scale; learned: ImportanceNet
     output: str = "residual"  # residual: corrects the splatted image; direct: paints the frame from features alone
     activation: str = "leaky_relu"  # one of ACTIVATIONS
@@ -57,14 +58,6 @@ class FrameSynthesisConfig:
         ):
             if value not in known:
                 raise ValueError(f"unknown {name} {value!r}, expected one of {', '.join(known)}")
-
-    @classmethod
-    def from_dict(cls, values: dict) -> FrameSynthesisConfig:
-        """From a checkpoint's ``config.json``; an unknown key is an error."""
-        unknown = values.keys() - {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"unknown settings of the renderer: {', '.join(sorted(unknown))}")
-        return cls(**values)
 
 
 _DEFAULT = FrameSynthesisConfig()
@@ -152,12 +145,8 @@ class FrameSynthesisModel(nn.Module):
     def from_pretrained(cls, folder: str | Path, config: dict | None = None) -> FrameSynthesisModel:
         """Load a checkpoint folder strictly, ready for rendering; ``config`` if it is read already."""
         config, tensors = load_checkpoint(folder, KIND, config)
-        try:
-            model = cls(FrameSynthesisConfig.from_dict(config["model"]))
-        except (TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{folder}/config.json: {error}") from None
-        load_weights(model, tensors, folder)
-        return model.eval()
+        configured = from_plain(FrameSynthesisConfig, config["model"], f"{Path(folder) / 'config.json'}", key="model")
+        return build_fitting(lambda: cls(configured), tensors, folder).eval()
 
     def save_pretrained(
         self, folder: str | Path, training: dict | None = None, dtype: torch.dtype | None = None

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from common.plain import from_plain
 from models.choices import NORMALIZATIONS
 from models.spectral_volume import (
     SpectralNormalizer,
@@ -87,7 +88,7 @@ def test_normalisation_round_trip(kind):
     normalizer = SpectralNormalizer.from_statistics(kind, statistics, 2)
     volume = torch.randn(2, 2, 4, 3, 3, generator=torch.Generator().manual_seed(0)) * 5
     torch.testing.assert_close(normalizer.denormalize(normalizer.normalize(volume)), volume, atol=1e-5, rtol=1e-5)
-    assert SpectralNormalizer.from_dict(normalizer.to_dict()) == normalizer
+    assert from_plain(SpectralNormalizer, normalizer.to_dict()) == normalizer
 
 
 def test_normalisation_follows_its_formulas():
@@ -109,7 +110,7 @@ def test_normalisation_by_size_divides_x_by_the_width_and_y_by_the_height():
 
 
 def test_checkpoints_from_before_axis_scales_load():
-    old = SpectralNormalizer.from_dict({"kind": "adaptive", "scales": [2.0, 1.0]})
+    old = from_plain(SpectralNormalizer, {"kind": "adaptive", "scales": [2.0, 1.0]})
     assert old == SpectralNormalizer("adaptive", (2.0, 1.0))
     assert old.axis_scales == (1.0, 1.0)
 

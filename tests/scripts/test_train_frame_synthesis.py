@@ -19,7 +19,7 @@ from models.rendering.model import PRESETS, FrameSynthesisModel
 from training.best import read_best
 from training.log import read_csv
 from training.renderer.run import complete, keeps_in_memory, train_renderer, training_batches
-from training.state import read_training_state
+from training.saved_state import read_training_state
 
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 12
 

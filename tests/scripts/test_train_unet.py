@@ -24,7 +24,7 @@ from models.spectral_volume import NORMALIZATIONS
 from training.log import read_csv
 from training.motion.run import MotionRun, MotionTraining, train_motion
 from training.processes import Processes
-from training.state import read_training_state
+from training.saved_state import read_training_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -245,7 +245,7 @@ import os, signal, sys, time
 from pathlib import Path
 import torch, train_unet, training.motion.run, diffusers
 from models.motion.model import MotionModel
-from training.state import read_training_state
+from training.saved_state import read_training_state
 torch.set_num_threads(1)
 output, *times = sys.argv[1].split(",")
 state = Path(output) / "state" / "training.safetensors"

@@ -18,7 +18,8 @@ from training.best import Goal
 from training.log import read_csv
 from training.loop import train
 from training.processes import Processes
-from training.state import StepSamples, read_training_state
+from training.saved_state import read_training_state
+from training.state import StepSamples
 from training.task import Findings, Plan, RunOptions, Update, part_size
 
 pytestmark = pytest.mark.usefixtures("one_thread")

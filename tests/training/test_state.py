@@ -8,44 +8,6 @@ from torch import nn
 from training import state as training
 
 
-def small_model(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
-
-
-def take_steps(model, optimizer, ema, first, last):
-    for step in range(first, last):
-        x = torch.randn(8, 3, generator=training.step_generator(5, step))
-        loss = (model(x) - x.sum(dim=1, keepdim=True)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        ema.update(model)
-
-
-def test_resumed_training_equals_uninterrupted_bitwise(tmp_path):
-    def fresh(seed):
-        model = small_model(seed)
-        return model, torch.optim.AdamW(model.parameters(), lr=0.1), training.ExponentialMovingAverage(model, 0.9)
-
-    whole = fresh(0)
-    take_steps(*whole, 0, 4)
-    first = fresh(0)
-    take_steps(*first, 0, 2)
-    model, optimizer, ema = first
-    training.save_training_state(
-        tmp_path, 2, model=model, optimizers=[optimizer], ema=ema, extra={"stage": "coordinate"}
-    )
-    second = fresh(1)  # other weights, so that loading has to replace them
-    model, optimizer, ema = second
-    assert training.load_training_state(tmp_path, model=model, optimizers=[optimizer], ema=ema) == 2
-    take_steps(*second, 2, 4)
-    for name, value in whole[0].state_dict().items():
-        assert torch.equal(value, second[0].state_dict()[name])
-        assert torch.equal(whole[2].shadow[name], second[2].shadow[name])
-    assert training.read_training_state(tmp_path)["stage"] == "frequency_attention"  # the present name
-
-
 def test_step_generators_differ_by_seed_step_and_stream_and_repeat():
     draws = {
         key: torch.rand((), generator=training.step_generator(*key[:2], stream=key[2])).item()

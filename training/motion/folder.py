@@ -6,6 +6,7 @@ from pathlib import Path
 
 from common.checkpoint import load_config
 from common.command_line import package_versions
+from common.plain import plain_value
 from models.motion.model import KIND
 from models.motion.stages import FORMER_NAMES, STAGES
 
@@ -16,7 +17,8 @@ def figures_of_earlier_stages(output: Path) -> dict[str, dict[str, float]]:
         return {}
     training = load_config(output, KIND).get("training", {})
     if "figures" in training:
-        return dict(training["figures"])
+        where = str(output / "config.json")
+        return plain_value(dict[str, dict[str, float]], training["figures"], where, key="training.figures")
     # Runs of earlier versions kept the figures among the other entries, under the stages' names.
     names = {name: name for name in STAGES} | FORMER_NAMES
     return {present: training[name] for name, present in names.items() if isinstance(training.get(name), dict)}

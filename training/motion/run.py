@@ -33,7 +33,8 @@ from training.motion.stage import MotionStage, stage_plan
 from training.motion.validation import MotionValidation
 from training.presets import TrainingConfig
 from training.processes import Processes
-from training.state import read_training_state, step_generator
+from training.saved_state import read_training_state
+from training.state import step_generator
 from training.task import RunOptions, part_size
 
 CACHE_STREAM = 2 * len(STAGES)  # stream of random numbers beyond the stages' own and their dropout's

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from common.tensor_files import read_published, read_tensors
 from evaluation.metrics.structural_similarity import WindowMoments
 from evaluation.networks.weights import MissingWeightsError, load_metric_weights
 
@@ -111,7 +111,8 @@ def load_perceptual_loss(path: Path | None, folder: Path | None = None) -> VGG16
         ValueError: one line, for a file that is missing, damaged or holds other tensors.
     """
     if path is not None:
-        return VGG16Loss(_read_safetensors(path), str(path))
+        advice = "give --vgg-weights a safetensors file of torchvision's VGG16"
+        return VGG16Loss(read_tensors(path, only="features.", advice=advice)[0], str(path))
     try:
         return VGG16Loss(load_metric_weights(_METRIC_WEIGHTS, folder)[0], f"{_METRIC_WEIGHTS}.safetensors")
     except MissingWeightsError:
@@ -119,15 +120,4 @@ def load_perceptual_loss(path: Path | None, folder: Path | None = None) -> VGG16
     cached = Path(torch.hub.get_dir()) / "checkpoints" / TORCHVISION_FILE
     if not cached.is_file():
         return None
-    return VGG16Loss(torch.load(cached, map_location="cpu", weights_only=True), str(cached))
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; give --vgg-weights a safetensors file of torchvision's VGG16")
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith("features.")]  # noqa: SIM118 - not a dict
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: can't be read as safetensors ({error})") from None
+    return VGG16Loss(read_published(cached, advice="delete it"), str(cached))

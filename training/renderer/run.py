@@ -27,7 +27,8 @@ from training.processes import Processes
 from training.renderer.losses import LossWeights, RendererLoss
 from training.renderer.perceptual_loss import StructureLoss, load_perceptual_loss
 from training.renderer.validation import ROWS, RendererValidation, Table, format_table
-from training.state import STATE_FILE, StepSamples, learning_rate_at, step_generator
+from training.saved_state import STATE_FILE
+from training.state import StepSamples, learning_rate_at, step_generator
 from training.task import Findings, Plan, RunOptions, Update
 
 GOALS = {"lpips": Goal("lpips_model", -1), "psnr": Goal("psnr_model", 1)}

@@ -16,6 +16,7 @@ from baselines.cinn.networks.flow import ConditionalFlow
 from baselines.cinn.networks.patches import PatchDiscriminator, frame_choice
 from baselines.cinn.networks.resnet import TemporalDiscriminator, VideoEncoder
 from baselines.cinn.presets import PRESETS
+from common.plain import from_plain
 
 TINY = PRESETS["tiny"]
 NARROW = (4, 4, 4, 4, 4)
@@ -105,9 +106,9 @@ def test_configurations_that_do_not_fit_are_refused() -> None:
 
 def test_configurations_survive_being_plain_values() -> None:
     for preset in PRESETS.values():
-        assert ModelConfig.from_plain(preset.model.to_plain()) == preset.model
-    with pytest.raises(ValueError, match="other fields: colour"):
-        ModelConfig.from_plain({**TINY.model.to_plain(), "colour": 1})
+        assert from_plain(ModelConfig, preset.model.to_plain()) == preset.model
+    with pytest.raises(ValueError, match="unknown key 'colour'"):
+        from_plain(ModelConfig, {**TINY.model.to_plain(), "colour": 1})
 
 
 def test_clips_and_photos_of_another_shape_are_refused() -> None:

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from common.hashing import file_sha256
+from common.tensor_files import read_tensors, save_tensors
 from models.dynamics.motion_file import MotionFile, as_stored
 
 
@@ -81,11 +82,15 @@ def test_what_is_no_motion_file_is_named(tmp_path, motion_file):
     ("change", "complaint"),
     [
         ({"format_version": "2"}, "format version 2"),
-        ({"photo_size": "640"}, "incomplete or wrong"),
-        ({"num_frames": "many"}, "incomplete or wrong"),
-        ({"num_frames": "0"}, "impossible"),
-        ({"fps": "nan"}, "impossible"),
-        ({"photo_sha256": None}, "incomplete"),
+        ({"photo_size": "640"}, "photo_size is a list of 1, expected a list of 2"),
+        ({"photo_size": "640x-2"}, r"photo_size\[1\] is -2"),
+        ({"num_frames": "many"}, "num_frames is 'many', expected a whole number"),
+        ({"num_frames": "0"}, "num_frames is 0"),
+        ({"num_frames": "1"}, "2 frequencies need more"),
+        ({"num_frames": "9" * 5000}, "num_frames is inf"),
+        ({"fps": "nan"}, "fps is nan"),
+        ({"fps": "1e-320"}, "fps is"),
+        ({"photo_sha256": None}, "photo_sha256 is None"),
     ],
 )
 def test_wrong_metadata_are_an_error(tmp_path, change, complaint):
@@ -96,8 +101,20 @@ def test_wrong_metadata_are_an_error(tmp_path, change, complaint):
         MotionFile.read(tmp_path / "m.safetensors")
 
 
-@pytest.mark.parametrize("volume", [torch.zeros(2, 3, 2, 2), torch.zeros(4, 2, 2), torch.full((1, 4, 2, 2), torch.nan)])
+@pytest.mark.parametrize(
+    "volume",
+    [
+        torch.zeros(2, 3, 2, 2),
+        torch.zeros(4, 2, 2),
+        torch.zeros(1, 4, 0, 2),
+        torch.full((1, 4, 2, 2), torch.nan),
+        torch.full((1, 4, 2, 2), 1e38),
+        torch.zeros(1, 4, 2, 2, dtype=torch.int64),
+    ],
+)
 def test_a_wrong_volume_is_an_error(tmp_path, motion_file, volume):
-    replace(motion_file, spectral_volume=volume).write(tmp_path / "m.safetensors")
+    motion_file.write(tmp_path / "m.safetensors")
+    _, metadata = read_tensors(tmp_path / "m.safetensors")
+    save_tensors(tmp_path / "m.safetensors", {"spectral_volume": volume}, metadata)
     with pytest.raises(ValueError, match="expected finite"):
         MotionFile.read(tmp_path / "m.safetensors")

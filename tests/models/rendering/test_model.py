@@ -190,7 +190,7 @@ def test_checkpoints_round_trip_and_load_strictly(tmp_path):
     config = tmp_path / "full" / "config.json"
     text = config.read_text()
     config.write_text(text.replace('"columns"', '"colums"'))
-    with pytest.raises(ValueError, match=r"config.json: unknown settings of the renderer: colums"):
+    with pytest.raises(ValueError, match=r"config.json: unknown key 'model.colums'"):
         FrameSynthesisModel.from_pretrained(tmp_path / "full")
     config.write_text(text.replace('"columns": 2', '"columns": 4'))
     with pytest.raises(ValueError, match="tensors don't fit the configured model"):
