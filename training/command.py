@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from common.lazy import resolve
-
 from common.command_line import select_device, write_report
 from common.output_paths import check_paths
+from models.choices import resolve
 
 
 def train_and_report(
