@@ -36,7 +36,7 @@ HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distri
 # Modules of these names need numba's decorators and are imported late themselves.
 COMPILED_KERNELS = ("data.flow.coarse2fine.", "models.splatting.loops")
 # Used where somebody has them, a ValueError or a slower path where not.
-OPTIONAL = ("cupy", "distributed", "pyflow", "transformers", "wandb")
+OPTIONAL = ("ai_edge_litert", "cupy", "distributed", "onnxruntime", "pyflow", "transformers", "wandb")
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
@@ -101,6 +101,7 @@ WITH_TORCH = (
     *("python -m data.prepare merge", "python -m data.prepare report"),
 )
 WITHOUT_COMMON_OPTIONS = ("python -m evaluation.networks", "python -m data.flow", "python -m benchmarks.")
+WITHOUT_COMMON_OPTIONS += ("python -m data.synthetic.maps", "python -m data.synthetic.measure")
 
 
 def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:

@@ -177,7 +177,7 @@ def manifest_rows(plan: SequencePlan, folder: Path, failures: Mapping[str, str])
         "estimator_parameters": json.dumps(options.estimator_parameters, sort_keys=True),
     }
     for source in plan.sources:
-        named = {"source": source.name, "source_sha256": source.sha256}
+        named = {"source": source.name, "source_sha256": source.sha256, "notes": plan.notes_of(source)}
         if source.problem:
             yield {**common, **named, "status": "dropped", "reason": source.problem}
         for shot, reason in source.short_shots:

@@ -21,7 +21,7 @@ STATISTICS = (
 )
 COLUMNS = (
     *("id", "source", "source_sha256", "shot", "start", "fps", "num_frames", "width", "height", "stored_frames"),
-    *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason"),
+    *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason", "notes"),
 )
 INTEGERS = ("start", "num_frames", "width", "height", "stored_frames", "shot")
 NUMBERS = ("fps", *STATISTICS)

@@ -72,6 +72,10 @@ class SequencePlan(ABC):
     def jobs_of(self, source: Source) -> Iterable[SequenceJob]:
         """The sequences of a source; none where it has a problem."""
 
+    def notes_of(self, source: Source) -> str:
+        """What the manifest says about a source; most plans have nothing to say."""
+        return ""
+
     def jobs(self) -> Iterator[SequenceJob]:
         """Every sequence."""
         for source in self.sources:

@@ -1,7 +1,8 @@
 """Photos -> dataset folder of layered photos under known oscillation: ``python -m data.synthetic PHOTO... --output D``.
 
-A photo is split into layers by its own content, and each sways by damped modes. Motion, occlusions and frames are then
-exact, which no flow estimator gives. The folder has the format of `data.prepare`, with the estimator ``exact``.
+What a photo shows decides what moves in it and where it is held (`data.synthetic.things`); each thing becomes a layer
+that sways by damped modes, and all else stays still. Motion, occlusions and frames are then exact, which no flow
+estimator gives. The folder has the format of `data.prepare`, with the estimator ``exact``.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from data.dataset.folder import naming_full_disks, open_dataset, writing
 from data.flow.estimators import ESTIMATORS
 from data.footage.find import find_sources
 from data.media.images import IMAGE_SUFFIXES
-from data.synthetic.dataset import EXACT, SyntheticOptions, build_dataset, recorded_options
+from data.synthetic.dataset import EXACT, PhotoSources, SyntheticOptions, build_dataset, recorded_options
+from data.synthetic.maps.command import default_folder
+from data.synthetic.sheet import write_sheet
+from data.synthetic.shown import DOUBTS, read_categories
 from data.workers import Workers
 
 EXAMPLES = """examples:
   python -m data.synthetic photos/ --output synthetic --sequences 400
   python -m data.synthetic photos/*.jpg --output synthetic --validation 'garden*' --split 1,0,0 --held-out 4
+  python -m data.synthetic photos/ --output synthetic --maps maps --categories photos.csv --sheet sheet.png
   python -m data.synthetic tree.jpg --output quick_look --sequences 2 --split 1,0,0 --no-variation
 """
 
@@ -46,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="sequences in all, shared out evenly among the photos (default: 100)",
     )
+    add_choice_of_photos(parser, default)
     add("--held-out", type=count, metavar="N", help="at most N sequences of each validation and test photo")
     add("--size", type=frame_size, default=default.size, metavar="WxH", help="size of the frames (default: 256x160)")
     add(
@@ -82,11 +88,50 @@ def build_parser() -> argparse.ArgumentParser:
         help="flow of the stored frames: exact, or estimated from them, so that a renderer learns to tolerate an "
         "estimator's errors; the volume is exact either way",
     )
-    add("--amplitude", type=positive, metavar="PX", help="amplitude of the farthest tips (default: random, up to 20)")
+    add("--amplitude", type=positive, metavar="PX", help="way of the farthest tips (default: what is usual)")
     add("--no-variation", action="store_true", help="no exposure drift, noise or compression: exact frames")
+    add("--sheet", type=Path, metavar="PNG", help="contact sheet: things and hinges, photo, amplitude, a later frame")
+    add("--sheet-sequences", type=count, default=24, metavar="N", help="sequences on it (default: 24)")
     add("--workers", type=count, default=1, metavar="N", help="processes (default: 1)")
     add_split_options(parser, things="photos")
     return parser
+
+
+def add_choice_of_photos(parser: argparse.ArgumentParser, default: SyntheticOptions) -> None:
+    """Options that say what photos show and which are used."""
+    add = parser.add_argument
+    add("--maps", type=Path, metavar="DIR", help="what data.synthetic.maps made (default: maps, beside the photos)")
+    add(
+        "--categories",
+        type=Path,
+        metavar="CSV",
+        help="columns file and category (flower, candle, still, ...), if known",
+    )
+    add(
+        "--still-share",
+        type=share,
+        default=default.still_share,
+        metavar="P",
+        help="share of the sequences for photos in which nothing sways, whose motion is zero (default: 0.15)",
+    )
+    add(
+        "--doubtful",
+        choices=DOUBTS,
+        default=default.doubtful,
+        help="photos of which it can't be told what sways: skip them, leave them still, or keep the guess "
+        "(default: skip); the manifest says which and why",
+    )
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
+    return value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -99,10 +144,18 @@ def prepare_synthetic(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     options, folder = options_of(SyntheticOptions, arguments), arguments.output
     with naming_full_disks(folder):
-        check_paths(inputs=arguments.inputs, files=[arguments.report], datasets=[folder])
+        check_paths(
+            inputs=[*arguments.inputs, *filter(None, [arguments.categories])],
+            files=[arguments.report, arguments.sheet],
+            datasets=[folder],
+        )
         names = find_sources(arguments.inputs, IMAGE_SUFFIXES, thing="photo")
+        maps = arguments.maps or default_folder(arguments.inputs)
+        photos = PhotoSources(names, maps, read_categories(arguments.categories))
         with writing(folder) as existed, Workers(arguments.workers) as workers:
             open_dataset(folder, recorded_options(options), overwrite=arguments.overwrite)
-            results, finished = build_dataset(names, folder, workers, options=options, existed=existed)
+            results, plan, finished = build_dataset(photos, folder, workers, options=options, existed=existed)
         timings = {"sequences": finished - started, "statistics": time.perf_counter() - finished}
+        if arguments.sheet:
+            write_sheet(arguments.sheet, folder, plan, maps=maps, count=arguments.sheet_sequences)
         write_report(arguments.report, "data.synthetic", arguments, {"timings_seconds": timings, "results": results})

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from common.hashing import file_sha256
 from common.tensor_files import save_tensors
 from data.dataset.build import accept_sources, report_results, run_jobs, write_results
 from data.dataset.compute import channels_first, stratified_indices
@@ -26,10 +26,12 @@ from data.footage.sources import Source
 from data.media.images import read_image
 from data.synthetic.scene import SceneParameters
 from data.synthetic.sequence import synthetic_sequence
+from data.synthetic.shown import SKIP, Shown, announce, apply_doubts, reading_of, scan_photos, write_readings
+from data.synthetic.things.reading import STILL
 from data.workers import Workers
 
 EXACT = "exact"  # the estimator in the manifest
-SCENE_VERSION = 1  # version of the way scenes are made, by which a finished file is recognised
+SCENE_VERSION = 2  # version of the way scenes are made, by which a finished file is recognised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,8 @@ class SyntheticOptions(SplitOptions):
     flow: str = EXACT  # flow of the stored frames: exact, or an estimator
     amplitude: float | None = None  # pixels; see SceneParameters
     no_variation: bool = False
+    still_share: float = 0.15  # of the sequences, those of photos in which nothing sways
+    doubtful: str = SKIP  # what becomes of photos that can't be told: one of data.synthetic.shown.DOUBTS
 
     @property
     def scene(self) -> SceneParameters:
@@ -59,16 +63,40 @@ class SyntheticOptions(SplitOptions):
 
 
 @dataclass(frozen=True)
+class PhotoSources:
+    """Where photos are and what is known about them."""
+
+    names: list[tuple[Path, str]]  # as :func:`data.footage.find.find_sources` returned them
+    maps: Path  # folder of their maps, which may be missing
+    categories: Mapping[str, str]  # by file name
+
+
+@dataclass(frozen=True)
 class PhotoPlan(SequencePlan):
     """The sequences of photos."""
 
     synthetic: SyntheticOptions
+    shown: Mapping[str, Shown]  # by sha256
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        """Number of each usable photo among them, by sha256."""
-        usable = [source for source in self.sources if not source.problem]
-        return {source.sha256: place for place, source in enumerate(usable)}
+    def _counts(self) -> dict[str, int]:
+        """Number of sequences of each usable photo, by sha256: still photos have their share, the others the rest."""
+        still: list[str] = []
+        moving: list[str] = []
+        for source in self.sources:
+            if not source.problem:
+                (still if self.shown[source.sha256].verdict == STILL else moving).append(source.sha256)
+        total = self.synthetic.sequences
+        for_still = round(total * (self.synthetic.still_share if moving else 1)) if still else 0
+        counts: dict[str, int] = {}
+        for photos, number in ((still, for_still), (moving, total - for_still)):
+            counts |= {digest: len(range(place, number, len(photos))) for place, digest in enumerate(photos)}
+        return counts
+
+    def notes_of(self, source: Source) -> str:
+        """What the photo shows."""
+        seen = self.shown.get(source.sha256)
+        return seen.line if seen else ""
 
     def jobs_of(self, source: Source) -> Iterator[SequenceJob]:
         """The sequences of a photo; ``start`` is a sequence's number among them."""
@@ -76,7 +104,7 @@ class PhotoPlan(SequencePlan):
             return
         options = self.synthetic
         split = self.splits[source.sha256]
-        count = len(range(self._places[source.sha256], options.sequences, len(self._places)))
+        count = self._counts[source.sha256]
         if split != "train" and options.held_out:
             count = min(count, options.held_out)
         later = options.num_frames - 1
@@ -94,32 +122,39 @@ class PhotoPlan(SequencePlan):
 
 
 def build_dataset(
-    names: list[tuple[Path, str]], folder: Path, workers: Workers, *, options: SyntheticOptions, existed: bool
-) -> tuple[dict[str, Any], float]:
+    photos: PhotoSources, folder: Path, workers: Workers, *, options: SyntheticOptions, existed: bool
+) -> tuple[dict[str, Any], PhotoPlan, float]:
     """Make what a dataset folder lacks, and its manifest and statistics.
 
     Args:
-        names: photos, as :func:`data.footage.find.find_sources` returned them.
         existed: see :func:`data.dataset.build.accept_sources`.
 
     Returns:
-        What a ``--report`` says about it, and when the last sequence was made, by `time.perf_counter`.
+        What a ``--report`` says about it, the plan, and when the last sequence was made, by `time.perf_counter`.
     """
-    sources = scan_photos(names, options.size)
+    sources, shown = scan_photos(
+        photos.names, options.size, categories=photos.categories, maps=photos.maps, workers=workers
+    )
     accept_sources(sources, folder, options=options, things="photos", existed=existed)
-    plan = PhotoPlan(sources, assign_splits(sources, options), sequence_options(options), options)
-    failures, computed = run_jobs(plan, folder, workers, compute=make_sequence)
+    write_readings(folder, shown)
+    announce(shown, options.doubtful, photos.maps)
+    sources, shown = apply_doubts(sources, shown, options.doubtful)
+    plan = PhotoPlan(sources, assign_splits(sources, options), sequence_options(options), options, shown)
+    compute = functools.partial(make_sequence, shown=shown, maps=photos.maps)
+    failures, computed = run_jobs(plan, folder, workers, compute=compute)
     finished = time.perf_counter()
     counts = write_results(plan, folder, failures, num_frames=options.num_frames, fps=options.fps)
     listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
-    print(f"{folder}: {counts.total()} sequences ({listed}), {computed} computed now")
-    return report_results(counts, computed), finished
+    kept = counts.total() - counts["dropped"]
+    print(f"{folder}: {kept} sequences ({listed}), {computed} computed now")
+    return report_results(counts, computed), plan, finished
 
 
 def sequence_options(options: SyntheticOptions) -> SequenceOptions:
     """What all sequences have in common. None is dropped: the motion is what it is."""
     scene = options.scene
     recorded = {"scene_version": SCENE_VERSION, "seed": options.seed, "flow": options.flow, **asdict(scene)}
+    recorded["doubtful"] = options.doubtful
     return SequenceOptions(
         size=options.size,
         num_frequencies=scene.num_frequencies,
@@ -143,15 +178,26 @@ def recorded_options(options: SyntheticOptions) -> dict[str, Any]:
     }
 
 
-def make_sequence(job: SequenceJob, *, options: SequenceOptions, folder: Path) -> SequenceResult:
+def make_sequence(
+    job: SequenceJob, *, options: SequenceOptions, folder: Path, shown: Mapping[str, Shown], maps: Path
+) -> SequenceResult:
     """Make one sequence and write ``folder/<id>.safetensors``, as `data.dataset.compute.compute_sequence` does."""
     recorded: dict[str, Any] = dict(options.estimator_parameters)
     seed = [recorded.pop("seed"), int(job.source_sha256[:15], 16), job.start]
-    recorded.pop("scene_version")
     estimator = recorded.pop("flow")
+    parameters = SceneParameters(**{field.name: recorded[field.name] for field in fields(SceneParameters)})
+    seen = shown[job.source_sha256]
+    things = []
+    if seen.verdict != STILL:
+        things = reading_of(job.path, job.source_sha256, seen.category, maps)[0].things
     indices = stratified_indices(job.num_frames, job.stored_frames, job.id)
     sequence = synthetic_sequence(
-        read_image(job.path), seed, parameters=SceneParameters(**recorded), size=options.size, frame_indices=indices
+        read_image(job.path),
+        seed,
+        things=things,
+        parameters=parameters,
+        size=options.size,
+        frame_indices=indices,
     )
     motion = sequence.motion()
     flows = motion[indices]
@@ -167,23 +213,3 @@ def make_sequence(job: SequenceJob, *, options: SequenceOptions, folder: Path) -
     result = SequenceResult(motion_statistics(motion), len(indices))
     save_tensors(folder / f"{job.id}.safetensors", tensors, sequence_metadata(job, options, result))
     return result
-
-
-def scan_photos(names: list[tuple[Path, str]], size: tuple[int, int]) -> list[Source]:
-    """Look at every photo once; problems become part of the source."""
-    first_of: dict[str, str] = {}
-    sources = []
-    for path, name in names:
-        digest, problem = "", None
-        try:
-            digest = file_sha256(path)
-            height, width = read_image(path).shape[:2]
-            if width < size[0] or height < size[1]:
-                problem = f"{width}x{height} is too small for sequences of {size[0]}x{size[1]}; choose a smaller --size"
-            elif digest in first_of:
-                problem = f"the same file as {first_of[digest]}"
-        except (ValueError, OSError) as error:
-            problem = str(error).removeprefix(f"{path}: ")  # no absolute path belongs into the manifest
-        first_of.setdefault(digest, name)
-        sources.append(Source(str(path), name, digest, None, problem))
-    return sources

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from data.synthetic.measured import COHERENCE, CROSSING, OVERTONE, TURBULENCE
+
 
 @dataclass(frozen=True)
 class Wind:
@@ -27,7 +29,7 @@ class Wind:
     decay: bool = False  # a push at the beginning instead, after which everything comes to rest
     random: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
 
-    def series(self, resonance: float, damping: float, x: float) -> np.ndarray:
+    def series(self, resonance: float, damping: float, x: float, *, overtone: float = 0.0) -> np.ndarray:
         """Displacement of a damped oscillator at column x: complex128 [T], about 1 at its largest.
 
         The imaginary part is the same motion a quarter of a period later; with it phases can vary over a thing.
@@ -36,6 +38,7 @@ class Wind:
             resonance: Hz.
             damping: ratio to critical damping.
             x: column in working pixels.
+            overtone: rms of a second, faster mode in that of the first.
         """
         seconds = np.arange(self.num_frames) / self.fps
         if self.decay:
@@ -47,8 +50,13 @@ class Wind:
         own = complex_normal(self.random, len(self.frequencies)) * np.abs(_turbulence(self.frequencies))
         force = self.coherence * self.spectrum * np.exp(-2j * np.pi * self.frequencies * self.slowness * x)
         force = force + np.sqrt(1 - self.coherence**2) * own
-        ratio = self.frequencies / resonance
-        response = force / (1 - ratio**2 + 2j * damping * ratio)
+        response = _unit(force * _transfer(self.frequencies / resonance, damping))
+        if overtone > 0:
+            # A second mode feels gusts of its own: they are smaller than those that move the whole.
+            force = complex_normal(self.random, len(self.frequencies)) * np.abs(_turbulence(self.frequencies))
+            ratio = self.frequencies / (resonance * self.random.uniform(*OVERTONE))
+            fast = self.frequencies / (self.frequencies + resonance)
+            response = response + overtone * _unit(force * fast * _transfer(ratio, damping))
         motion = np.exp(2j * np.pi * seconds[:, None] * self.frequencies) @ response
         return motion / np.abs(motion.real).max()
 
@@ -69,15 +77,26 @@ def draw_wind(
     highest = max(1, min(num_frequencies - 1, (num_frames - 1) // 2))
     frequencies = np.arange(1, max(2, int(highest * period / seconds) + 1)) / period
     spectrum = complex_normal(random, len(frequencies)) * np.abs(_turbulence(frequencies))
-    crossing = random.choice([-1, 1]) * 10 ** random.uniform(-0.7, 0.4)
-    coherence = random.uniform(0.5, 0.95)
+    crossing = random.choice([-1, 1]) * float(np.exp(random.uniform(*np.log(CROSSING))))
+    coherence = random.uniform(*COHERENCE)
     slowness = (abs(crossing) if decay else crossing) / width
     return Wind(num_frames, fps, frequencies, spectrum, slowness, coherence, decay, random)
 
 
 def _turbulence(frequencies: np.ndarray) -> np.ndarray:
     """Amplitude of gusts by frequency in Hz: a power law at low ones, exponential at high ones."""
-    return frequencies**-0.4 * np.exp(-frequencies / 6.0)
+    power, decay = TURBULENCE
+    return frequencies**power * np.exp(-frequencies / decay)
+
+
+def _transfer(ratio: np.ndarray, damping: float) -> np.ndarray:
+    """Response of a damped oscillator to a force, by frequency in resonances."""
+    return 1 / (1 - ratio**2 + 2j * damping * ratio)
+
+
+def _unit(spectrum: np.ndarray) -> np.ndarray:
+    """A spectrum of power 1."""
+    return spectrum / max(1e-12, float(np.sqrt(np.square(np.abs(spectrum)).sum())))
 
 
 def complex_normal(random: np.random.Generator, count: int) -> np.ndarray:

@@ -14,11 +14,13 @@ import numpy as np
 from data.synthetic.layers import Layer, compose, moved_layers, shares
 from data.synthetic.scene import SceneParameters, build_layers
 from data.synthetic.segments import local_contrast
+from data.synthetic.things.thing import CropOfPhoto, Thing
 
 SUPERSAMPLING = 2  # working pixels a pixel of the result
 MARGIN = 0.08  # of the longer side, beyond each edge
 SMALLEST_CROP = 0.4  # of the largest crop that fits the photo
 CROPS = 3  # candidates
+ENOUGH_MOTION = 0.4  # share of a crop that moves, above which more is not better
 LARGEST_ENLARGEMENT = 1.6  # of the photo to the working resolution, above what its size makes necessary
 
 
@@ -89,15 +91,17 @@ def synthetic_sequence(
     photo: np.ndarray,
     seed: int | Sequence[int],
     *,
+    things: list[Thing],
     parameters: SceneParameters | None = None,
     size: tuple[int, int] = (256, 160),
     frame_indices: Sequence[int] | np.ndarray | None = None,
 ) -> SyntheticSequence:
-    """Make a photo sway: a random crop of it, its things, and their motion are all functions of the seed.
+    """Make a photo sway: a random crop of it and the motion of the things in it are functions of the seed.
 
     Args:
         photo: uint8 RGB [H, W, 3], at least ``size``.
         seed: of everything random.
+        things: what in the photo moves, from the back to the front (`data.synthetic.things.reading`).
         parameters: of the scene.
         size: (width, height) of the frames.
         frame_indices: frames to render, all by default. Rendering is most of the work; the motion is known for all.
@@ -110,8 +114,9 @@ def synthetic_sequence(
         have, need = f"{photo.shape[1]}x{photo.shape[0]}", f"{size[0]}x{size[1]}"
         raise ValueError(f"{have} is too small, a photo must have at least the size of the frames, {need}")
     random = np.random.default_rng(seed)
-    canvas, margin = draw_canvas(photo, size, random)
-    behind, layers = build_layers(canvas, parameters, SUPERSAMPLING, random)
+    canvas, margin, crop = draw_canvas(photo, size, things, random)
+    seen = [thing for thing in (thing.moved(crop) for thing in things) if thing is not None]
+    behind, layers = build_layers(canvas, seen, parameters=parameters, scale=SUPERSAMPLING, random=random)
     behind = behind[margin:-margin, margin:-margin]
     layers = [replace(layer, top=layer.top - margin, left=layer.left - margin) for layer in layers]
     times = np.arange(parameters.num_frames) if frame_indices is None else np.asarray(frame_indices)
@@ -129,10 +134,12 @@ def synthetic_sequence(
     )
 
 
-def draw_canvas(photo: np.ndarray, size: tuple[int, int], random: np.random.Generator) -> tuple[np.ndarray, int]:
+def draw_canvas(
+    photo: np.ndarray, size: tuple[int, int], things: list[Thing], random: np.random.Generator
+) -> tuple[np.ndarray, int, CropOfPhoto]:
     """A random crop, maybe mirrored, of the frame with margins at working resolution: uint8 [H', W', 3], margin.
 
-    Of a few random crops the one with most detail is taken: where all is blur there is nothing that could part.
+    Of a few random crops the one that shows most of what moves is taken, or if nothing does the one with most detail.
     """
     import cv2
 
@@ -140,18 +147,25 @@ def draw_canvas(photo: np.ndarray, size: tuple[int, int], random: np.random.Gene
     width, height = (side * SUPERSAMPLING + 2 * margin for side in size)
     largest = min(photo.shape[1] / width, photo.shape[0] / height)  # photo pixels a working pixel
     smallest = min(largest, max(SMALLEST_CROP * largest, 1 / LARGEST_ENLARGEMENT))
+    moving = np.any([thing.mask for thing in things], axis=0) if things else None
     crops = []
     for _ in range(CROPS):
         step = float(np.exp(random.uniform(np.log(smallest), np.log(largest))))
-        crop_width, crop_height = max(1, int(width * step)), max(1, int(height * step))
-        left = int(random.integers(photo.shape[1] - crop_width + 1))
-        top = int(random.integers(photo.shape[0] - crop_height + 1))
-        crop = photo[top : top + crop_height, left : left + crop_width]
-        small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if crop_width > size[0] else cv2.INTER_LINEAR)
-        crops.append((float(np.percentile(local_contrast(small), 70)), step, crop))
-    _, step, crop = max(crops, key=lambda candidate: candidate[0])
-    canvas = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if step > 1 else cv2.INTER_CUBIC)
-    return (np.ascontiguousarray(canvas[:, ::-1]) if random.uniform() < 0.5 else canvas), margin
+        wide, high = max(1, int(width * step)), max(1, int(height * step))
+        left, top = int(random.integers(photo.shape[1] - wide + 1)), int(random.integers(photo.shape[0] - high + 1))
+        part = slice(top, top + high), slice(left, left + wide)
+        if moving is not None:
+            score = min(float(moving[part].mean()), ENOUGH_MOTION)
+        else:
+            small = cv2.resize(photo[part], size, interpolation=cv2.INTER_AREA if wide > size[0] else cv2.INTER_LINEAR)
+            score = float(np.percentile(local_contrast(small), 70))
+        crops.append((score, CropOfPhoto(left, top, wide, high, (width, height), False)))
+    crop = replace(max(crops, key=lambda candidate: candidate[0])[1], mirrored=bool(random.uniform() < 0.5))
+    part = slice(crop.top, crop.top + crop.height), slice(crop.left, crop.left + crop.width)
+    canvas = cv2.resize(
+        photo[part], (width, height), interpolation=cv2.INTER_AREA if crop.step > 1 else cv2.INTER_CUBIC
+    )
+    return (np.ascontiguousarray(canvas[:, ::-1]) if crop.mirrored else canvas), margin, crop
 
 
 def photometric_variation(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.flower_meadow import flowers_of, meadow
 
 from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.reading import FramePairDataset, SpectralVolumeDataset, read_sequence
@@ -15,47 +16,20 @@ from data.media.images import write_image
 from data.synthetic.command import main
 from data.synthetic.layers import fill_hidden, inverse_positions, peel
 from data.synthetic.motion import Hinge, bending, draw_wind
-from data.synthetic.scene import Motion, SceneParameters, cut_layers
+from data.synthetic.scene import SceneParameters, cut_layers
 from data.synthetic.segments import merge_regions, superpixels
 from data.synthetic.sequence import SyntheticSequence, draw_canvas, synthetic_sequence
+from data.synthetic.sway import Motion
+from data.synthetic.things.reading import read_photo
 from models.spectral_volume import motion_to_spectral_volume, spectral_volume_to_motion
 
 SIZE = (96, 64)
 EXACT = SceneParameters(num_frames=24, num_frequencies=8, amplitude=5.0, photometric=0.0)
 
 
-def meadow(seed: int = 0, width: int = 240, height: int = 160) -> np.ndarray:
-    """A photo uint8 [H, W, 3]: bright blossoms with soft edges on stems before a dim, smooth ground."""
-    import cv2
-
-    random = np.random.default_rng(seed)
-    ground = cv2.resize(
-        random.uniform(20, 70, (6, 9, 3)).astype(np.float32), (width, height), None, 0, 0, cv2.INTER_CUBIC
-    )
-    photo = ground * (0.5, 1.0, 0.6)
-    for _ in range(7):
-        x, y = int(random.uniform(0.1, 0.9) * width), int(random.uniform(0.25, 0.7) * height)
-        mask = np.zeros((height, width), np.float32)
-        cv2.ellipse(
-            mask,
-            (x, y),
-            (int(random.uniform(14, 26)), int(random.uniform(10, 20))),
-            random.uniform(0, 180),
-            0,
-            360,
-            1.0,
-            -1,
-        )
-        cv2.line(mask, (x, y), (x + int(random.normal(0, 8)), height), 1.0, 5)
-        mask = cv2.GaussianBlur(mask, (0, 0), 0.8)[..., None]
-        shade = cv2.GaussianBlur(random.normal(0, 60, (height, width, 1)).astype(np.float32), (0, 0), 3)[..., None] * 4
-        photo = photo * (1 - mask) + (random.uniform((180, 60, 20), (255, 160, 90)) + shade) * mask
-    return photo.clip(0, 255).astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
 def sequence() -> SyntheticSequence:
-    return synthetic_sequence(meadow(), 1, parameters=EXACT, size=SIZE)
+    return synthetic_sequence(meadow(), 1, things=flowers_of(meadow()), parameters=EXACT, size=SIZE)
 
 
 def moving_square(distance: float) -> SyntheticSequence:
@@ -79,10 +53,11 @@ def moving_square(distance: float) -> SyntheticSequence:
 
 def test_without_amplitude_every_frame_is_the_photo() -> None:
     still = SceneParameters(num_frames=6, num_frequencies=3, amplitude=0.0, photometric=0.0)
-    sequence = synthetic_sequence(meadow(), 3, parameters=still, size=SIZE)
+    things = flowers_of(meadow())
+    sequence = synthetic_sequence(meadow(), 3, things=things, parameters=still, size=SIZE)
     assert (sequence.frames == sequence.first_frame).all()
     assert not sequence.motion().any()
-    canvas, margin = draw_canvas(meadow(), SIZE, np.random.default_rng(3))
+    canvas, margin, _ = draw_canvas(meadow(), SIZE, things, np.random.default_rng(3))
     inner = canvas[margin:-margin, margin:-margin].astype(float)
     averaged = inner.reshape(SIZE[1], 2, SIZE[0], 2, 3).mean(axis=(1, 3))
     assert np.abs(sequence.first_frame - averaged).max() <= 1
@@ -104,7 +79,9 @@ def test_frames_show_each_pixel_where_the_motion_puts_it(seed: int) -> None:
     import cv2
 
     times = np.arange(4, 24, 4)
-    sequence = synthetic_sequence(meadow(seed), seed, parameters=EXACT, size=SIZE, frame_indices=times)
+    photo = meadow(seed)
+    things = flowers_of(photo)
+    sequence = synthetic_sequence(photo, seed, things=things, parameters=EXACT, size=SIZE, frame_indices=times)
     y, x = np.mgrid[: SIZE[1], : SIZE[0]].astype(np.float32)
     whole = (sequence.layer_shares > 0.999).astype(np.uint8)
     for label in range(len(sequence.layers) + 1):  # also the neighbours that cubic interpolation looks at
@@ -148,25 +125,30 @@ def test_what_a_thing_leaves_looks_like_its_surroundings() -> None:
 
 def test_the_seed_decides_everything() -> None:
     noisy = SceneParameters(num_frames=12, num_frequencies=4, photometric=1.0)
+    things = flowers_of(meadow())
     first, again, other = (
-        synthetic_sequence(meadow(), seed, parameters=noisy, size=SIZE, frame_indices=[3, 7]) for seed in (5, 5, 6)
+        synthetic_sequence(meadow(), seed, things=things, parameters=noisy, size=SIZE, frame_indices=[3, 7])
+        for seed in (5, 5, 6)
     )
     np.testing.assert_array_equal(first.frames, again.frames)
     np.testing.assert_array_equal(first.motion(), again.motion())
     assert (first.first_frame != other.first_frame).any()
-    exact = synthetic_sequence(meadow(), 5, parameters=replace(noisy, photometric=0.0), size=SIZE, frame_indices=[3])
+    clean = replace(noisy, photometric=0.0)
+    exact = synthetic_sequence(meadow(), 5, things=things, parameters=clean, size=SIZE, frame_indices=[3])
     np.testing.assert_array_equal(exact.motion(), first.motion())  # variation changes colours alone
     assert 0 < np.abs(exact.first_frame.astype(float) - first.first_frame).mean() < 20
 
 
 def test_pictures_without_things_stand_still() -> None:
-    flat = synthetic_sequence(np.full((80, 120, 3), 99, np.uint8), 0, parameters=EXACT, size=SIZE, frame_indices=[5])
+    gray = np.full((80, 120, 3), 99, np.uint8)
+    assert read_photo(gray).things == []
+    flat = synthetic_sequence(gray, 0, things=[], parameters=EXACT, size=SIZE, frame_indices=[5])
     assert (flat.frames == 99).all()
 
 
 def test_photos_smaller_than_the_frames_are_refused() -> None:
     with pytest.raises(ValueError, match="60x200 is too small"):
-        synthetic_sequence(np.zeros((200, 60, 3), np.uint8), 0, parameters=EXACT, size=SIZE)
+        synthetic_sequence(np.zeros((200, 60, 3), np.uint8), 0, things=[], parameters=EXACT, size=SIZE)
 
 
 # Spectra --------------------------------------------------------------------------------------------------------------
@@ -175,7 +157,9 @@ def test_photos_smaller_than_the_frames_are_refused() -> None:
 @pytest.mark.parametrize("periodic", [0.0, 1.0])
 def test_the_volume_is_the_transform_of_the_motion(periodic: float) -> None:
     parameters = SceneParameters(num_frames=25, num_frequencies=8, periodic=periodic)
-    sequence = synthetic_sequence(meadow(), 2, parameters=parameters, size=SIZE, frame_indices=[1])
+    sequence = synthetic_sequence(
+        meadow(), 2, things=flowers_of(meadow()), parameters=parameters, size=SIZE, frame_indices=[1]
+    )
     motion = torch.from_numpy(sequence.motion()).permute(0, 3, 1, 2)[None]
     volume = torch.from_numpy(sequence.spectral_volume(8))
     torch.testing.assert_close(volume, motion_to_spectral_volume(motion, 8)[0], atol=1e-4, rtol=1e-4)

@@ -1,0 +1,1 @@
+"""Class map, subject matte and saliency of photos, made once by networks and kept in files."""
