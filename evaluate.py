@@ -3,6 +3,7 @@
 `rendering` renders real frames from the first one and the measured flow, beside the baselines.
 `motion` compares videos, of the model and of what it has to beat, with real ones, and the motion itself.
 `sampling` shows what samplers, numbers of steps and loop guidance give for what they cost.
+`stillness` tells how much the model moves photos and regions that should stand still.
 `ablation` trains and scores the variants of the paper's Table 2.
 `compare` tells which differences of two reports are larger than chance.
 """
@@ -23,9 +24,11 @@ from evaluation.tables.command_line import (
     add_motion_options,
     add_rendering_options,
     add_steps_options,
+    add_stillness_options,
     motion_options,
     rendering_options,
     sampling_options,
+    stillness_options,
 )
 
 EXAMPLES = """examples:
@@ -36,6 +39,7 @@ EXAMPLES = """examples:
   python evaluate.py motion --data dataset --methods model,gradient-16 --metrics localisation,amplitude_ratio
   python evaluate.py sampling --data dataset --max-sequences 1 --report sampling.json --html sampling.html
   python evaluate.py sampling --data dataset --samplers dpmsolver++:20 --loop-guidance 0,5,15 --recurrence 0,2
+  python evaluate.py stillness --photos photos --maps maps --still-photos 'house_*' --output figures
   python evaluate.py ablation --data dataset --output runs/ablation --preset tiny --max-steps 200
   python evaluate.py compare before.json after.json
 """
@@ -46,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    tables = parser.add_subparsers(dest="table", required=True, metavar="rendering|motion|sampling|ablation|compare")
+    tables = parser.add_subparsers(dest="table", required=True, metavar="TABLE")
     for name, (add_options, _, summary) in TABLES.items():
         add_options(tables.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."))
     return parser
@@ -72,8 +76,11 @@ def input_paths(arguments: argparse.Namespace) -> Iterable[Path]:
     """Everything that a table reads."""
     if arguments.table == "compare":
         return [arguments.first, arguments.second]
+    if arguments.table == "stillness":
+        return [path for path in (arguments.photos, arguments.maps, Path(arguments.checkpoint)) if path]
     named = (getattr(arguments, option, ()) for option in ("videos", "method_checkpoint", "run"))
-    folders = [arguments.data, Path(arguments.checkpoint), *(folder for pairs in named for _, folder in pairs)]
+    tables = (grouping.file for grouping in getattr(arguments, "groups", ()) if grouping.file)
+    folders = [arguments.data, *tables, Path(arguments.checkpoint), *(folder for pairs in named for _, folder in pairs)]
     return [*folders, arguments.weights] if arguments.weights else folders
 
 
@@ -96,6 +103,13 @@ def sampling(arguments: argparse.Namespace) -> None:
     from evaluation.tables.sampling import evaluate_sampling
 
     finish(arguments, evaluate_sampling(sampling_options(arguments)))
+
+
+def stillness(arguments: argparse.Namespace) -> None:
+    """`evaluate.py stillness`."""
+    from evaluation.tables.stillness import evaluate_stillness
+
+    finish(arguments, evaluate_stillness(stillness_options(arguments)))
 
 
 def ablation(arguments: argparse.Namespace) -> None:
@@ -127,6 +141,11 @@ TABLES = {
     "rendering": (add_rendering_options, rendering, "judge rendered frames beside the baselines"),
     "motion": (add_motion_options, motion, "judge the motion and the videos of the model and of what it has to beat"),
     "sampling": (add_steps_options, sampling, "weigh samplers, steps and loop guidance against their cost"),
+    "stillness": (
+        add_stillness_options,
+        stillness,
+        "weigh motion where all should stand still against that of plants",
+    ),
     "ablation": (add_ablation_options, ablation, "train and score the variants of the paper's Table 2"),
     "compare": (add_compare_options, compare, "say which differences of two reports are larger than chance"),
 }

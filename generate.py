@@ -26,7 +26,17 @@ from app.options import FileOptions, LoopOptions, Playing, Rendering, Sampling, 
 from common.command_line import add_common_options, options_of, run_script, select_device, write_report
 from common.output_paths import check_paths
 from common.stopwatch import Stopwatch
-from models.choices import DEFAULT_RENDERER, DEFAULT_SAMPLER, DEFAULT_STEPS, FPS, NUM_FRAMES, RENDERERS, SAMPLERS
+from models.choices import (
+    DEFAULT_RENDERER,
+    DEFAULT_SAMPLER,
+    DEFAULT_STEPS,
+    FPS,
+    NUM_FRAMES,
+    RENDERERS,
+    SAMPLERS,
+    WINDS,
+    wind_type,
+)
 
 if TYPE_CHECKING:
     from models.pipeline import ImageDynamicsPipeline
@@ -84,6 +94,7 @@ def add_loop_options(group: argparse._ArgumentGroup) -> None:
         help="size of the frames: the photo's own, or its centre at WxH (default: the "
         "photo's shape, at most 512 pixels)",
     )
+    add("--wind", type=wind_type(), metavar="W", help=WIND_HELP)
     add("--magnify", type=float, default=1.0, metavar="A", help="factor on the motion's amplitude (default: 1)")
     add("--slow", type=float, default=1.0, metavar="S", help="slow motion: S times as many frames (default: 1)")
     add(
@@ -108,6 +119,8 @@ LOOP_GUIDANCE_HELP = """strength of guidance towards a seamless loop; 5 to 15 fo
     loop (default: 0)"""
 RECURRENCE_HELP = """how often each step is noised again and repeated, so that loop guidance has more effect; 2 in the
     paper (default: 0)"""
+WIND_HELP = f"""how hard the wind blows: {", ".join(WINDS)} or a factor on breeze, for a motion model that was trained
+    with wind (default: breeze)"""
 NUM_FRAMES_HELP = f"frames of the loop (default: {NUM_FRAMES}; with --poke, until the motion has died out)"
 POKE_HELP = """instead of a loop, pull the point X,Y by DX,DY, in pixels of the photo as given, from T seconds on
     (default: 0), and let it go; may be repeated"""

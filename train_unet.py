@@ -31,6 +31,7 @@ EXAMPLES = """examples:
   python train_unet.py --data dataset --output runs/try --preset tiny --max-steps 20
   python train_unet.py --data film layered --shares 0.5,0.5 --validation film --output runs/motion
   python train_unet.py --data dataset --output runs/motion --stage frequency-attention --max-steps 3000
+  python train_unet.py --data film layered --output runs/wind --init runs/motion --stage slice --wind --independent
   python train_unet.py --data dataset --output runs/eight --num-frequencies 8 --normalization size
   python train_unet.py --data dataset --output runs/reference --preset reference --cache-latents 20 --log tensorboard
   accelerate launch --multi_gpu --num_processes 8 train_unet.py --data dataset --output runs/paper --preset paper
@@ -103,6 +104,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="denoise all frequencies as one tensor: there is no frequency-attention stage either; with --init of "
         "another kind of model, its autoencoder is taken over and the U-Net starts anew",
+    )
+    add(
+        "--wind",
+        action="store_true",
+        help="divide the motion's strength out of what is learned and tell it to the network: at sampling it is an "
+        "input; with --init of a model without wind, its networks are taken over",
     )
     add(
         "--image-encoder",
@@ -185,6 +192,7 @@ def read_options(arguments: argparse.Namespace) -> MotionRun:
             vqvae=arguments.vqvae,
             independent=arguments.independent,
             joint=arguments.joint,
+            wind=arguments.wind,
         ),
         training=training_config(arguments),
         run=RunOptions(

@@ -30,6 +30,7 @@ class Sampling:
     guidance: float | None = None  # None: the model's own
     loop_guidance: float = 0.0
     recurrence: int = 0
+    wind: str | float | None = None  # of models trained with it; None: the usual one
 
     def __post_init__(self) -> None:
         expect_range("seed", self.seed, 0, 2**63 - 1)
@@ -37,6 +38,8 @@ class Sampling:
         expect_range("guidance", self.guidance, -1, 100)
         expect_range("loop_guidance", self.loop_guidance, 0, 1e6)
         expect_range("recurrence", self.recurrence, 0, 100)
+        if self.wind is not None and not isinstance(self.wind, str):
+            expect_range("wind", self.wind, 0.01, 100)
 
 
 @dataclass(frozen=True)

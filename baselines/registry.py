@@ -136,9 +136,10 @@ METHODS = by_name(
     ),
     Method(
         name="other-start",
-        summary="no video: the motion measured from another start frame of the same video, the ceiling for a model",
+        summary="no video: the motion measured from other start frames of the same video, the ceiling for a model",
         build="baselines.simple:other_start",
         video="none",
+        default=True,
     ),
     Method(
         name="lfdm",

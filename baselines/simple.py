@@ -11,12 +11,14 @@ from torch import Tensor
 
 from common.images import to_8_bits
 from evaluation.metrics.motion import gradient_magnitude
-from evaluation.prediction import Predict, Prediction, Setting
+from evaluation.prediction import OWN_WIND, Predict, Prediction, Setting
 from evaluation.sequences import EvaluationSequence
 from models.dynamics.loop import LoopMotion, Playback
 from models.photos import Photo
-from models.spectral_volume import resize_motion, rms_amplitude
+from models.spectral_volume import motion_strength, resize_motion, rms_amplitude
 
+LEAST_WIND = 0.1  # pixels; where the measured motion is weaker still, that is told
+MOST_OTHER_STARTS = 4  # of a video's other sequences that a ceiling is the mean over
 JELLY_FREQUENCIES = (1, 2, 3)  # periods in a sequence: where most of the power of swaying is
 
 
@@ -31,8 +33,10 @@ def model(setting: Setting) -> Predict:
 
     def predict(_: int, sequence: EvaluationSequence) -> Prediction:
         image = sequence.first_frame()
+        told = {} if setting.wind is None else {"wind": wind_of(setting, sequence)}
         volumes = [
-            predict_motion(Photo(image), seed=setting.seed + number, **sampling) for number in range(setting.samples)
+            predict_motion(Photo(image), seed=setting.seed + number, **told, **sampling)
+            for number in range(setting.samples)
         ]
         period = config.num_frames / config.fps
         playback = Playback.of_loop(
@@ -44,6 +48,19 @@ def model(setting: Setting) -> Predict:
         )
 
     return predict
+
+
+def wind_of(setting: Setting, sequence: EvaluationSequence) -> str | float | None:
+    """The wind that the model is told for a sequence; for `OWN_WIND` that of the measured motion.
+
+    Strengths are in pixels of the picture that the model sees, which has about the area that it was trained at.
+    """
+    if setting.wind != OWN_WIND:
+        return setting.wind
+    width, height = setting.pipeline.motion_config.size
+    scale = math.sqrt(width * height / (sequence.size[0] * sequence.size[1]))
+    strength = scale * float(motion_strength(setting.true_volume(sequence)))
+    return max(strength, LEAST_WIND) / setting.pipeline.usual_wind
 
 
 def repeat(setting: Setting) -> Predict:
@@ -109,13 +126,17 @@ def gradient(setting: Setting, *, blur: float = 0.0) -> Predict:
 
 
 def other_start(setting: Setting) -> Predict:
-    """The motion measured from another start frame of the same video: how far measuring itself agrees."""
+    """The motion measured from other start frames of the same video: how far measuring itself agrees.
+
+    The ceiling for a model, which knows no more of the moment. A table's figure is the mean over the other starts.
+    """
 
     def predict(_: int, sequence: EvaluationSequence) -> Prediction:
         others = [s for s in setting.sequences if s.source == sequence.source and s.id != sequence.id]
         if not others:
             return Prediction(note="not computed: the split has one sequence of each video")
-        return Prediction((setting.true_volume(others[-1]),), note=MAP_NOTE)
+        chosen = others[:: math.ceil(len(others) / MOST_OTHER_STARTS)]
+        return Prediction(tuple(map(setting.true_volume, chosen)), note=MAP_NOTE)
 
     return predict
 

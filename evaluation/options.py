@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.groups import Grouping
+
 PRETRAINED = Path(__file__).resolve().parents[1] / "models" / "pretrained"
 
 
@@ -18,6 +20,7 @@ class DataOptions:
         checkpoint: a pipeline's folder, one of its models', or a hub id.
         weights: folder with the metrics' weights, searched before the user's cache.
         max_sequences: at most so many sequences of each source video; None for all.
+        groups: what the sequences are grouped by for further figures.
         device: as --device names it.
         seed: of everything random.
     """
@@ -27,6 +30,7 @@ class DataOptions:
     checkpoint: str | Path = PRETRAINED
     weights: Path | None = None
     max_sequences: int | None = None
+    groups: tuple[Grouping, ...] = ()
     device: str = "auto"
     seed: int = 0
 
@@ -89,6 +93,7 @@ class MotionOptions(DataOptions):
         samples: of each photo, for motion and diversity.
         steps: of sampling.
         guidance: classifier-free guidance; None for the model's own.
+        wind: for models that are told it; "own" is that of the measured motion.
         num_frequencies: of the measured motion.
         renderer: what turns motion into frames.
         intervals: compute the intervals of distances between sets.
@@ -104,12 +109,42 @@ class MotionOptions(DataOptions):
     samples: int = 5
     steps: int = 20
     guidance: float | None = None
+    wind: str | float | None = None
     num_frequencies: int = 16
     renderer: str = "model"
     intervals: bool = True
     skip_photo: bool = False
     output: Path | None = None
     html: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StillnessOptions:
+    """The stillness table.
+
+    Attributes:
+        photos: folder of photos.
+        maps: folder of their maps, as ``python -m data.synthetic.maps`` makes them.
+        still_photos: patterns of the names of photos in which nothing should move.
+        checkpoint: a pipeline's folder, one of its models', or a hub id.
+        samples: of each photo.
+        steps: of sampling.
+        guidance: classifier-free guidance; None for the model's own.
+        device: as --device names it.
+        seed: of the first sample.
+        output: folder for the values of each photo and a sheet to look at.
+    """
+
+    photos: Path
+    maps: Path | None = None
+    still_photos: tuple[str, ...] = ()
+    checkpoint: str | Path = PRETRAINED
+    samples: int = 2
+    steps: int = 20
+    guidance: float | None = None
+    device: str = "auto"
+    seed: int = 0
+    output: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

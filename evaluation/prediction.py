@@ -13,6 +13,8 @@ from models.dynamics.loop import LoopMotion, Playback
 from models.photos import Photo
 from models.pipeline import ImageDynamicsPipeline
 
+OWN_WIND = "own"  # how far things move in the measured motion, told to the model
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -39,6 +41,7 @@ class Setting:
     sampler: str = "dpmsolver++"
     loop_guidance: float = 0.0
     recurrence: int = 0  # extra passes of each step under loop guidance
+    wind: str | float | None = None  # of models that are told it; OWN_WIND is that of the measured motion
 
     @property
     def device(self) -> torch.device:

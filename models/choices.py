@@ -6,6 +6,8 @@ a ``--help`` would take seconds.
 
 from __future__ import annotations
 
+import argparse
+import math
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -14,6 +16,28 @@ DEFAULT_STEPS = 20  # sampling steps; docs/evaluation.md compares numbers of the
 DEFAULT_SAMPLER = "dpmsolver++"
 NUM_FRAMES = 150  # of a loop
 FPS = 30.0
+
+# How strong a wind is asked for, in units of the usual one: the median over what the model has seen.
+WINDS = {"calm": 0.5, "breeze": 1.0, "strong": 2.0}
+
+
+def wind_type(*more: str) -> Callable[[str], str | float]:
+    """Type of a ``--wind`` option: one of :data:`WINDS` or of the names ``more``, or a factor above 0."""
+    expected = (*WINDS, *more)
+
+    def parse(text: str) -> str | float:
+        if text in expected:
+            return text
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value > 0):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {', '.join(expected)} or a number above 0")
+        return value
+
+    return parse
+
 
 # name -> (scheduler class of diffusers, its own arguments)
 SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -11,6 +11,7 @@ at full size. Each lost to bicubic in nearly every scene, because the photo's te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoints import PARTS, PRETRAINED, find_checkpoints
-from models.choices import DEFAULT_RENDERER, DEFAULT_SAMPLER, DEFAULT_STEPS, FPS, NUM_FRAMES
+from models.choices import DEFAULT_RENDERER, DEFAULT_SAMPLER, DEFAULT_STEPS, FPS, NUM_FRAMES, WINDS
 from models.dynamics.motion_file import MotionFile, as_stored
 from models.dynamics.photo import Displacement, PhotoMotion
 from models.photos import Photo, as_photo, model_size, resize_photo
@@ -108,6 +109,18 @@ class ImageDynamicsPipeline:
         """Configuration of the motion model: period, training size, number of frequencies."""
         return self._motion().config
 
+    @property
+    def usual_wind(self) -> float:
+        """How far things move where no wind is given, in pixels of the size that the motion model sees.
+
+        Raises:
+            ValueError: the motion model was trained without wind.
+        """
+        model = self._motion()
+        if not model.config.wind:
+            raise ValueError("this motion model was trained without wind; magnify its motion instead")
+        return float(model.usual_strength)
+
     @overload
     def __call__(self, photo: list | tuple, **options: Any) -> list[Animation]: ...
     @overload
@@ -172,6 +185,7 @@ class ImageDynamicsPipeline:
         guidance: float | None = None,
         loop_guidance: float = 0.0,
         recurrence: int = 0,
+        wind: str | float | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         """Sample motion for a photo: a spectral volume ``[1, K, 4, h, w]`` in pixels of its own h x w.
@@ -187,6 +201,8 @@ class ImageDynamicsPipeline:
             guidance: strength of classifier-free guidance, the model's own by default.
             loop_guidance: strength of the guidance to a smooth wrap-around.
             recurrence: times that each step is repeated, of use with loop guidance.
+            wind: one of :data:`models.choices.WINDS`, or a factor on the usual wind; only a model that was trained with
+                wind takes it.
             progress: called with the steps done and all steps.
         """
         model, photo = self._motion(), as_photo(photo)
@@ -200,6 +216,7 @@ class ImageDynamicsPipeline:
             guidance=guidance,
             loop_guidance=loop_guidance,
             recurrence=recurrence,
+            wind=None if wind is None else wind_factor(wind) * self.usual_wind,
             progress=progress,
         )
         if not volume.isfinite().all():
@@ -249,3 +266,18 @@ class ImageDynamicsPipeline:
         if self.motion_model is None:
             raise ValueError("this pipeline was loaded without its motion model")
         return self.motion_model
+
+
+def wind_factor(wind: str | float) -> float:
+    """A wind's name or number as a factor on the usual wind.
+
+    Raises:
+        ValueError: another name, or no number above 0.
+    """
+    if isinstance(wind, str):
+        if wind not in WINDS:
+            raise ValueError(f"unknown wind {wind!r}, expected one of {', '.join(WINDS)} or a number")
+        return WINDS[wind]
+    if not (math.isfinite(wind) and wind > 0):
+        raise ValueError(f"wind {wind:g}: a factor on the usual wind, such as 0.5, is above 0")
+    return float(wind)

@@ -193,6 +193,33 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def bootstrap_statistic(
+    statistic: Callable[..., np.ndarray],
+    samples: Sequence[Sequence[float]],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> tuple[float, tuple[float, float] | None]:
+    """A statistic of one or several samples, and its percentile bootstrap interval; None for fewer than two values.
+
+    Args:
+        statistic: takes the samples as arrays ``[..., N]`` and works along their last axis.
+        samples: each is resampled on its own.
+    """
+    arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
+    value = float(statistic(*arrays))
+    if min(map(len, arrays)) < 2:
+        return value, None
+    random = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(math.ceil(resamples / 100)):  # all at once would fill the memory
+        picks = (array[random.integers(len(array), size=(100, len(array)))] for array in arrays)
+        drawn.append(statistic(*picks))
+    low, high = np.quantile(np.concatenate(drawn), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return value, (float(low), float(high))
+
+
 def values_by_source(values: Sequence[float], sources: Sequence[Hashable]) -> list[float]:
     """One value a video such that their mean is the mean over sequences: what a bootstrap over videos resamples.
 

@@ -29,6 +29,7 @@ NO_MOTION = "not computed: there is no motion"
 ONE_SAMPLE = "not computed: needs several samples of one photo, which only the model gives (--samples 2 or more)"
 NO_STEP = "not computed: most frames equal the one before, there is no usual step to compare the last one with"
 NO_SAMPLING = "not computed: this row takes no sampling"
+NO_PHOTOS = "not computed: no such photos (--still-photos), or no regions in the class maps (--maps)"
 NO_CHANGE = "not computed: the real frames do not change along the flow"
 
 
@@ -66,6 +67,7 @@ class Metric:
         scale: of a metric of sets, what the distance is multiplied by.
         curve: of a metric of sets, whether its curve over time is drawn.
         column: head of its column in text, where that is not its name.
+        parts: of a ratio of two other columns, their names.
     """
 
     label: str
@@ -84,6 +86,7 @@ class Metric:
     scale: float = 1.0
     curve: bool = False
     column: str | None = None
+    parts: tuple[str, str] | None = None
 
     @property
     def distribution(self) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from evaluation.metrics.metric import NO_CHANGE, NO_SAMPLING, NO_STEP, ONE_SAMPLE, FeatureSet, Kind, Metric
+from evaluation.metrics.metric import NO_CHANGE, NO_PHOTOS, NO_SAMPLING, NO_STEP, ONE_SAMPLE, FeatureSet, Kind, Metric
 
-RENDERING, MOTION, SAMPLING = "rendering", "motion", "sampling"  # the tables
+RENDERING, MOTION, SAMPLING, STILLNESS = "rendering", "motion", "sampling", "stillness"  # the tables
 IMAGE, MEASURES, SCORES = "evaluation.metrics.image", "evaluation.metrics.motion", "evaluation.metrics.motion_scores"
 DIVERSITY, COST = "evaluation.metrics.diversity", "evaluation.tables.sampling_cost"
 
@@ -200,6 +200,29 @@ METRICS = {
         tables=(SAMPLING,),
         compute=f"{COST}:seconds_a_sample",
         missing=NO_SAMPLING,
+    ),
+    "still_photos": Metric(
+        label="Amplitude of still photos (px)", better="lower", tables=(STILLNESS,), missing=NO_PHOTOS
+    ),
+    "still_regions": Metric(
+        label="Amplitude of still regions (px)", better="lower", tables=(STILLNESS,), missing=NO_PHOTOS
+    ),
+    "plants": Metric(label="Amplitude of plants (px)", tables=(STILLNESS,), missing=NO_PHOTOS),
+    "photos_ratio": Metric(
+        label="Still photos over plants",
+        better="lower",
+        tables=(STILLNESS,),
+        missing=NO_PHOTOS,
+        parts=("still_photos", "plants"),
+        column="photos/plants",
+    ),
+    "regions_ratio": Metric(
+        label="Still regions over plants",
+        better="lower",
+        tables=(STILLNESS,),
+        missing=NO_PHOTOS,
+        parts=("still_regions", "plants"),
+        column="regions/plants",
     ),
 }
 

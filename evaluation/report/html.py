@@ -17,7 +17,15 @@ from evaluation.metrics.registry import format_value, in_order, metric_names, me
 from evaluation.report.media import Media
 from evaluation.report.plots import report_plots
 from evaluation.report.report import per_sequence_rows, source_of
-from evaluation.report.text import cell_of, count_of, format_ratios, headline, shared_counts
+from evaluation.report.text import (
+    Cell,
+    cell_of,
+    count_of,
+    format_ratios,
+    group_reports,
+    headline,
+    shared_counts,
+)
 
 __all__ = ["Media", "page", "write_html"]
 
@@ -57,6 +65,7 @@ def page(report: Mapping, media: Media | None = None, *, limits: PageLimits = LI
     sections = [
         _warnings(report.get("warnings") or ()),
         _results(report),
+        _groups(report),
         _ratios(report.get("ratios") or {}),
         _plots([*report_plots(report, colors=media.colors), *media.plots], limits.pictures),
         _slices(media.slices, limits.pictures),
@@ -117,8 +126,23 @@ def _result(report: Mapping, row: str, metric: str, notes: Sequence[str]) -> str
     cell = cell_of(report, row, metric)
     number = notes.index(cell.note) + 1 if cell.note else 0
     mark = f'<sup><a href="#note-{number}" aria-label="note {number}">{number}</a></sup>' if number else ""
+    return _figure(cell, mark)
+
+
+def _figure(cell: Cell, mark: str = "") -> str:
     extra = "".join(f'<span class="extra">{escape(text)}</span>' for text in (cell.interval, cell.count) if text)
     return escape(cell.value) + mark + extra
+
+
+def _groups(report: Mapping) -> str:
+    """A table for each group of sequences; its notes are those of the whole table and stand there."""
+    tables = []
+    for title, group in group_reports(report):
+        names = metric_names(group["table"])
+        headers = [metric_of(name).label + ARROWS.get(metric_of(name).better or "", "") for name in names]
+        rows = [[_figure(cell_of(group, row, name)) for name in names] for row in group["table"]]
+        tables.append(html_table(title, headers, list(group["table"]), rows))
+    return section("groups", "Groups of sequences", "\n".join(tables)) if tables else ""
 
 
 def _ratios(ratios: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from evaluation.sequences import EvaluationSequence
 
 FORMAT_VERSION = 1
-KINDS = ("rendering", "motion", "sampling", "ablation")
+KINDS = ("rendering", "motion", "sampling", "stillness", "ablation")
 # Columns of the manifest that decide what a sequence is: its frames, and the motion measured in them.
 IDENTITY = (
     *("source_sha256", "start", "fps", "num_frames", "width", "height"),
@@ -227,6 +227,15 @@ def _nested(leaf, depth: int):
     return check
 
 
+def _is_groups(value: object) -> bool:
+    def is_group(group: object) -> bool:
+        if not isinstance(group, dict) or not all(map(_is_number, (group.get("sequences"), group.get("sources")))):
+            return False
+        return all(part in group and SOUND[part](group[part]) for part in ("table", "intervals", "counts", "notes"))
+
+    return _nested(is_group, 2)(value)
+
+
 def _is_point(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and _is_number(value[0]) and _is_value(value[1])
 
@@ -242,6 +251,7 @@ SOUND = {
     "notes": _nested(_is_text, 2),
     "ratios": _nested(_is_value, 2),
     "per_sequence": _nested(_is_value, 3),
+    "groups": _is_groups,
     "curves": _nested(_is_curve, 2),
     "weights": _nested(_is_text_or_none, 1),
     "protocol": lambda value: isinstance(value, dict),

@@ -66,8 +66,21 @@ def format_table(report: Mapping, width: int | None = None) -> str:
         lines += ["", "ratio to repeat", *_grid(ratios, metric_names(ratios), width)]
     notes = [*shared_counts(report), *table_notes(report)]
     lines += ["", *notes] if notes else []
+    for title, group in group_reports(report):
+        cells = {row: {name: str(cell_of(group, row, name)) for name in metrics} for row in group["table"]}
+        shown = [name for name in metrics if any(name in values for values in group["table"].values())]
+        lines += ["", title, *_grid(cells, shown, width)]
     lines += [f"warning: {warning}" for warning in report.get("warnings") or ()]
     return "\n".join(lines)
+
+
+def group_reports(report: Mapping) -> list[tuple[str, Mapping]]:
+    """A title such as ``thing = candle (9 sequences of 3 videos)`` and the table of each group of a report."""
+    return [
+        (f"{name} = {group} ({count_of(of['sequences'], 'sequence')} of {count_of(of['sources'], 'video')})", of)
+        for name, groups in (report.get("groups") or {}).items()
+        for group, of in groups.items()
+    ]
 
 
 def headline(report: Mapping) -> str:

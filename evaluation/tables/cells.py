@@ -1,14 +1,17 @@
-"""The cells of a table: means over sequences beside distances between sets, with intervals, counts and notes."""
+"""The cells of a table and of its groups: means over sequences and distances between sets, with their intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from evaluation.groups import Grouping
 from evaluation.metrics.distances import bootstrap_interval
 from evaluation.metrics.metric import Metric
 from evaluation.metrics.motion_scores import Scores
 from evaluation.metrics.registry import METRICS
+from evaluation.sequences import EvaluationSequence, unique_sources
 
+ScoresByRow = Mapping[str, Mapping[str, Mapping[str, float | None]]]  # row -> sequence -> metric -> value
 STILL = "not computed: nothing moves in the measured motion"
 PARTS = ("table", "intervals", "counts", "notes")
 
@@ -95,3 +98,50 @@ def ratios(
         known = {name: values.get(name) for name in bases}
         found[row] = {name: value / bases[name] for name, value in known.items() if value is not None}
     return found if any(found.values()) else {}
+
+
+def group_tables(
+    groupings: Sequence[Grouping],
+    sequences: Sequence[EvaluationSequence],
+    metrics: Mapping[str, Metric],
+    *,
+    scores: ScoresByRow,
+) -> dict:
+    """``{grouping: {group: {sequences, sources, table, intervals, counts, notes}}}`` of a report.
+
+    Distances between sets have no value for a single sequence and are left out.
+
+    Args:
+        scores: ``{row: {sequence: {metric: value}}}``.
+    """
+    single = {name: metric for name, metric in metrics.items() if not metric.distribution}
+    result: dict = {}
+    for chosen in groupings:
+        members = chosen.members(sequences)
+        tables = result.setdefault(str(chosen), {})
+        for group in sorted(set(members.values())):
+            inside = [sequence for sequence in sequences if members.get(sequence.id) == group]
+            tables[group] = _group_table(inside, single, scores)
+    return result
+
+
+def _group_table(
+    sequences: Sequence[EvaluationSequence],
+    metrics: Mapping[str, Metric],
+    scores: ScoresByRow,
+) -> dict:
+    sources = {sequence.id: sequence.source for sequence in sequences}
+    inside = {row: {name: _known(of[name]) for name in sources if name in of} for row, of in scores.items()}
+    table = cells(
+        list(scores),
+        metrics,
+        scores=inside,
+        sources=sources,
+        distances={},
+        missing=lambda _, metric: missing_note(metrics[metric], still=True),
+    )
+    return {"sequences": len(sequences), "sources": unique_sources(sequences), **table}
+
+
+def _known(scores: Mapping[str, float | None]) -> Scores:
+    return {name: value for name, value in scores.items() if value is not None}

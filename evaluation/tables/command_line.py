@@ -10,15 +10,24 @@ from typing import TypeVar
 from baselines.registry import METHODS
 from common.command_line import add_common_options, options_of
 from common.option_types import count
-from evaluation.options import PRETRAINED, AblationOptions, MotionOptions, RenderingOptions, SamplingOptions
+from evaluation.groups import grouping
+from evaluation.options import (
+    PRETRAINED,
+    AblationOptions,
+    MotionOptions,
+    RenderingOptions,
+    SamplingOptions,
+    StillnessOptions,
+)
 from evaluation.tables.rendering_rows import ROWS
-from models.choices import DEFAULT_STEPS, RENDERERS, SAMPLERS
+from models.choices import DEFAULT_STEPS, RENDERERS, SAMPLERS, WINDS, wind_type
 
 SPLITS = ("train", "validation", "test")
 # Repeated from the packages, whose import would make --help slow; a test compares them.
 PRESETS = ("tiny", "default")
 DEFAULT_SAMPLERS = ("dpmsolver++:5,10,20,50", "ddim:20,50,100", "ddpm:100,1000")
 DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if method.default)
+GUIDANCE = "weight of classifier-free guidance (default: the model's, mostly 1)"
 ALL_COLUMNS = "columns of the table (default: all)"
 Options = TypeVar("Options")
 
@@ -70,6 +79,13 @@ def add_motion_options(parser: argparse.ArgumentParser) -> None:
         help="another row, of videos made elsewhere, <sequence id>.mp4 each; may be given several times",
     )
     add("--metrics", type=names(None), metavar="A,B,...", help=ALL_COLUMNS)
+    add(
+        "--wind",
+        type=wind_type("own"),
+        metavar="W",
+        help=f"wind that a model trained with it is told: {', '.join(WINDS)}, a factor on the usual one, or own: as "
+        "strong as the measured motion (default: the usual one)",
+    )
     add_sampling_options(parser)
 
 
@@ -104,6 +120,32 @@ def add_steps_options(parser: argparse.ArgumentParser) -> None:
     add("--samples", type=count, default=2, help="samples of each photo, with the same seeds in all rows (default: 2)")
     add_guidance_options(parser)
     add("--no-intervals", action="store_true", help="leave out the interval of the Fréchet distance")
+
+
+def add_stillness_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ``evaluate.py stillness``."""
+    add = parser.add_argument
+    add("--photos", type=Path, required=True, metavar="DIR", help="folder of photos that nothing was trained on")
+    add(
+        "--maps",
+        type=Path,
+        metavar="DIR",
+        help="class maps and mattes of the photos, made by python -m data.synthetic.maps; without them there are no "
+        "regions, only whole photos",
+    )
+    add(
+        "--still-photos",
+        nargs="+",
+        default=[],
+        metavar="PATTERN",
+        help="names of photos in which nothing should move, such as 'house_*'",
+    )
+    add_checkpoint_option(parser)
+    add("--samples", type=count, default=2, help="samples of each photo (default: 2)")
+    add("--steps", type=count, default=DEFAULT_STEPS, help="sampling steps (default: %(default)s)")
+    add("--guidance", type=float, metavar="W", help=GUIDANCE)
+    add("--output", type=Path, metavar="DIR", help="folder for a CSV of each photo's values and a sheet to look at")
+    add_common_options(parser)
 
 
 def add_ablation_options(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +187,16 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--output", type=Path, metavar="DIR", help="folder for per-sequence CSV, plots and videos to look at")
     add("--html", type=Path, metavar="FILE.html", help="one self-contained page with tables, plots and clips")
+    add(
+        "--group",
+        type=grouping,
+        action="append",
+        default=[],
+        dest="groups",
+        metavar="COLUMN",
+        help="figures of each group of sequences as well: a column of the manifest, or FILE.csv:COLUMN of a file whose "
+        "column id, source or file names the sequences or their videos; may be given several times",
+    )
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -152,12 +204,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, required=True, help="dataset folder written by data.prepare")
     add("--split", default="test", choices=SPLITS, help="split to evaluate (default: %(default)s)")
-    add(
-        "--checkpoint",
-        default=PRETRAINED,
-        metavar="DIR",
-        help="weights to evaluate (default: those that come with the repository)",
-    )
+    add_checkpoint_option(parser)
     add(
         "--weights",
         type=Path,
@@ -166,6 +213,16 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-sequences", type=count, metavar="N", help="at most N sequences of each source video (default: all)")
     add_common_options(parser)
+
+
+def add_checkpoint_option(parser: argparse.ArgumentParser) -> None:
+    """The weights that are judged."""
+    parser.add_argument(
+        "--checkpoint",
+        default=PRETRAINED,
+        metavar="DIR",
+        help="weights to evaluate (default: those that come with the repository)",
+    )
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
@@ -192,12 +249,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 def add_guidance_options(parser: argparse.ArgumentParser) -> None:
     """Guidance, and how much of the measured motion takes part."""
     add = parser.add_argument
-    add(
-        "--guidance",
-        type=float,
-        metavar="W",
-        help="weight of classifier-free guidance (default: the model's, mostly 1)",
-    )
+    add("--guidance", type=float, metavar="W", help=GUIDANCE)
     add(
         "--num-frequencies",
         type=count,
@@ -231,6 +283,11 @@ def sampling_options(arguments: argparse.Namespace) -> SamplingOptions:
     asked = arguments.samplers or map(sampler_steps, DEFAULT_SAMPLERS)
     samplers = tuple(row for rows in asked for row in rows)
     return options_of(SamplingOptions, arguments, samplers=samplers, intervals=not arguments.no_intervals)
+
+
+def stillness_options(arguments: argparse.Namespace) -> StillnessOptions:
+    """What ``evaluate.py stillness`` was asked for."""
+    return options_of(StillnessOptions, arguments)
 
 
 def ablation_options(arguments: argparse.Namespace) -> AblationOptions:

@@ -21,6 +21,7 @@ from evaluation.prediction import Predict, Setting
 from evaluation.report.motion_media import MotionMedia
 from evaluation.report.report import checkpoint_provenance, data_provenance, folder_provenance, weights_provenance
 from evaluation.sequences import EvaluationSequence, crop_size, load_sequences
+from evaluation.tables.cells import group_tables
 from evaluation.tables.motion_judge import MotionJudge, known_frequencies, needs_frames
 from models.pipeline import ImageDynamicsPipeline
 
@@ -75,6 +76,7 @@ def evaluate_motion(
         "seed": options.seed,
         "protocol": protocol(options, setting),
         **judge.report(distances),
+        "groups": group_tables(options.groups, sequences, columns, scores=judge.scores),
         "timings": clock.seconds,
     }
     if media is not None:
@@ -141,6 +143,7 @@ def make_setting(
         samples=options.samples,
         steps=options.steps,
         guidance=options.guidance,
+        wind=options.wind,
         seed=options.seed,
     )
 
@@ -172,4 +175,5 @@ def protocol(options: MotionOptions, setting: Setting) -> dict:
     }
     if "motion" not in setting.parts:
         return values
-    return values | {"samples": setting.samples, "steps": setting.steps, "guidance": setting.used_guidance()}
+    sampling = {"samples": setting.samples, "steps": setting.steps, "guidance": setting.used_guidance()}
+    return values | sampling | ({} if setting.wind is None else {"wind": setting.wind})

@@ -26,7 +26,7 @@ from evaluation.report.comparison_video import Comparison, add_comparison, extre
 from evaluation.report.media import Media
 from evaluation.report.report import checkpoint_provenance, data_provenance, weights_provenance, write_csv
 from evaluation.sequences import EvaluationSequence, load_sequences
-from evaluation.tables.cells import PARTS
+from evaluation.tables.cells import PARTS, group_tables
 from evaluation.tables.rendering_rows import ROWS
 from evaluation.tables.rendering_scores import LPIPS, RenderingTable, Scores, read_sequence_frames
 from models.pipeline import ImageDynamicsPipeline
@@ -81,6 +81,7 @@ def evaluate_rendering(
         "seed": options.seed,
         "protocol": settings,
         **summary(table.scores, columns, sources=sources, notes=notes, seed=options.seed),
+        "groups": group_tables(options.groups, sequences, columns, scores=table.scores),
         "warnings": warnings(data, settings["as_published"]),
     }
     parts = dict(table.clock.seconds)  # now: the videos are rendered once more

@@ -20,6 +20,7 @@ from evaluation.report.cost_plot import COST, cost_plot
 from evaluation.report.media import Media
 from evaluation.report.report import checkpoint_provenance, data_provenance, write_csv
 from evaluation.sequences import load_sequences
+from evaluation.tables.cells import group_tables
 from evaluation.tables.sampling_cost import check_steps, estimate, format_estimate, make_rows
 from evaluation.tables.sampling_judge import BASELINES, SamplingJudge
 from models.pipeline import ImageDynamicsPipeline
@@ -83,6 +84,7 @@ def evaluate_sampling(
         },
         "rows": {str(row): asdict(row) for row in done},
         **judge.report([*map(str, done), *BASELINES], intervals=options.intervals),
+        "groups": group_tables(options.groups, sequences, columns, scores=judge.scores),
         "timings": clock.seconds,
     }
     write_media(options, report)

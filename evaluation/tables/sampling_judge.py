@@ -25,7 +25,12 @@ from evaluation.sequences import EvaluationSequence, unique_sources
 from evaluation.tables.cells import PARTS, cells, frequency_warning, missing_note, still_warning
 from evaluation.tables.sampling_cost import Calls, Cost, PhotoCost, Row, counted_calls, row_setting
 
-BASELINES = ("true-motion", "shuffled", "jelly")  # rows that need no sampling, to read the others against
+BASELINES = (
+    "true-motion",
+    "other-start",
+    "shuffled",
+    "jelly",
+)  # rows that need no sampling, to read the others against
 FEW_VIDEOS = 10  # whose windows hardly tell the spread of motion
 
 
@@ -86,6 +91,7 @@ class SamplingJudge:
             seconds = time.perf_counter() - start
             if prediction.note:
                 self.notes[name] = prediction.note
+            if not prediction.motion:
                 continue
             true = self.setting.true_volume(sequence)
             volumes = [match_frequencies(volume, true.shape[1]) for volume in prediction.motion]

@@ -55,6 +55,11 @@ class MotionConfig:
             raise ValueError(f"num_frames {self.num_frames}: too few for num_frequencies {self.num_frequencies}")
         self.unet.check(joint=self.joint, autoencoder=self.autoencoder)
 
+    @property
+    def wind(self) -> bool:
+        """Whether how far things move is an input of the model, see :attr:`models.motion.unet.UNetConfig.wind`."""
+        return bool(getattr(self.unet, "wind", False))
+
     def to_dict(self) -> dict:
         """Primitives for a checkpoint."""
         values = asdict(self)

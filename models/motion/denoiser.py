@@ -35,6 +35,7 @@ class Denoiser(nn.Module):
         frequency_index: Tensor,  # [B, K] whole numbers
         condition: Tensor,  # [B, c, h, w] from encode_condition, or zeros for no photo
         frequency_attention: bool,  # whether the frequencies of a photo hear of each other, where the network can do so
+        strength: Tensor | None = None,  # [B] in pixels; given to networks whose configuration has ``wind`` alone
     ) -> Tensor:
         """The prediction, ``[B, K, C, h, w]``."""
         raise NotImplementedError

@@ -62,6 +62,10 @@ class MotionModel(nn.Module):
         # Guidance can drive a sample far beyond anything seen; the largest amplitude of the training set bounds it.
         self.register_buffer("amplitude_limit", torch.tensor(float("inf")))
         self.amplitude_limit: Tensor
+        # How far things move where the wind is not given: the median over the training set, in pixels.
+        if config.wind:
+            self.register_buffer("usual_strength", torch.ones(()))
+        self.usual_strength: Tensor
         self.frequency_attention = self.has_frequency_attention  # whether it takes part in sampling
 
     @property
@@ -168,6 +172,8 @@ class MotionModel(nn.Module):
     def encode_volume(self, volume: Tensor, frequency_index: Tensor | None = None) -> Tensor:
         """Spectral volume ``[B, K, 4, H, W]`` in pixels -> whitened latents ``[B, K, C, h, w]``.
 
+        A model that is told the wind takes volumes divided by their strength.
+
         Args:
             frequency_index: [B, k] for volumes that hold only these frequencies; by default all of them.
         """
@@ -178,7 +184,10 @@ class MotionModel(nn.Module):
         return self.unet.encode_condition(image, encode_image=self.autoencoder.encode_image)
 
     def decode_latents(self, latents: Tensor, image: Tensor) -> Tensor:
-        """Whitened latents of all frequencies and photos -> spectral volume ``[B, K, 4, H, W]`` in pixels."""
+        """Whitened latents of all frequencies and photos -> spectral volume ``[B, K, 4, H, W]`` in pixels.
+
+        Of a model that is told the wind it is in units of the motion's strength.
+        """
         return self._in_pixels(self.autoencoder.decode(latents, image))
 
     def reconstruct(self, volume: Tensor, image: Tensor) -> Tensor:
@@ -196,6 +205,7 @@ class MotionModel(nn.Module):
         guidance: float | None = None,  # w of (1 + w) eps(c) - w eps(no c), the configuration's by default
         loop_guidance: float = 0.0,  # u of Eq. 5
         recurrence: int = 0,  # times that each step is noised again and repeated; the paper's loops: 2
+        wind: float | Sequence[float] | None = None,  # strength in pixels, of each photo; by default the usual one
         progress: Callable[[int, int], None] | None = None,  # called with (steps done, steps)
     ) -> Tensor:
         """Sample one spectral volume a photo: ``[B, K, 4, H, W]`` in pixels of the photo given."""
@@ -203,16 +213,17 @@ class MotionModel(nn.Module):
         if steps < 1 or recurrence < 0:
             raise ValueError(f"{steps} steps with {recurrence} repetitions: at least one step and none are needed")
         weight = self.config.guidance if guidance is None else guidance
+        strength = self._strength(wind, image)
         scheduler = make_scheduler(self.config, sampler)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         condition = self.encode_condition(image)
 
         def denoise(noisy: Tensor, timestep: Tensor) -> Tensor:
-            output = self._guided_output(noisy, timestep, condition, weight)
+            output = self._guided_output(noisy, timestep, condition, weight, strength)
             if not loop_guidance:
                 return output
             alpha, sigma = noise_levels(scheduler, timestep)
-            gradient = lambda clean: self.loop_gradient(clean, image)  # noqa: E731
+            gradient = lambda clean: self.loop_gradient(clean, image, strength)  # noqa: E731
             return steer_output(
                 self.config.prediction,
                 output,
@@ -233,10 +244,10 @@ class MotionModel(nn.Module):
             recurrence=recurrence,
             progress=progress,
         )
-        return self._limit_amplitude(self.decode_latents(latents, image))
+        return _times(self._limit_amplitude(self.decode_latents(latents, image)), strength)
 
     @torch.no_grad()
-    def loop_gradient(self, latents: Tensor, image: Tensor) -> Tensor:
+    def loop_gradient(self, latents: Tensor, image: Tensor, strength: Tensor | None = None) -> Tensor:
         """Gradient of h w `models.motion.diffusion.loop_loss` by latents ``[B, K, C, h, w]``, each photo's own.
 
         The loss is a mean over the picture. Its sum over the h w positions of the latents does not get weaker at each
@@ -247,10 +258,21 @@ class MotionModel(nn.Module):
         """
         with torch.enable_grad():
             leaf = latents.detach().requires_grad_()
-            volume = self._in_pixels(self.autoencoder.decode_for_gradient(leaf, image))
+            volume = _times(self._in_pixels(self.autoencoder.decode_for_gradient(leaf, image)), strength)
             loss = latents.shape[-2] * latents.shape[-1] * loop_loss(volume, self.config.num_frames)
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         return gradient
+
+    def _strength(self, wind: float | Sequence[float] | None, image: Tensor) -> Tensor | None:
+        """Strength of each photo's motion, ``[B]`` in pixels; None for a model that is not told it."""
+        if not self.config.wind:
+            if wind is not None:
+                raise ValueError("this motion model was trained without wind; magnify its motion instead")
+            return None
+        values = torch.as_tensor(self.usual_strength if wind is None else wind, dtype=torch.float32)
+        if not (values.isfinite().all() and (values > 0).all()):
+            raise ValueError(f"wind {wind}: how far things move is a number of pixels above 0")
+        return values.to(image.device).expand(len(image))
 
     def _in_pixels(self, normalized: Tensor) -> Tensor:
         """Undo the normalisation and apply the gain."""
@@ -275,17 +297,26 @@ class MotionModel(nn.Module):
         height, width = image.shape[-2] // factor, image.shape[-1] // factor
         return self.config.num_frequencies, self.autoencoder.latent_channels, height, width
 
-    def _guided_output(self, latents: Tensor, timestep: Tensor, condition: Tensor, guidance: float) -> Tensor:
+    def _guided_output(
+        self, latents: Tensor, timestep: Tensor, condition: Tensor, guidance: float, strength: Tensor | None = None
+    ) -> Tensor:
         """The network's output under classifier-free guidance, ``(1 + w) e(c) - w e(0)``."""
+        told = {} if strength is None else {"strength": strength}
         batch, count = latents.shape[:2]
         times = timestep.to(latents.device).expand(batch)
         index = torch.arange(count, device=latents.device).expand(batch, count)
-        output = self.unet(latents, times, index, condition, self.frequency_attention)
+        output = self.unet(latents, times, index, condition, self.frequency_attention, **told)
         if guidance == 0:
             return output
         # One after the other rather than as one batch of twice the size: no slower on a CPU, half the memory.
-        unconditional = self.unet(latents, times, index, torch.zeros_like(condition), self.frequency_attention)
+        nothing = torch.zeros_like(condition)
+        unconditional = self.unet(latents, times, index, nothing, self.frequency_attention, **told)
         return (1 + guidance) * output - guidance * unconditional
+
+
+def _times(volume: Tensor, strength: Tensor | None) -> Tensor:
+    """A volume ``[B, K, 4, H, W]`` in units of each photo's strength in pixels; as it is where None is given."""
+    return volume if strength is None else volume * strength[:, None, None, None, None]
 
 
 def _uses_frequency_attention(training: Mapping[str, object], default: bool, where: str) -> bool:
@@ -311,6 +342,7 @@ def diffusion_loss(
     noise: Tensor,  # like latents
     schedule: Tensor,  # alphas_cumprod
     frequency_attention: bool,  # whether it takes part; k must then be all frequencies in order
+    strength: Tensor | None = None,  # [B] in pixels, for a model that is told the wind
 ) -> Tensor:
     """Squared error of the prediction (Eq. 3) for each slice: ``[B, k]``."""
     alpha = schedule[timestep].sqrt()[:, None, None, None, None].to(latents)
@@ -318,5 +350,6 @@ def diffusion_loss(
     noisy = alpha * latents + sigma * noise
     target = noise if model.config.prediction == "epsilon" else alpha * noise - sigma * latents
     condition = model.encode_condition(image) * keep_condition[:, None, None, None].to(image)
-    prediction = model.unet(noisy, timestep, frequency_index, condition, frequency_attention)
+    told = {"strength": strength} if model.config.wind else {}
+    prediction = model.unet(noisy, timestep, frequency_index, condition, frequency_attention, **told)
     return (prediction - target).square().mean(dim=(2, 3, 4))

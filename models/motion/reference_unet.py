@@ -96,6 +96,7 @@ class ReferenceUNet(Denoiser):
         frequency_index: Tensor,  # [B, K] whole numbers
         condition: Tensor,  # [B, condition_channels, h, w]: latents of the photo, or zeros
         frequency_attention: bool = False,  # without meaning here: frequencies know nothing of each other
+        strength: Tensor | None = None,  # without meaning here
     ) -> Tensor:
         """The prediction, ``[B, K, C, h, w]``: all slices as one batch, at most ``slices_at_once`` at a time."""
         count = latents.shape[1]

@@ -22,6 +22,7 @@ from models.motion.image_encoder import EfficientNetLite0
 
 IMAGE_ENCODERS = ("efficientnet_lite0", "resnet", "none")
 CONDITION_ENTRIES = ("levels", "input")
+LEAST_STRENGTH = 0.01  # pixels; weaker motion is told apart by no network
 PIXEL_PATCH = 8  # photos are folded to the latents' resolution
 
 
@@ -38,6 +39,7 @@ class UNetConfig:
     image_encoder: str = "efficientnet_lite0"  # one of IMAGE_ENCODERS; resnet is trained, the others add pixels
     condition_entry: str = "levels"  # added at each level on the way down, or concatenated to the input
     dropout: Share = 0.1  # probability of dropping a whole channel of the image condition
+    wind: bool = False  # the motion's strength is divided out of what is learned, and told to the network
 
     def __post_init__(self) -> None:
         if self.image_encoder not in IMAGE_ENCODERS:
@@ -195,6 +197,11 @@ class SpectralUNet(Denoiser):
             self.frequency_embedding = nn.Sequential(
                 nn.Linear(config.channels, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
             )
+        self.strength_embedding: nn.Sequential | None = None
+        if config.wind:
+            self.strength_embedding = nn.Sequential(nn.Linear(1, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+            for parameter in self.strength_embedding[-1].parameters():
+                nn.init.zeros_(parameter)  # a network trained without it is not changed by it
         self.condition: ImageCondition | ResNetCondition
         if config.image_encoder == "resnet":
             self.condition = ResNetCondition(config, image_downsampling)
@@ -258,6 +265,7 @@ class SpectralUNet(Denoiser):
         frequency_index: Tensor,  # [B, K] whole numbers
         condition: Tensor,  # [B, condition_channels, h, w] from encode_condition, or zeros
         frequency_attention: bool = True,  # whether it takes part; K must then be all frequencies in order
+        strength: Tensor | None = None,  # [B] in pixels, for a network that is told it
     ) -> Tensor:
         """The prediction, ``[B, K, C, h, w]``; a joint network too wants all K frequencies in order."""
         shape = latents.shape[:3]
@@ -266,6 +274,11 @@ class SpectralUNet(Denoiser):
             raise ValueError(f"{what} needs all {self.num_frequencies} frequencies, got {shape[1]}")
         count = 1 if self.joint else shape[1]  # pictures of each photo that pass the 2D layers
         embedding = self._embedding(timestep, frequency_index, count)
+        if self.strength_embedding is not None:
+            if strength is None:
+                raise ValueError("this network needs the strength of the motion")
+            told = self.strength_embedding(strength.clamp_min(LEAST_STRENGTH).log()[:, None].to(embedding.dtype))
+            embedding = embedding + told.repeat_interleave(count, dim=0)
 
         x = latents.reshape(shape[0] * count, -1, *latents.shape[3:])
         if self.condition_in is None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -15,9 +16,14 @@ from safetensors.torch import save_file
 import evaluate
 from baselines.registry import METHODS, Method
 from common.command_line import package_versions
+from common.hashing import file_sha256
+from data.media.images import write_image
+from data.synthetic.maps.files import expected_metadata, maps_path, write_maps
+from data.synthetic.maps.networks import CLASS_NAMES
 from evaluation.metrics.metric import Metric
 from evaluation.metrics.registry import METRICS, of_table
 from evaluation.prediction import Predict, Prediction, Setting
+from evaluation.report.report import read_report
 from evaluation.sequences import EvaluationSequence, load_sequences
 from evaluation.tables import command_line
 from evaluation.tables.cells import ratios
@@ -77,7 +83,7 @@ def test_motion_table_has_every_method_and_metric(small_dataset: Path, checkpoin
     options = ("--samples", "2", "--steps", "2", "--output", str(output), "--html", str(page), "--renderer", "softmax")
     report = motion_table(small_dataset, checkpoint, *options)
     table = report["table"]
-    assert list(table) == ["model", "repeat", "true-motion", "shuffled", "jelly"]
+    assert list(table) == ["model", "repeat", "true-motion", "shuffled", "jelly", "other-start"]
     assert all(list(row) == list(of_table("motion")) for row in table.values())
     for method in ("model", "repeat", "true-motion", "jelly"):
         assert table[method]["fid"] > 0
@@ -310,3 +316,68 @@ def test_weights_with_other_tensors_are_refused(
     error = capsys.readouterr().err
     assert "i3d_kinetics400.safetensors" in error
     assert len(error.strip().splitlines()) == 1
+
+
+# Groups and stillness ------------------------------------------------------------------------------------------------
+
+
+def test_groups_stand_below_the_table_and_on_the_page(
+    small_dataset: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "things.csv").write_text("file,thing\nsecond.mp4,patch & ground\n")
+    options = ["--methods", "true-motion,gradient", "--metrics", "localisation", "--html", str(tmp_path / "page.html")]
+    options += ["--group", f"{tmp_path / 'things.csv'}:thing", "--group", "estimator"]
+    report = run("motion", small_dataset, checkpoint, tmp_path / "report.json", *options)
+    assert report["groups"]["thing"]["patch & ground"]["table"] == report["table"]
+    assert list(report["groups"]["estimator"]) == ["dis"]
+    assert "thing = patch & ground (2 sequences of 1 video)" in capsys.readouterr().out
+    assert "thing = patch &amp; ground" in (tmp_path / "page.html").read_text()
+
+
+def test_stillness_weighs_still_photos_and_regions_against_plants(checkpoint: Path, tmp_path: Path) -> None:
+    photos, maps = photos_with_maps(tmp_path)
+    report_path = tmp_path / "report.json"
+    options = ["--photos", str(photos), "--maps", str(maps), "--still-photos", "house*", "--samples", "1"]
+    options += ["--steps", "2", "--checkpoint", str(checkpoint), "--output", str(tmp_path / "figures")]
+    assert evaluate.main(["stillness", *options, "--report", str(report_path)]) == 0
+    report = read_report(report_path)
+    row = report["table"]["model"]
+    values = report["per_sequence"]["model"]
+    assert set(values["house.png"]) == {"still_photos"}
+    assert set(values["garden.png"]) == {"still_regions", "plants"}
+    assert row["photos_ratio"] == pytest.approx(row["still_photos"] / row["plants"])
+    assert row["regions_ratio"] == pytest.approx(values["garden.png"]["still_regions"] / row["plants"])
+    assert (tmp_path / "figures" / "stillness.png").is_file()
+    assert compare_main(report_path) == 0
+
+
+def photos_with_maps(folder: Path) -> tuple[Path, Path]:
+    """Photos of a house and of a garden: half of the latter is a tree, half of it wall."""
+    photos, maps = folder / "photos", folder / "maps"
+    photos.mkdir()
+    maps.mkdir()
+    random = np.random.default_rng(0)
+    logits = np.full((16, 24, len(CLASS_NAMES)), -100, np.int8)
+    logits[:, :12, CLASS_NAMES.index("tree")] = logits[:, 12:, CLASS_NAMES.index("wall")] = 100
+    scaling = {"class_logits_scale": "0.2", "class_logits_zero_point": "0"}
+    for name in ("house", "garden"):
+        path = photos / f"{name}.png"
+        write_image(path, random.integers(0, 255, (64, 96, 3), np.uint8))
+        metadata = expected_metadata(path, file_sha256(path), {})
+        write_maps(maps_path(maps, path), {"class_logits": logits}, metadata | scaling)
+    return photos, maps
+
+
+def compare_main(report: Path) -> int:
+    return evaluate.main(["compare", str(report), str(report)])
+
+
+def test_stillness_without_maps_or_still_photos_says_what_is_missing(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, _ = photos_with_maps(tmp_path)
+    options = ["--photos", str(photos), "--samples", "1", "--steps", "1", "--checkpoint", str(checkpoint)]
+    assert evaluate.main(["stillness", *options]) == 0
+    assert "no such photos (--still-photos)" in capsys.readouterr().out
+    assert evaluate.main(["stillness", *options, "--still-photos", "castle*"]) == 2
+    assert "no photo below" in capsys.readouterr().err

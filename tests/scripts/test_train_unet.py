@@ -120,6 +120,28 @@ def test_the_best_checkpoint_is_kept_and_calibrated(
     assert "--keep-best localisation: the stages trained here are judged by relative_error" in capsys.readouterr().err
 
 
+def test_a_model_is_told_the_wind_from_the_start_or_after_a_training_without(
+    trained: Path, small_dataset: Path, tmp_path: Path
+) -> None:
+    fresh, further = tmp_path / "fresh", tmp_path / "further"
+    options = ("--wind", "--independent", "--max-steps", "2")
+    assert run(small_dataset, fresh, *options) == 0
+    assert run(small_dataset, fresh, *options) == 0  # the finished run, resumed
+    assert (
+        run(small_dataset, further, *options, "--stage", "slice", "--init", str(trained), "--cache-latents", "2") == 0
+    )
+    for folder in (fresh, further):
+        model = MotionModel.from_pretrained(folder)
+        assert model.config.wind
+        assert 0.1 < float(model.usual_strength) < 20
+        calm, strong = (model.sample(torch.zeros(1, 3, 32, 64), [0], steps=2, wind=wind) for wind in (0.5, 2.0))
+        assert 0 < calm.abs().mean() < strong.abs().mean()
+    before = MotionModel.from_pretrained(trained)
+    assert torch.equal(model.autoencoder.encode_in.weight, before.autoencoder.encode_in.weight)
+    assert not torch.equal(model.autoencoder.latent_std, before.autoencoder.latent_std)
+    assert run(small_dataset, trained, "--wind") == 2  # the folder holds a model without
+
+
 def test_variants_of_the_ablation_train_and_say_what_they_are(small_dataset: Path, tmp_path: Path) -> None:
     short = ("--max-steps", "2")
     options = ("--num-frequencies", "3", "--normalization", "size", "--independent")

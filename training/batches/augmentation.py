@@ -31,11 +31,16 @@ def augment_motion_sample(
     size: tuple[int, int],  # (H', W') of the result
     config: AugmentationConfig,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """One random flip, crop, scale, rotation and change of colour: image ``[3, H', W']``, volume ``[K, 4, H', W']``."""
+) -> tuple[Tensor, Tensor, float]:
+    """One random flip, crop, scale, rotation and change of colour.
+
+    Returns:
+        Image ``[3, H', W']``, volume ``[K, 4, H', W']``, and the factor by which lengths in pixels grew.
+    """
     matrix, center = _random_affine(image.shape[-2:], size, config, generator)
     image, volume = warp_motion_sample(image, volume, size, matrix, center)
-    return jitter_color(image, config, generator), volume
+    enlargement = float(torch.linalg.det(matrix).abs()) ** -0.5
+    return jitter_color(image, config, generator), volume, enlargement
 
 
 def warp_motion_sample(

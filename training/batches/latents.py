@@ -27,7 +27,14 @@ from common.tensor_files import save_tensors
 from data.dataset.reading import SpectralVolumeDataset
 from data.dataset.sequence_file import read_metadata, read_slice, sequence_path
 from training.batches.augmentation import jitter_color
-from training.batches.motion import SHAPE_SHARES, MotionBatch, MotionBatches, draw_frequencies
+from training.batches.motion import (
+    SHAPE_SHARES,
+    MotionBatch,
+    MotionBatches,
+    Picture,
+    draw_frequencies,
+    join_pictures,
+)
 
 FORMAT_VERSION = 1
 PICTURES_A_FILE = 32
@@ -83,6 +90,7 @@ class LatentBatches:
         self.folder = folder
         self.augmentation = batches.augmentation
         self.num_frequencies = batches.num_frequencies
+        self.relative = batches.relative
         self._files: dict[tuple[int, int], list[LatentFile]] = {}
         for file in files:
             self._files.setdefault(file.shape, []).append(file)
@@ -98,19 +106,18 @@ class LatentBatches:
         """See :meth:`training.batches.motion.MotionBatches.draw`."""
         files = list(self._files.values())[int(torch.multinomial(self._shares, 1, generator=step))]
         drawn = list(map_samples(lambda generator: self._sample(files, frequencies, generator), samples))
-        images, latents, rows, ids = zip(*drawn, strict=True)
-        return MotionBatch(torch.stack(images), torch.stack(latents), torch.stack(rows), list(ids))
+        pictures, rows = zip(*drawn, strict=True)
+        return join_pictures(pictures, rows, relative=self.relative)
 
-    def _sample(
-        self, files: list[LatentFile], frequencies: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, str]:
+    def _sample(self, files: list[LatentFile], frequencies: int, generator: torch.Generator) -> tuple[Picture, Tensor]:
         number = int(torch.randint(sum(file.count for file in files), (), generator=generator))
         file, position = files[number // PICTURES_A_FILE], number % PICTURES_A_FILE  # all files but the last are full
         rows = draw_frequencies(self.num_frequencies, frequencies, generator)
         path = self.folder / file.name
         image = jitter_color(from_8_bits(read_slice(path, "images", position)), self.augmentation, generator)
         latents = read_slice(path, "latents", position)[rows].float()
-        return image, latents, rows, json.loads(read_metadata(path)["ids"])[position]
+        strength = float(read_slice(path, "strengths", position)) if self.relative else None
+        return Picture(image, latents, strength, json.loads(read_metadata(path)["ids"])[position]), rows
 
 
 def plan_files(batches: MotionBatches, pictures: int) -> list[LatentFile]:
@@ -131,22 +138,25 @@ def write_latents(folder: Path, files: Sequence[LatentFile], batches: MotionBatc
 
     folder.mkdir(parents=True, exist_ok=True)
     plain = replace(batches.augmentation, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
-    drawn = MotionBatches(batches.mixture, batches.sizes[0][::-1], 1, plain)
+    drawn = MotionBatches(batches.mixture, batches.sizes[0][::-1], 1, plain, batches.relative)
     for file in tqdm(files, desc="latents", unit=" files", disable=not files):
-        images, latents, ids = [], [], []
+        pictures, latents = [], []
         for number in range(file.first, file.first + file.count):
-            image, volume, _, names = drawn.draw_sample(file.shape, 0, source.generator_of(number))
-            images.append(to_8_bits(image))
-            latents.append(source.encode(volume[None])[0].half().cpu())
-            ids.append(names)
-        tensors = {"images": torch.stack(images), "latents": torch.stack(latents).contiguous()}
-        save_tensors(folder / file.name, tensors, {"ids": json.dumps(ids)})
+            picture, _ = drawn.draw_sample(file.shape, 0, source.generator_of(number))
+            pictures.append(picture)
+            latents.append(source.encode(picture.slices[None])[0].half().cpu())
+        images = torch.stack([to_8_bits(picture.image) for picture in pictures])
+        tensors = {"images": images, "latents": torch.stack(latents).contiguous()}
+        if batches.relative:
+            tensors["strengths"] = torch.tensor([picture.strength for picture in pictures])
+        save_tensors(folder / file.name, tensors, {"ids": json.dumps([picture.id for picture in pictures])})
 
 
 def describe_batches(batches: MotionBatches) -> dict:
     """All that the pictures of a cache follow from on the side of the data: plain values, contents as hashes."""
     parts = [part for dataset in batches.mixture.datasets for part in cast(ConcatDataset, dataset).datasets]
-    return {
+    relative = {"relative": True} if batches.relative else {}  # caches from before it keep their hash
+    return relative | {
         "format_version": FORMAT_VERSION,
         "data": [dataset_hash(cast(SpectralVolumeDataset, part)) for part in parts],
         "sequences": batches.mixture.sizes,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,11 +13,14 @@ from torch.utils.data import ConcatDataset
 
 from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.reading import SpectralVolumeDataset
+from models.spectral_volume import motion_strength
 from training.batches.augmentation import AugmentationConfig, augment_motion_sample
 from training.batches.mixture import Mixture
 from training.batches.options import CACHE_LIMIT, available_splits
 
 SHAPE_SHARES = (0.7, 0.15, 0.15)  # shares of the pictures, one for each of :func:`batch_sizes`
+LEAST_STRENGTH = 0.1  # pixels; what moves less is called still, and measured flow is never exactly 0
+ANY_STRENGTH = (0.25, 8.0)  # pixels, range of the wind that a network hears of where nothing moves
 PERIOD_TOLERANCE = 0.01  # by which the sequences of folders that train together may differ in length
 
 
@@ -27,19 +31,31 @@ class MotionBatch(NamedTuple):
     slices: Tensor  # [B, k, 4, H, W] in pixels; with cached latents [B, k, C, h, w]
     frequency_index: Tensor  # [B, k] which frequencies the slices are
     ids: list[str]
+    strength: Tensor | None = None  # [B] in pixels, of the motion that the slices were divided by it
 
     def to(self, device: torch.device) -> MotionBatch:
         """The same batch on a device; on a GPU it is there by the time that anything computes with it."""
-        tensors = {name: getattr(self, name) for name in ("image", "slices", "frequency_index")}
-        return self._replace(
-            **{name: tensor.to(device, non_blocking=device.type == "cuda") for name, tensor in tensors.items()}
-        )
+        fast = device.type == "cuda"
+        return self._with({name: tensor.to(device, non_blocking=fast) for name, tensor in self._tensors().items()})
 
     def pinned(self) -> MotionBatch:
         """The same batch in page-locked memory, from which a GPU fetches it while the program goes on."""
-        return self._replace(
-            **{name: getattr(self, name).pin_memory() for name in ("image", "slices", "frequency_index")}
-        )
+        return self._with({name: tensor.pin_memory() for name, tensor in self._tensors().items()})
+
+    def _with(self, tensors: dict[str, Tensor]) -> MotionBatch:
+        return MotionBatch(**(self._asdict() | tensors))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in self._asdict().items() if isinstance(value, Tensor)}
+
+
+class Picture(NamedTuple):
+    """One training picture, or a panel of one."""
+
+    image: Tensor  # [3, H, W] in [-1, 1]
+    slices: Tensor  # [k, 4, H, W] in pixels, or in units of the strength
+    strength: float | None  # in pixels; None where nothing moves
+    id: str
 
 
 class MotionBatches:
@@ -55,9 +71,12 @@ class MotionBatches:
         size: tuple[int, int],  # (W, H)
         multiple: int,  # sides of every batch are multiples of it
         augmentation: AugmentationConfig,
+        relative: bool = False,  # divide motion by its strength, which the batches then hold
     ) -> None:
         self.mixture = mixture
         self.augmentation = augmentation
+        self.relative = relative
+        self._strengths: dict[str, float] = {}  # of sequences seen before, by id
         self.sizes = batch_sizes(size, multiple)
         self.num_frequencies = mixture.datasets[0][0]["spectral_volume"].shape[0]
 
@@ -71,32 +90,61 @@ class MotionBatches:
         """Draw sequences with replacement, and ``frequencies`` slices of each."""
         shape = self.sizes[int(torch.multinomial(torch.tensor(SHAPE_SHARES), 1, generator=step))]
         drawn = list(map_samples(lambda generator: self.draw_sample(shape, frequencies, generator), samples))
-        images, slices, rows, ids = zip(*drawn, strict=True)
-        return MotionBatch(torch.stack(images), torch.stack(slices), torch.stack(rows), list(ids))
+        pictures, rows = zip(*drawn, strict=True)
+        return join_pictures(pictures, rows, relative=self.relative)
 
     def draw_sample(
         self, shape: tuple[int, int], frequencies: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, str]:
-        """One picture of a shape (H, W): image ``[3, H, W]``, slices ``[k, 4, H, W]``, their frequencies, and ids."""
+    ) -> tuple[Picture, Tensor]:
+        """One picture of a shape (H, W), and the frequencies of its slices ``[k]``."""
         rows = draw_frequencies(self.num_frequencies, frequencies, generator)
         mosaic = torch.rand((), generator=generator) < self.augmentation.mosaic
-        image, volume, ids = (self._mosaic if mosaic else self._panel)(shape, rows, generator)
-        return image, volume, rows, ids
+        picture = (self._mosaic if mosaic else self._panel)(shape, rows, generator)
+        if self.relative and picture.strength is None:  # no wind moves it: of that the network hears any
+            picture = picture._replace(strength=self._any_strength(generator))
+        return picture, rows
 
-    def volumes(self) -> Iterator[Tensor]:
-        """The spectral volume ``[1, K, 4, H, W]`` of each sequence, as it is."""
+    def volumes(self, most: int | None = None) -> Iterator[Tensor]:
+        """The spectral volume ``[1, K, 4, H, W]`` of each sequence, relative where batches are; evenly spread at most
+        so many of each dataset.
+        """
         for dataset in self.mixture.datasets:
-            for index in range(len(dataset)):  # type: ignore[arg-type]
-                yield dataset[index]["spectral_volume"][None]
+            count = len(dataset)  # type: ignore[arg-type]
+            for index in range(0, count, 1 if most is None else max(1, math.ceil(count / most))):
+                item = dataset[index]
+                volume = item["spectral_volume"][None]
+                yield volume / (self._strength(item) or 1.0) if self.relative else volume
 
-    def _panel(self, shape: tuple[int, int], rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, str]:
-        """A random sequence, changed at random: image ``[3, H, W]``, its slices ``[k, 4, H, W]`` and its id."""
+    def strengths(self, most: int) -> list[float]:
+        """Strength in pixels of each sequence that moves, of evenly spread at most so many of each dataset."""
+        for _ in self.volumes(most):
+            pass
+        return [strength for strength in self._strengths.values() if strength >= LEAST_STRENGTH]
+
+    def _strength(self, item: Mapping[str, Any]) -> float | None:
+        """How far the things in a sequence move, in pixels; None where nothing does."""
+        if item["id"] not in self._strengths:
+            self._strengths[item["id"]] = float(motion_strength(item["spectral_volume"][None]))
+        strength = self._strengths[item["id"]]
+        return strength if strength >= LEAST_STRENGTH else None
+
+    def _any_strength(self, generator: torch.Generator) -> float:
+        low, high = ANY_STRENGTH
+        return low * (high / low) ** torch.rand((), generator=generator).item()
+
+    def _panel(self, shape: tuple[int, int], rows: Tensor, generator: torch.Generator) -> Picture:
+        """A random sequence, changed at random."""
         dataset, index = self.mixture.draw(generator)
         item = dataset[index]
         volume = item["spectral_volume"][rows]
-        return *augment_motion_sample(item["image"], volume, shape, self.augmentation, generator), item["id"]
+        image, volume, enlargement = augment_motion_sample(item["image"], volume, shape, self.augmentation, generator)
+        strength = None
+        if self.relative and (own := self._strength(item)) is not None:
+            strength = own * enlargement
+            volume = volume / strength
+        return Picture(image, volume, strength, item["id"])
 
-    def _mosaic(self, shape: tuple[int, int], rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, str]:
+    def _mosaic(self, shape: tuple[int, int], rows: Tensor, generator: torch.Generator) -> Picture:
         """Two or four panels from different sequences, so that no scene as a whole can be learned by heart.
 
         Motion is local: what a flower does depends on the flower and not on what else is in the picture.
@@ -105,13 +153,29 @@ class MotionBatches:
         kind = int(torch.randint(3, (), generator=generator))  # side by side, one above the other, or four
         heights = (shape[0],) if kind == 0 else (upper, shape[0] - upper)
         widths = (shape[1],) if kind == 1 else (left, shape[1] - left)
-        images, volumes, names = [], [], []
-        for height in heights:
-            panels = [self._panel((height, width), rows, generator) for width in widths]
-            images.append(torch.cat([panel[0] for panel in panels], dim=-1))
-            volumes.append(torch.cat([panel[1] for panel in panels], dim=-1))
-            names += [panel[2] for panel in panels]
-        return torch.cat(images, dim=-2), torch.cat(volumes, dim=-2), "+".join(names)
+        panels = [[self._panel((height, width), rows, generator) for width in widths] for height in heights]
+        image, slices = (
+            torch.cat([torch.cat([getattr(panel, part) for panel in row], dim=-1) for row in panels], dim=-2)
+            for part in ("image", "slices")
+        )
+        each = [panel for row in panels for panel in row]
+        return Picture(image, slices, mean_strength(each), "+".join(panel.id for panel in each))
+
+
+def join_pictures(pictures: Sequence[Picture], rows: Sequence[Tensor], *, relative: bool) -> MotionBatch:
+    """A batch of pictures of one shape, and the frequencies of each."""
+    strength = torch.tensor([picture.strength for picture in pictures]) if relative else None
+    images, slices = (torch.stack([getattr(picture, part) for picture in pictures]) for part in ("image", "slices"))
+    return MotionBatch(images, slices, torch.stack(list(rows)), [picture.id for picture in pictures], strength)
+
+
+def mean_strength(panels: Sequence[Picture]) -> float | None:
+    """Geometric mean of the panels' strengths by their areas; None where nothing moves in any of them."""
+    moving = [(panel.image[0].numel(), panel.strength) for panel in panels if panel.strength is not None]
+    if not moving:
+        return None
+    total = sum(area for area, _ in moving)
+    return math.exp(sum(area / total * math.log(strength) for area, strength in moving))
 
 
 def draw_frequencies(count: int, frequencies: int, generator: torch.Generator) -> Tensor:
@@ -140,6 +204,7 @@ def load_batches(
     size: tuple[int, int],
     multiple: int,
     augmentation: AugmentationConfig,
+    relative: bool = False,  # divide motion by its strength
 ) -> MotionBatches:
     """Batches from dataset folders whose frequencies agree; small folders are kept in memory once they were read."""
     check_periods(folders)
@@ -155,7 +220,7 @@ def load_batches(
         )
         for folder in folders
     ]
-    return MotionBatches(Mixture(datasets, shares), size, multiple, augmentation)
+    return MotionBatches(Mixture(datasets, shares), size, multiple, augmentation, relative)
 
 
 def check_periods(folders: Sequence[Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,10 @@ from torch import Tensor
 from evaluation.metrics.motion import amplitude_ratio, localisation, spatial_coherence
 from models.choices import DEFAULT_STEPS
 from models.motion.model import MotionModel
-from models.spectral_volume import rms_amplitude
+from models.spectral_volume import SpectralNormalizer, motion_strength, rms_amplitude
+from training.batches.motion import LEAST_STRENGTH
+
+STATISTICS_STEP = 5  # every so many rows and columns of a volume tell the scales of all
 
 
 @torch.no_grad()
@@ -36,16 +39,15 @@ def judge_samples(
     scenes: dict[str, list[tuple[Tensor, Tensor]]],  # scene -> (image [1, 3, H, W], true volume [1, K, 4, H, W])
     *,
     samples: int,
-    sample: Callable[[MotionModel, Tensor, int], Tensor] | None = None,  # (model, image, seed) -> volume
+    sample: Callable[[MotionModel, Tensor, int], Tensor] | None = None,  # (model, image, seed) -> volume, if not ours
 ) -> dict[str, dict[str, float]]:
     """Localisation, amplitude ratio and coherence of samples for each scene, means over its photos and samples."""
-    sample = sample or (lambda model, image, seed: model.sample(image, [seed]))
     table: dict[str, dict[str, float]] = {}
     for scene, photos in scenes.items():
         rows = []
         for image, true in photos:
             for seed in range(samples):
-                volume = sample(model, image, seed)
+                volume = sample(model, image, seed) if sample else sample_like(model, image, true, seed)
                 rows.append((localisation(volume, true), amplitude_ratio(volume, true), spatial_coherence(volume)))
         means = torch.tensor(rows, dtype=torch.float64).mean(dim=0).tolist()
         table[scene] = dict(zip(("localisation", "amplitude_ratio", "coherence"), means, strict=True))
@@ -62,6 +64,39 @@ def limit_amplitude(model: MotionModel, volumes: Iterable[Tensor]) -> float:
     """Set the largest amplitude of true volumes ``[1, K, 4, H, W]`` as the limit of sampled ones, and return it."""
     model.amplitude_limit.fill_(max(float(rms_amplitude(volume)) for volume in volumes))
     return float(model.amplitude_limit)
+
+
+def sample_like(
+    model: MotionModel, image: Tensor, true: Tensor, seed: int, *, steps: int = DEFAULT_STEPS
+) -> Tensor:
+    """A sample of a photo ``[1, 3, H, W]``; a model that is told the wind hears that of the true volume."""
+    if not model.config.wind:
+        return model.sample(image, [seed], steps=steps)
+    return model.sample(image, [seed], steps=steps, wind=max(float(motion_strength(true)), LEAST_STRENGTH))
+
+
+@torch.no_grad()
+def measure_relative_statistics(
+    model: MotionModel, volumes: Iterable[Tensor], *, strengths: Sequence[float], size: tuple[int, int]
+) -> None:
+    """Give a model that is told the wind the scales of volumes ``[1, K, 4, H, W]`` divided by their strength.
+
+    Args:
+        strengths: in pixels, of the sequences that move; their median is the wind where none is given.
+        size: (W, H) of the training pictures.
+    """
+    samples = [volume[0, ..., ::STATISTICS_STEP, ::STATISTICS_STEP].flatten(1) for volume in volumes if volume.any()]
+    if not samples or not strengths:
+        raise ValueError("nothing moves in the training data: there is no motion to learn")
+    values = torch.cat(samples, dim=1).abs()
+    statistics = {
+        "p95": torch.stack([row.kthvalue(max(1, round(0.95 * len(row)))).values for row in values]).tolist(),
+        "rms": values.square().mean(dim=1).sqrt().tolist(),
+        "size": list(size),
+    }
+    config = model.config
+    model.normalizer = SpectralNormalizer.from_statistics(config.normalization, statistics, config.num_frequencies)
+    model.usual_strength.fill_(float(torch.tensor(list(strengths)).median()))
 
 
 @torch.no_grad()
@@ -89,7 +124,7 @@ def calibrate_amplitude(
     logs = []
     for image, true in photos:
         for seed in range(samples):
-            sampled = rms_amplitude(model.sample(image, [seed], steps=steps))[0]
+            sampled = rms_amplitude(sample_like(model, image, true, seed, steps=steps))[0]
             logs.append((rms_amplitude(true)[0] / sampled.clamp_min(1e-6)).log())
     gain = float(torch.stack(logs).quantile(0.5).exp().clamp(1 / limit, limit))
     model.amplitude_gain.fill_(gain)

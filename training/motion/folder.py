@@ -11,9 +11,14 @@ from models.motion.model import KIND
 from models.motion.stages import FORMER_NAMES, STAGES
 
 
+def is_run_folder(output: Path) -> bool:
+    """Whether a folder holds a run's checkpoint already."""
+    return (output / "config.json").is_file()
+
+
 def figures_of_earlier_stages(output: Path) -> dict[str, dict[str, float]]:
     """The last validation figures of each stage that has ended in a run folder, by the stages' present names."""
-    if not (output / "config.json").is_file():
+    if not is_run_folder(output):
         return {}
     training = load_config(output, KIND).get("training", {})
     if "figures" in training:

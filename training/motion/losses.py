@@ -35,6 +35,8 @@ class MotionBatch(Protocol):
     def slices(self) -> Tensor: ...
     @property
     def frequency_index(self) -> Tensor: ...
+    @property
+    def strength(self) -> Tensor | None: ...
 
 
 class StageLoss(nn.Module):
@@ -83,6 +85,7 @@ class StageLoss(nn.Module):
             noise=noise,
             schedule=self.schedule,
             frequency_attention=self.model.frequency_attention,
+            strength=batch.strength,
         )
         return errors.mean(), diffusion_parts(self.model, errors.detach(), index=index, timestep=timestep)
 

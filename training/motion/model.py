@@ -13,8 +13,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from models.motion.denoiser import DenoiserConfiguration
 from models.motion.model import MotionConfig, MotionModel
 from models.motion.stages import AUTOENCODER_STAGES
+from models.motion.unet import UNetConfig
 from models.motion.vq_autoencoder import VQAutoencoderConfig
 from models.spectral_volume import SpectralNormalizer
 from training.presets import StageConfig
@@ -32,6 +34,7 @@ class ModelOptions:
     vqvae: str | None = None  # folder or hub id of the pretrained autoencoder, for presets that have one
     independent: bool = False  # frequency attention takes no part and has no stage
     joint: bool = False  # the latents of all frequencies are denoised as one tensor
+    wind: bool = False  # how far things move is divided out and told to the network
 
 
 def build_model(options: ModelOptions, output: Path, *, statistics: dict, data: Path, seed: int) -> MotionModel:
@@ -55,6 +58,10 @@ def build_model(options: ModelOptions, output: Path, *, statistics: dict, data: 
         if there:
             raise ValueError(f"{there}: holds a model that is not joint; name another folder as --output")
         return with_joint_unet(model, seed=seed, image_encoder=options.image_encoder)
+    if options.wind and not model.config.wind:
+        if there:
+            raise ValueError(f"{there}: holds a model without wind; name another folder as --output")
+        model = with_wind(model)
     if options.independent:
         model.frequency_attention = False
     return model
@@ -71,6 +78,7 @@ def fresh_configuration(options: ModelOptions, statistics: dict, *, data: Path) 
         fps=statistics["fps"],
         normalization=options.normalization or preset.normalization,
         joint=options.joint,
+        unet=told_the_wind(preset.unet) if options.wind else preset.unet,
     )
     if options.vqvae:
         if preset.autoencoder.picture_channels is None:
@@ -125,6 +133,23 @@ def with_joint_unet(model: MotionModel, *, seed: int, image_encoder: Path) -> Mo
     joint.load_image_encoder(image_encoder)
     joint.autoencoder.load_state_dict(model.autoencoder.state_dict())
     return joint
+
+
+def told_the_wind(config: DenoiserConfiguration) -> UNetConfig:
+    """The configuration of a U-Net that is told how far things move."""
+    if not isinstance(config, UNetConfig):
+        raise ValueError("--wind: the U-Net of this preset can't be told the wind; choose another preset")
+    return replace(config, wind=True)
+
+
+def with_wind(model: MotionModel) -> MotionModel:
+    """The same networks, which now are told the wind; its statistics and the latents' have to be measured."""
+    config = replace(model.config, unet=told_the_wind(model.config.unet))
+    told = MotionModel(config, model.normalizer)
+    fresh = {name: value for name, value in told.state_dict().items() if name not in model.state_dict()}
+    told.load_state_dict({**model.state_dict(), **fresh})
+    told.frequency_attention = model.frequency_attention
+    return told
 
 
 def prepare_stage(model: MotionModel, stage: str) -> nn.Module:

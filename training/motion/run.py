@@ -26,8 +26,13 @@ from training.batches.options import DataOptions
 from training.best import FOLDER as BEST
 from training.log import summary_writer
 from training.loop import train
-from training.motion.calibration import calibrate_amplitude, limit_amplitude, measure_latent_statistics
-from training.motion.folder import adopt_former_names, figures_of_earlier_stages, recorded_versions
+from training.motion.calibration import (
+    calibrate_amplitude,
+    limit_amplitude,
+    measure_latent_statistics,
+    measure_relative_statistics,
+)
+from training.motion.folder import adopt_former_names, figures_of_earlier_stages, is_run_folder, recorded_versions
 from training.motion.model import ModelOptions, build_model, wanted_stages
 from training.motion.stage import MotionStage, stage_plan
 from training.motion.validation import MotionValidation
@@ -37,6 +42,7 @@ from training.saved_state import read_training_state
 from training.state import step_generator
 from training.task import RunOptions, part_size
 
+MOST_MEASURED = 400  # sequences of each dataset folder that statistics of relative motion are taken of
 CACHE_STREAM = 2 * len(STAGES)  # stream of random numbers beyond the stages' own and their dropout's
 
 
@@ -98,13 +104,26 @@ class MotionTraining:
             size=self.model.config.size,
             multiple=self.model.size_multiple,
             augmentation=AugmentationConfig(),
+            relative=self.model.config.wind,
         )
+        if self.model.config.wind and not is_run_folder(self.output):
+            self._measure_wind()
         self.validation, self.validation_split = self._validation()
         self.figures = figures_of_earlier_stages(self.output)
         if processes.is_main:
             adopt_former_names(self.output)
         processes.copy_from_main(self.model.to(processes.device))
         processes.wait()  # until all have read what the main process will write again
+
+    def _measure_wind(self) -> None:
+        """The scales of relative motion, and of its latents where the autoencoder is trained already."""
+        volumes, strengths = self.batches.volumes, self.batches.strengths(MOST_MEASURED)
+        measure_relative_statistics(
+            self.model, volumes(MOST_MEASURED), strengths=strengths, size=self.model.config.size
+        )
+        if self.run.model.init is not None:
+            measure_latent_statistics(self.model, volumes(MOST_MEASURED))
+            self.model.amplitude_gain.fill_(1.0)
 
     def stages_left(self) -> list[str]:
         """The stages from the one on that a stopped run was in."""
@@ -144,7 +163,7 @@ class MotionTraining:
     def _finish_best(self) -> dict | None:
         """Calibrate the best checkpoint as the last one is; gives its metric, score, step and stage."""
         folder = self.output / BEST
-        if not (folder / "config.json").is_file():  # asked for when the stages it is kept of had ended
+        if not is_run_folder(folder):  # asked for when the stages it is kept of had ended
             return None
         training = load_config(folder, KIND)["training"]
         if training["stage"] != "autoencoder":

@@ -16,9 +16,9 @@ from data.media.pictures import contact_sheet, magnitude_map
 from models.choices import DEFAULT_STEPS
 from models.motion.model import MotionModel
 from models.motion.stages import AUTOENCODER_STAGES
-from models.spectral_volume import motion_amplitude
-from training.batches.motion import scenes_of_sources
-from training.motion.calibration import judge_samples, mean_over_scenes
+from models.spectral_volume import motion_amplitude, motion_strength
+from training.batches.motion import LEAST_STRENGTH, scenes_of_sources
+from training.motion.calibration import judge_samples, mean_over_scenes, sample_like
 
 SCENES = 24  # at most, spread over all there are
 
@@ -65,9 +65,10 @@ class MotionValidation:
         """A sample, or in the autoencoder's stages the true volume through encoder and decoder."""
         if stage in AUTOENCODER_STAGES:
             with torch.no_grad():
-                return model.reconstruct(true, image)
+                strength = motion_strength(true).clamp_min(LEAST_STRENGTH) if model.config.wind else 1.0
+                return model.reconstruct(true / strength, image) * strength
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
-            return model.sample(image, [0], steps=self._steps).float()
+            return sample_like(model, image, true, 0, steps=self._steps).float()
 
 
 def relative_error(volume: Tensor, true: Tensor) -> float:

@@ -59,6 +59,6 @@ def test_augmented_sample_has_the_size_asked_for_and_repeats_with_its_generator(
 def test_no_augmentation_range_reproduces_the_input():
     image, volume = smooth((3, 5, 8)).clamp(-1, 1), smooth((4, 5, 8), 1).view(1, 4, 40, 64)
     none = AugmentationConfig(0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    out_image, out_volume = augment_motion_sample(image, volume, (40, 64), none, torch.Generator().manual_seed(0))
+    out_image, out_volume, _ = augment_motion_sample(image, volume, (40, 64), none, torch.Generator().manual_seed(0))
     torch.testing.assert_close(out_image, image, atol=1e-4, rtol=0)
     torch.testing.assert_close(out_volume, volume, atol=1e-4, rtol=1e-4)

@@ -55,15 +55,15 @@ def test_cached_pictures_are_augmented_pictures_with_their_latents(small_dataset
     shape = tuple(batch.image.shape[-2:])
     (file,) = [file for file in plan_files(plain, 24) if file.shape == shape]
     known = [
-        plain.draw_sample(shape, 0, torch.Generator().manual_seed(number))
+        plain.draw_sample(shape, 0, torch.Generator().manual_seed(number))[0]
         for number in range(file.first, file.first + file.count)
     ]
     for image, latents, rows, names in zip(*batch[:3], batch.ids, strict=True):
-        distances = [float((picture - image).abs().max()) for picture, *_ in known]
-        _, volume, _, ids = known[distances.index(min(distances))]
+        distances = [float((picture.image - image).abs().max()) for picture in known]
+        nearest = known[distances.index(min(distances))]
         assert min(distances) <= 1.01 / 127.5  # a picture is stored as bytes
-        assert names == ids
-        torch.testing.assert_close(latents, encode(volume[None])[0][rows], atol=1e-3, rtol=1e-3)
+        assert names == nearest.id
+        torch.testing.assert_close(latents, encode(nearest.slices[None])[0][rows], atol=1e-3, rtol=1e-3)
 
 
 def test_shapes_and_files_hold_the_shares_of_uncached_batches(small_dataset: Path) -> None:

@@ -71,3 +71,49 @@ def test_shapes_alternate_between_as_given_square_and_turned():
     assert batch_sizes((256, 160), 32) == [(160, 256), (192, 192), (256, 160)]
     with pytest.raises(ValueError, match="multiples of 32"):
         batch_sizes((250, 160), 32)
+
+
+class Winds(torch.utils.data.Dataset):
+    """Scene 0 stands still, scene n moves by 2^n pixels in its left half and by half as much in the right one."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> dict:
+        volume = torch.zeros(3, 4, 40, 64)
+        if index:
+            volume[1, 0, :, :32], volume[1, 0, :, 32:] = 2.0**index, 2.0 ** (index - 1)
+        return {"image": torch.full((3, 40, 64), index / 10), "spectral_volume": volume, "id": f"scene{index}"}
+
+
+@pytest.mark.parametrize("mosaic", [0.0, 1.0])
+def test_relative_motion_is_alike_in_any_wind_and_nothing_stays_nothing(mosaic: float) -> None:
+    source = MotionBatches(Mixture([Winds()]), (64, 32), 16, AugmentationConfig(mosaic=mosaic), relative=True)
+    batch = draw(source, 24, 0, 5)
+    assert batch.strength is not None
+    assert (batch.strength > 0).all()
+    panels = [sequence for ids in batch.ids for sequence in ids.split("+")]
+    assert "scene0" in panels
+    for slices, ids, strength in zip(batch.slices, batch.ids, batch.strength.tolist(), strict=True):
+        moving = [int(name[-1]) for name in ids.split("+") if name != "scene0"]
+        if not moving:
+            assert not slices.any()
+            continue
+        amplitude = (2 * slices[1:].square().sum(dim=(0, 1))).sqrt()
+        assert 0.3 < amplitude.max() < 1.3  # at least the weaker half of a scene shows
+        # A crop enlarges by at least 0.5 (a panel of a mosaic) and at most 1.7 times 1.15 of the picture.
+        assert 0.3 * 2.0 ** min(moving) < strength < 4 * 2.0 ** max(moving)
+
+
+def test_volumes_that_statistics_are_taken_of_are_relative_too() -> None:
+    source = MotionBatches(Mixture([Winds()]), (64, 32), 16, AugmentationConfig(), relative=True)
+    still, *others = source.volumes()
+    assert not still.any()
+    for volume in others[1:]:
+        torch.testing.assert_close(volume, others[0])
+    assert sorted(source.strengths(most=10)) == pytest.approx([2.0**n * others_strength() for n in (0, 1, 2)])
+
+
+def others_strength() -> float:
+    """Strength of the scene that moves by 2 pixels: sqrt(2) sqrt((2^4 + 1) / (2^2 + 1))."""
+    return (2 * 17 / 5) ** 0.5

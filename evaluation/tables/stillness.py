@@ -1,0 +1,177 @@
+"""The stillness table: how much the model moves what should stand still, over how much it moves plants.
+
+It needs no film: photos in which nothing sways, and in all others the regions that their class maps
+(`data.synthetic.maps`) call walls, roads or sky on one side and vegetation on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+
+from common.command_line import select_device
+from common.hashing import file_sha256
+from common.stopwatch import Stopwatch
+from data.footage.find import find_sources
+from data.media.images import IMAGE_SUFFIXES, read_image, write_image
+from data.media.pictures import contact_sheet, magnitude_map
+from data.synthetic.maps.files import NETWORK_HASHES, read_maps
+from evaluation.metrics.distances import bootstrap_statistic
+from evaluation.metrics.registry import of_table
+from evaluation.metrics.stillness import high_amplitude, regions
+from evaluation.options import StillnessOptions
+from evaluation.report.report import checkpoint_provenance, write_csv
+from models.photos import Photo
+from models.pipeline import ImageDynamicsPipeline
+from models.spectral_volume import motion_amplitude, resize_motion
+
+ROW = "model"
+SHOWN = 2.0  # pixels at 256 wide, the brightest of the sheet
+CELL = (192, 128)  # width and height of a picture on the sheet
+MEASURED = ("still_photos", "still_regions", "plants")  # of single photos; the other columns are their ratios
+
+
+def evaluate_stillness(options: StillnessOptions) -> dict:
+    """The report of ``evaluate.py stillness``, whose fields docs/evaluation.md describes.
+
+    Raises:
+        ValueError: one line: no photos, none that a pattern of still photos fits, a checkpoint or map that won't do.
+        FloatingPointError: the checkpoint gives motion that is not finite.
+    """
+    from tqdm import tqdm
+
+    clock = Stopwatch()
+    photos = list_photos(options)
+    with clock("loading weights"):
+        pipeline = ImageDynamicsPipeline.from_pretrained(options.checkpoint, parts=("motion",))
+        pipeline = pipeline.to(select_device(options.device))
+    if options.output:
+        options.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of sampling
+    scores: dict[str, dict[str, float]] = {}
+    networks: dict[str, str] = {}
+    pictures: list[np.ndarray] = []
+    for name, path in tqdm(photos.items(), unit=" photos", dynamic_ncols=True):
+        image = read_image(path)
+        with clock("sampling"):
+            amplitudes = [
+                sampled_amplitude(pipeline, image, options, seed=options.seed + number)
+                for number in range(options.samples)
+            ]
+        maps, hashes = read_maps(options.maps, path, file_sha256(path)) if options.maps else ({}, {})
+        networks |= hashes
+        scores[name] = judge(amplitudes, maps, still=is_still(name, options.still_photos))
+        if options.output:
+            pictures += [cell(image), cell(magnitude_map(amplitudes[0], SHOWN))]
+    report = {
+        "format_version": 1,
+        "kind": "stillness",
+        "data": provenance(options.photos, photos),
+        "checkpoint": checkpoint_provenance(options.checkpoint, ("motion",)),
+        "weights": {name: networks.get(name) for name in NETWORK_HASHES},
+        "seed": options.seed,
+        "protocol": protocol(options, pipeline),
+        **summary(scores),
+        "per_sequence": {ROW: scores},
+        "timings": clock.seconds,
+    }
+    if options.output:
+        write_csv(options.output / "per_photo.csv", report)
+        write_image(options.output / "stillness.png", contact_sheet(pictures, 8))
+    return report
+
+
+def list_photos(options: StillnessOptions) -> dict[str, Path]:
+    """Photos of the folder by their names below it."""
+    found = {name: path for path, name in find_sources([options.photos], IMAGE_SUFFIXES, thing="photo")}
+    patterns = [pattern for pattern in options.still_photos if not any(fnmatch(name, pattern) for name in found)]
+    if patterns:
+        raise ValueError(f"--still-photos {patterns[0]}: no photo below {options.photos} has such a name")
+    return found
+
+
+def is_still(name: str, patterns: Iterable[str]) -> bool:
+    """Whether nothing in this photo should move."""
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def sampled_amplitude(
+    pipeline: ImageDynamicsPipeline, image: np.ndarray, options: StillnessOptions, *, seed: int
+) -> np.ndarray:
+    """Amplitude of a sample, float [h, w] in pixels of a picture 256 wide."""
+    from common.images import image_to_tensor
+
+    photo = Photo(image_to_tensor(image))
+    volume = pipeline.predict_motion(photo, seed=seed, steps=options.steps, guidance=options.guidance)
+    size = (max(1, round(256 * image.shape[0] / image.shape[1])), 256)
+    return motion_amplitude(resize_motion(volume, size))[0, 0].numpy()
+
+
+def judge(amplitudes: Sequence[np.ndarray], maps: Mapping[str, np.ndarray], *, still: bool) -> dict[str, float]:
+    """What one photo contributes: the mean over its samples of high amplitudes, by column."""
+    if still:
+        return {"still_photos": float(np.mean([high_amplitude(amplitude) for amplitude in amplitudes]))}
+    values = {}
+    for name, region in regions(maps, amplitudes[0].shape).items():
+        if region is not None:
+            values[name] = float(np.mean([high_amplitude(amplitude, region) for amplitude in amplitudes]))
+    return values
+
+
+def summary(scores: Mapping[str, Mapping[str, float]]) -> dict:
+    """Medians over photos and their ratios, with 95 % bootstrap intervals over photos."""
+    columns = of_table("stillness")
+    result: dict = {part: {ROW: {}} for part in ("table", "intervals", "counts", "notes")}
+    values = {name: [row[name] for row in scores.values() if name in row] for name in MEASURED}
+    for name, column in columns.items():
+        above, below = (values[part] for part in column.parts) if column.parts else (values[name], None)
+        needed = [above] if below is None else [above, below]
+        value, interval = bootstrap_statistic(_ratio_of_medians, needed) if all(needed) else (None, None)
+        for part, cell_value in zip(result, (value, interval, len(above)), strict=False):
+            result[part][ROW][name] = cell_value
+        if value is None:
+            result["notes"][ROW][name] = column.missing
+    return result
+
+
+def _ratio_of_medians(above: np.ndarray, below: np.ndarray | None = None) -> np.ndarray:
+    medians = np.median(above, axis=-1)
+    return medians if below is None else medians / np.maximum(np.median(below, axis=-1), 1e-9)
+
+
+def provenance(folder: Path, photos: Mapping[str, Path]) -> dict:
+    """Which photos the table rests on."""
+    hashes = {name: file_sha256(path) for name, path in photos.items()}
+    return {
+        "name": folder.resolve().name,
+        "sequences": len(photos),
+        "sources": len(photos),
+        "identities": {name: {"source": name, "fingerprint": digest[:16]} for name, digest in hashes.items()},
+    }
+
+
+def protocol(options: StillnessOptions, pipeline: ImageDynamicsPipeline) -> dict:
+    """How the figures were taken, in plain values."""
+    guidance = pipeline.motion_config.guidance if options.guidance is None else options.guidance
+    return {
+        "amplitude": "95th percentile over the region, in pixels at a width of 256; median over photos",
+        "still_photos": list(options.still_photos),
+        "maps": options.maps is not None,
+        "samples": options.samples,
+        "steps": options.steps,
+        "guidance": guidance,
+    }
+
+
+def cell(image: np.ndarray) -> np.ndarray:
+    """A picture of the sheet, all of it on black."""
+    import cv2
+
+    width, height = CELL
+    scale = min(width / image.shape[1], height / image.shape[0])
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return canvas

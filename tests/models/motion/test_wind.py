@@ -1,0 +1,79 @@
+"""A motion model that is told how far things move: strength, sampling, and what the others answer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers.motion_models import photographs, tiny_model
+
+from models.motion.model import MotionModel
+from models.pipeline import ImageDynamicsPipeline, wind_factor
+from models.spectral_volume import motion_strength
+from training.motion.model import with_wind
+
+
+def told_model(usual: float = 2.0) -> MotionModel:
+    model = with_wind(tiny_model()).eval()
+    model.usual_strength.fill_(usual)
+    return model
+
+
+def test_strength_does_not_depend_on_how_much_of_the_picture_moves() -> None:
+    everywhere = torch.zeros(1, 3, 4, 20, 30)
+    everywhere[:, 1, 0] = 1.5
+    flame = torch.zeros_like(everywhere)
+    flame[..., 8:11, 14:16] = everywhere[..., 8:11, 14:16]
+    assert motion_strength(flame).item() == pytest.approx(motion_strength(everywhere).item())
+    assert motion_strength(torch.zeros(2, 3, 4, 5, 5)).tolist() == [0, 0]
+    everywhere[:, 0] = 7.0  # the mean position is no motion
+    assert motion_strength(everywhere).item() == pytest.approx(1.5 * 2**0.5)
+
+
+def test_wind_enlarges_the_motion_of_a_network_that_has_not_learned_otherwise() -> None:
+    model, photos = told_model(), photographs(2)
+    calm, strong = (model.sample(photos, [1, 2], steps=2, wind=wind) for wind in (1.0, 3.0))
+    torch.testing.assert_close(strong, 3 * calm)
+    torch.testing.assert_close(model.sample(photos, [1, 2], steps=2), 2 * calm)
+    each = model.sample(photos, [1, 2], steps=2, wind=[1.0, 3.0])
+    torch.testing.assert_close(each, torch.cat([calm[:1], strong[1:]]))
+
+
+def test_a_trained_network_hears_the_wind() -> None:
+    model, photo = told_model(), photographs()
+    with torch.no_grad():
+        model.unet.strength_embedding[-1].weight.normal_(std=3, generator=torch.Generator().manual_seed(0))
+    one, two = (model.sample(photo, [1], steps=2, wind=wind) / wind for wind in (1.0, 3.0))
+    assert (one - two).abs().max() > 0.01 * one.abs().max()
+
+
+def test_a_model_without_wind_refuses_one_and_a_wind_has_to_be_above_0() -> None:
+    with pytest.raises(ValueError, match="trained without wind"):
+        tiny_model().sample(photographs(), [0], steps=1, wind=1.0)
+    with pytest.raises(ValueError, match="above 0"):
+        told_model().sample(photographs(), [0], steps=1, wind=0.0)
+    with pytest.raises(ValueError, match="trained without wind"):
+        _ = ImageDynamicsPipeline(tiny_model()).usual_wind
+
+
+def test_the_pipeline_takes_names_and_factors() -> None:
+    pipeline = ImageDynamicsPipeline(told_model(usual=0.5))
+    photo = (photographs()[0] + 1) / 2
+    usual = pipeline.predict_motion(2 * photo - 1, steps=2)
+    for wind, factor in (("calm", 0.5), ("breeze", 1.0), ("strong", 2.0), (4, 4.0)):
+        told = pipeline.predict_motion(2 * photo - 1, steps=2, wind=wind)
+        torch.testing.assert_close(told, factor * usual, rtol=2e-3, atol=1e-3)
+    for wrong in ("storm", -1.0, float("nan")):
+        with pytest.raises(ValueError, match="wind"):
+            wind_factor(wrong)
+
+
+def test_networks_without_wind_keep_their_weights(tmp_path) -> None:
+    model = tiny_model()
+    told = with_wind(model)
+    for name, value in model.unet.state_dict().items():
+        assert torch.equal(told.unet.state_dict()[name], value), name
+    told.save_pretrained(tmp_path)
+    again = MotionModel.from_pretrained(tmp_path)
+    assert again.config.wind
+    photo = photographs()
+    assert torch.equal(again.sample(photo, [0], steps=1), told.eval().sample(photo, [0], steps=1))
