@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from common.images import to_8_bits
 from evaluation.metrics.motion import gradient_magnitude
 from evaluation.prediction import OWN_WIND, Predict, Prediction, Setting
-from evaluation.sequences import EvaluationSequence
+from evaluation.sequences import EvaluationSequence, load_sequences
 from models.dynamics.loop import LoopMotion, Playback
 from models.photos import Photo
 from models.spectral_volume import motion_strength, resize_motion, rms_amplitude
@@ -128,11 +129,16 @@ def gradient(setting: Setting, *, blur: float = 0.0) -> Predict:
 def other_start(setting: Setting) -> Predict:
     """The motion measured from other start frames of the same video: how far measuring itself agrees.
 
-    The ceiling for a model, which knows no more of the moment. A table's figure is the mean over the other starts.
+    The ceiling for a model, which knows no more of the moment. A table's figure is the mean over the other starts,
+    which need not be in the table themselves.
     """
+    splits: dict[tuple[Path, str], list[EvaluationSequence]] = {}
 
     def predict(_: int, sequence: EvaluationSequence) -> Prediction:
-        others = [s for s in setting.sequences if s.source == sequence.source and s.id != sequence.id]
+        place = sequence.folder, sequence.row["split"]
+        if place not in splits:
+            splits[place] = load_sequences(*place)
+        others = [s for s in splits[place] if s.source == sequence.source and s.id != sequence.id]
         if not others:
             return Prediction(note="not computed: the split has one sequence of each video")
         chosen = others[:: math.ceil(len(others) / MOST_OTHER_STARTS)]

@@ -88,6 +88,8 @@ def test_maps_have_a_localisation_and_no_video(setting: Setting) -> None:
     start = predict(setting, "other-start")
     assert localisation(start.motion[0], true) > 0.9  # the same loop moves in the same places
     assert not torch.equal(start.motion[0], true)
+    alone = METHODS["other-start"].make(replace(setting, sequences=setting.sequences[:1]))(0, setting.sequences[0])
+    assert len(alone.motion) == len(start.motion)  # the others need not be in the table
 
 
 def test_what_relates_to_the_measured_motion_needs_some(setting: Setting) -> None:
