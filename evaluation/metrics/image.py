@@ -35,6 +35,23 @@ def psnr_of_rows(rows: Sequence[Tensor], targets: Tensor) -> list[Tensor]:
     return [psnr(frames, targets) for frames in rows]
 
 
+def sharpness(frames: Tensor) -> Tensor:
+    """Standard deviation of the Laplacian of each grey frame, in 8-bit values: ``[N, 3, H, W]`` in [-1, 1] -> ``[N]``.
+
+    Blur lowers it at once, and PSNR hardly.
+    """
+    grey = _to_8_bits(frames).mean(dim=1)
+    inside = grey[:, 1:-1, 1:-1]
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    return (around - 4 * inside).flatten(1).std(dim=1)
+
+
+def sharpness_of_rows(rows: Sequence[Tensor], targets: Tensor) -> list[Tensor]:
+    """:func:`sharpness` of each row's frames over that of the real ones; below 1 they are softer."""
+    real = sharpness(targets).clamp_min(1e-3)
+    return [sharpness(frames) / real for frames in rows]
+
+
 def ssim_of_rows(rows: Sequence[Tensor], targets: Tensor) -> list[Tensor]:
     """SSIM of each row's frames; what depends on the targets alone is computed once."""
     similarity = StructuralSimilarity(targets)

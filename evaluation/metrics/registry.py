@@ -36,6 +36,13 @@ METRICS = {
         load=f"{IMAGE}:load_lpips_of_rows",
         weights=("lpips_alexnet",),
     ),
+    "sharpness": Metric(
+        label="Sharpness",
+        better="one",
+        kind="frames",
+        tables=(RENDERING,),
+        compute=f"{IMAGE}:sharpness_of_rows",
+    ),
     "flicker": Metric(
         label="Flicker",
         better="lower",

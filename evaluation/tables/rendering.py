@@ -167,6 +167,7 @@ def protocol(data: Mapping, frames: str, rendered_frames: int) -> dict:
         "psnr": "a mean squared error of at least 0.001: a perfect frame has 78.13 dB",
         "ssim": "Gaussian windows, 11 pixels, sigma 1.5, values in [0, 1]",
         "lpips": "AlexNet, version 0.1, at the frames' size",
+        "sharpness": "standard deviation of the Laplacian of the grey frame, over that of the real frame",
         "flicker": "change between neighbouring frames along the measured flow, over that of the real frames",
         "published": PUBLISHED,
         "as_published": {

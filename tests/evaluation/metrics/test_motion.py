@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from evaluation.metrics import motion as metrics
-from evaluation.metrics.image import psnr
+from evaluation.metrics.image import psnr, sharpness_of_rows
 from models.dynamics.seam import motion_seam_ratio, seam_ratio
 from models.spectral_volume import spectral_volume_to_motion
 
@@ -73,6 +73,16 @@ def test_coherence_tells_jelly_from_noise():
     noise = torch.randn(1, 4, 4, 32, 32, generator=generator)
     assert metrics.spatial_coherence(jelly) == pytest.approx(1)
     assert abs(metrics.spatial_coherence(noise)) < 0.1
+
+
+def test_sharpness_falls_with_blur_and_does_not_care_for_brightness():
+    frames = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(0)) - 0.5
+    soft = torch.nn.functional.avg_pool2d(frames, 3, stride=1, padding=1)
+    same, brighter, softer = sharpness_of_rows([frames, frames + 0.2, soft], frames)
+    assert same.tolist() == [1, 1]
+    torch.testing.assert_close(brighter, same, rtol=0.01, atol=0)
+    assert (softer < 0.5).all()
+    assert not sharpness_of_rows([torch.zeros_like(frames)], frames)[0].any()
 
 
 def test_psnr_is_of_each_frame_after_rounding_to_8_bits():
