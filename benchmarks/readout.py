@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.timing import benchmark_parser
-from common.command_line import count, run_script, write_report
+from common.command_line import run_script, write_report
+from common.option_types import count
 from evaluation.metrics.distances import values_by_source
 
 if TYPE_CHECKING:
