@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         "first SCENES alone; may be given several times. NAME+NAME=, with nothing behind it, joins rows named before",
     )
     add("--max-sequences", type=count, default=3, metavar="N", help="at most N sequences of each video (default: 3)")
-    add("--ridge", type=float, default=0.1, help="strength of the regularisation (default: 0.1)")
+    add("--ridge", type=float, default=10.0, help="strength of the regularisation (default: 10)")
     return run_script(_run, parser.parse_args(argv))
 
 
@@ -136,7 +136,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def measure(
-    base: Path, *, tests: Sequence[Path], additions: Sequence[Added], per_source: int = 3, ridge: float = 0.1
+    base: Path, *, tests: Sequence[Path], additions: Sequence[Added], per_source: int = 3, ridge: float = 10.0
 ) -> dict:
     """``{test: {row: {"mean", "error", "gain", "gain_error", "scenes"}}}``; errors are standard errors over videos.
 
