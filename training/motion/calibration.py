@@ -66,9 +66,7 @@ def limit_amplitude(model: MotionModel, volumes: Iterable[Tensor]) -> float:
     return float(model.amplitude_limit)
 
 
-def sample_like(
-    model: MotionModel, image: Tensor, true: Tensor, seed: int, *, steps: int = DEFAULT_STEPS
-) -> Tensor:
+def sample_like(model: MotionModel, image: Tensor, true: Tensor, seed: int, *, steps: int = DEFAULT_STEPS) -> Tensor:
     """A sample of a photo ``[1, 3, H, W]``; a model that is told the wind hears that of the true volume."""
     if not model.config.wind:
         return model.sample(image, [seed], steps=steps)
