@@ -21,9 +21,9 @@ from data.media.pictures import contact_sheet, magnitude_map
 from data.synthetic.maps.files import NETWORK_HASHES, read_maps
 from evaluation.metrics.distances import bootstrap_statistic
 from evaluation.metrics.registry import of_table
-from evaluation.metrics.stillness import high_amplitude, regions
 from evaluation.options import StillnessOptions
 from evaluation.report.report import checkpoint_provenance, write_csv
+from evaluation.still_regions import high_amplitude, regions
 from models.photos import Photo
 from models.pipeline import ImageDynamicsPipeline
 from models.spectral_volume import motion_amplitude, resize_motion

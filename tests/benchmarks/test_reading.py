@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.os_cache import drop_from_cache, is_cached
-from benchmarks.reading import (
+from benchmarks.datasets.os_cache import drop_from_cache, is_cached
+from benchmarks.datasets.reading import (
     DECODED,
     DECODED_PAIRS,
     PAIRS,

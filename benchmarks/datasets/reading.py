@@ -5,8 +5,8 @@ The other way is the reference implementation's: decode the frame from the video
 sequence and begins at its first frame, and the fields lie in one file.
 
 Examples:
-  python -m benchmarks.reading dataset
-  python -m benchmarks.reading dataset --split train --sequences 16 --seconds 4 --report reading.json
+  python -m benchmarks.datasets.reading dataset
+  python -m benchmarks.datasets.reading dataset --split train --sequences 16 --seconds 4 --report reading.json
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from benchmarks.os_cache import drop_from_cache
+from benchmarks.datasets.os_cache import drop_from_cache
 from benchmarks.timing import benchmark_parser
 from common.command_line import run_script, write_report
 from common.images import from_8_bits
@@ -222,7 +222,7 @@ def summarize(values: dict) -> dict[str, dict[str, float]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and return the exit status."""
-    parser = benchmark_parser("reading", __doc__, threads=1)
+    parser = benchmark_parser("datasets.reading", __doc__, threads=1)
     add = parser.add_argument
     add("dataset", type=Path, metavar="DATASET", help="a folder that data.prepare or data.synthetic made")
     add("--split", choices=SPLITS, help="default: the first that has sequences")
@@ -263,7 +263,7 @@ def measure_folder(arguments: argparse.Namespace) -> None:
     ratios = summarize(values)
     print(describe(values, ratios))
     results = {"split": split, "samples_per_second": values, "ratios": ratios, "asked": LEAST_RATIO}
-    write_report(arguments.report, "benchmarks.reading", arguments, {"results": results})
+    write_report(arguments.report, "benchmarks.datasets.reading", arguments, {"results": results})
 
 
 def describe(values: dict, ratios: dict) -> str:

@@ -3,8 +3,8 @@
 Short sequences by DIS flow, so that the clips' number is what matters: 64x48, 20 frames, a sequence every 2 frames.
 
 Examples:
-  python -m benchmarks.memory clips/
-  python -m benchmarks.memory clips/ --workers 4 --report memory.json
+  python -m benchmarks.datasets.memory clips/
+  python -m benchmarks.datasets.memory clips/ --workers 4 --report memory.json
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PROC = Path("/proc")
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and return the exit status."""
-    parser = benchmark_parser("memory", __doc__, threads=1)
+    parser = benchmark_parser("datasets.memory", __doc__, threads=1)
     parser.add_argument("videos", type=Path, metavar="VIDEOS", help="a folder of clips of 20 frames or more")
     parser.add_argument("--workers", type=count, default=2, help="processes of data.prepare (default: 2)")
     return run_script(_run, parser.parse_args(argv))
@@ -55,7 +55,7 @@ def _run(arguments: argparse.Namespace) -> None:
         peaks = peak_memory(command)
     for name, value in peaks.items():
         print(f"{name:<28}{value / 1e6:>8.0f} MB")
-    write_report(arguments.report, "benchmarks.memory", arguments, {"results": {"peak_bytes": peaks}})
+    write_report(arguments.report, "benchmarks.datasets.memory", arguments, {"results": {"peak_bytes": peaks}})
 
 
 def peak_memory(command: list[str], *, interval: float = 0.1) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """What it saves to decode overlapping sequences of a video one after the other, in place of each from the beginning.
 
 Examples:
-  python -m benchmarks.decoding clip.mp4
-  python -m benchmarks.decoding clip.mp4 --size 512x288 --stride 30 --report decoding.json
+  python -m benchmarks.datasets.decoding clip.mp4
+  python -m benchmarks.datasets.decoding clip.mp4 --size 512x288 --stride 30 --report decoding.json
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESUMED, ANEW = "resumed where the last one stopped", "each from the beginning"
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, and return the exit status."""
-    parser = benchmark_parser("decoding", __doc__, threads=1)
+    parser = benchmark_parser("datasets.decoding", __doc__, threads=1)
     parser.add_argument("video", type=Path, metavar="VIDEO", help="a video of more frames than a sequence has")
     parser.add_argument("--size", type=frame_size, default=(256, 160), metavar="WxH", help="frames (default: 256x160)")
     text = "frames of a sequence (default: 150)"
@@ -46,7 +46,9 @@ def _run(arguments: argparse.Namespace) -> None:
     )
     for name, value in seconds.items():
         print(f"{name:<38}{value:>8.2f} CPU seconds a sequence")
-    write_report(arguments.report, "benchmarks.decoding", arguments, {"results": {"cpu_seconds_a_sequence": seconds}})
+    write_report(
+        arguments.report, "benchmarks.datasets.decoding", arguments, {"results": {"cpu_seconds_a_sequence": seconds}}
+    )
 
 
 def measure(video: Path, *, size: tuple[int, int], num_frames: int, stride: int, every: int) -> dict[str, float]:

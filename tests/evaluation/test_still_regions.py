@@ -7,7 +7,7 @@ import pytest
 
 from data.synthetic.maps.networks import CLASS_NAMES
 from evaluation.metrics.distances import bootstrap_statistic
-from evaluation.metrics.stillness import high_amplitude, regions
+from evaluation.still_regions import high_amplitude, regions
 
 
 def class_map(*columns: str) -> np.ndarray:

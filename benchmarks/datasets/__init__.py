@@ -1,0 +1,1 @@
+"""What making and reading datasets costs, and what there is in them."""
