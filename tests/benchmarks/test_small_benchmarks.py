@@ -10,7 +10,8 @@ import pytest
 from helpers.small_clips import make_clip
 from helpers.textures import pair
 
-from benchmarks import decoding, flow_cpu, lfdm_steps, memory, reference_unet, rendering, splatting
+from benchmarks import flow_cpu, lfdm_steps, reference_unet, rendering, splatting
+from benchmarks.datasets import decoding, memory
 from benchmarks.timing import time_in_turn
 from models.motion.reference_unet import ReferenceUNetConfig
 
