@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from common.command_line import run_script, write_report
+from common.command_line import OneLineParser, run_script, write_report
 from common.output_paths import check_paths
 from evaluation.tables.command_line import (
     ablation_options,
@@ -47,9 +47,7 @@ EXAMPLES = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLineParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     tables = parser.add_subparsers(dest="table", required=True, metavar="TABLE")
     for name, (add_options, _, summary) in TABLES.items():
         add_options(tables.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."))

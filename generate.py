@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app.files import plan_files
 from app.options import FileOptions, LoopOptions, Playing, Rendering, Sampling, expect_range
-from common.command_line import add_common_options, options_of, run_script, select_device, write_report
+from common.command_line import OneLineParser, add_common_options, options_of, run_script, select_device, write_report
 from common.output_paths import check_paths
 from common.stopwatch import Stopwatch
 from models.choices import (
@@ -46,7 +46,7 @@ Options = TypeVar("Options")
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of this script."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("photos", nargs="*", type=Path, metavar="PHOTO", help="photos to animate")
     add("-o", "--output", metavar="OUT", help="a file ending in .mp4 .gif .webp .png, or a folder (default: outputs/)")

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.command_line import add_common_options, run_script
-from common.option_types import parse_size
+from common.command_line import OneLineParser, add_common_options, run_script
+from common.option_types import count, few, frame_size, not_negative, positive, share, whole
 from models.choices import RENDERER_PRESETS as PRESETS
-from training.batches.options import DataOptions, add_data_options, add_run_options, check_numbers, input_paths
+from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
 from training.command import train_and_report
 from training.presets import RendererConfig
 
@@ -32,9 +32,7 @@ EXAMPLES = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLineParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add_data_options(parser)
     add("--output", type=Path, required=True, help="run folder: checkpoint, training state, log, pictures and videos")
@@ -48,16 +46,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--max-steps", type=int, default=DEFAULTS.steps, help="number of steps (default: 14000)")
-    add("--batch-size", type=int, default=DEFAULTS.batch_size, help="frame pairs per step (default: 4)")
+    add("--max-steps", type=count, default=DEFAULTS.steps, help="number of steps (default: 14000)")
+    add("--batch-size", type=few, default=DEFAULTS.batch_size, help="frame pairs per step (default: 4)")
     add(
         "--learning-rate",
-        type=float,
+        type=positive,
         default=DEFAULTS.learning_rate,
         help="highest learning rate; a cosine takes it to 0 (default: 5e-4)",
     )
-    add("--warmup", type=int, default=DEFAULTS.warmup, metavar="N", help="steps of linear warm-up (default: 100)")
-    add("--crop", type=parse_size, default=DEFAULTS.crop, metavar="WxH", help="training crops (default: 192x128)")
+    add("--warmup", type=whole, default=DEFAULTS.warmup, metavar="N", help="steps of linear warm-up (default: 100)")
+    add("--crop", type=frame_size, default=DEFAULTS.crop, metavar="WxH", help="training crops (default: 192x128)")
     add(
         "--vgg-weights",
         type=Path,
@@ -68,13 +66,13 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
     add(
         "--perceptual-weight",
-        type=float,
+        type=not_negative,
         default=DEFAULTS.perceptual_weight,
         help="weight of the perceptual loss beside L1 (default: 0.05)",
     )
     add(
         "--temporal",
-        type=float,
+        type=not_negative,
         default=DEFAULTS.temporal,
         metavar="W",
         help="weight of temporal consistency: batches hold two neighbouring frames of each sequence, and an error that "
@@ -82,21 +80,21 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--color-jitter",
-        type=float,
+        type=not_negative,
         default=DEFAULTS.color_jitter,
         metavar="S",
         help="strength of random colour changes (default: 1)",
     )
     add(
         "--flow-noise",
-        type=float,
+        type=not_negative,
         default=DEFAULTS.flow_noise,
         metavar="PIXELS",
         help="standard deviation of smooth errors added to the flow (default: 0)",
     )
     add(
         "--identity",
-        type=float,
+        type=share,
         metavar="SHARE",
         help="share of pairs in which nothing moves (default: 0.05 for models that paint frames from features alone; "
         "the others return still regions by construction)",
@@ -125,9 +123,6 @@ def read_options(arguments: argparse.Namespace) -> RendererRun:
     from training.renderer.run import RendererRun
     from training.task import RunOptions
 
-    positive = ("max_steps", "batch_size", "learning_rate", "evaluate_every", "gradient_accumulation")
-    not_negative = ("warmup", "perceptual_weight", "temporal", "color_jitter", "flow_noise", "identity", "save_every")
-    check_numbers(arguments, positive, not_negative)
     return RendererRun(
         data=DataOptions.of(arguments),
         training=RendererConfig(

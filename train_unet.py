@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.command_line import add_common_options, run_script
+from common.command_line import OneLineParser, add_common_options, run_script
+from common.option_types import count, few, positive, process_count, share
 from models.choices import NORMALIZATIONS
 from models.motion.stages import STAGES, stage_name
-from training.batches.options import DataOptions, add_data_options, add_run_options, check_numbers, input_paths
+from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
 from training.command import train_and_report
 from training.presets import SCHEDULES, TRAINING_PRESETS, TrainingConfig
 
@@ -40,9 +41,7 @@ EXAMPLES = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLineParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add_data_options(parser)
     add(
@@ -70,21 +69,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--max-steps", type=int, help="steps of each stage that is trained, in place of the preset's")
+    add("--max-steps", type=count, help="steps of each stage that is trained, in place of the preset's")
     for option in STAGE_OPTIONS:
-        add(f"--{option}-steps", type=int, metavar="N", help=f"steps of the {option} stage alone")
-    add("--coordinate-steps", type=int, dest="frequency_attention_steps", help=argparse.SUPPRESS)  # the former name
-    add("--batch-size", type=int, help="photos per step, over all processes")
-    add("--learning-rate", type=float, help="learning rate of each stage, in place of the preset's")
+        add(f"--{option}-steps", type=count, metavar="N", help=f"steps of the {option} stage alone")
+    add("--coordinate-steps", type=count, dest="frequency_attention_steps", help=argparse.SUPPRESS)  # the former name
+    add("--batch-size", type=few, help="photos per step, over all processes")
+    add("--learning-rate", type=positive, help="learning rate of each stage, in place of the preset's")
     add("--schedule", choices=SCHEDULES, help="learning rate over the steps (default: the preset's)")
-    add("--condition-dropout", type=float, metavar="P", help="share of photos dropped (default: the preset's)")
+    add("--condition-dropout", type=share, metavar="P", help="share of photos dropped (default: the preset's)")
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--num-frequencies",
-        type=int,
+        type=few,
         metavar="K",
         help="number of the lowest frequencies that the model knows (default: the preset's)",
     )
@@ -135,10 +134,10 @@ def _add_scale_options(parser: argparse.ArgumentParser) -> None:
         default="bfloat16",
         help="precision of the forward pass (default: bfloat16)",
     )
-    add("--workers", type=int, default=1, metavar="N", help="threads that draw samples ahead (default: 1)")
+    add("--workers", type=process_count, default=1, metavar="N", help="threads that draw samples ahead (default: 1)")
     add(
         "--cache-latents",
-        type=int,
+        type=few,
         metavar="V",
         help="encode V augmented samples of each sequence once, and train the U-Net's stages on these latents alone",
     )
@@ -178,9 +177,6 @@ def read_options(arguments: argparse.Namespace) -> MotionRun:
     from training.motion.run import MotionRun
     from training.task import RunOptions
 
-    positive = ["max_steps", *(f"{stage}_steps" for stage in STAGES), "batch_size", "learning_rate"]
-    positive += ["gradient_accumulation", "workers", "evaluate_every", "cache_latents"]
-    check_numbers(arguments, positive, ["save_every"])
     return MotionRun(
         data=DataOptions.of(arguments),
         model=ModelOptions(

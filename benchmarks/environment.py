@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from common.command_line import run_script
+from common.command_line import OneLineParser, run_script
 
 ROOT = Path(__file__).parents[1]
 # Import, distribution, what it is for, what works without it.
@@ -51,7 +51,7 @@ class Finding:
 
 def main(argv: list[str] | None = None) -> int:
     """Print what there is and what is missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="as JSON, for other programs")
     return run_script(_print, parser.parse_args(argv))
 

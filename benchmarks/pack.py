@@ -30,7 +30,7 @@ from typing import Any
 import torch
 
 from benchmarks.packed_tensors import decode, encode
-from common.command_line import run_script, write_json
+from common.command_line import OneLineParser, run_script, write_json
 from common.files import temporary_path
 from common.tensor_files import save_tensors
 from data.dataset.manifest import COLUMNS, load_manifest, load_statistics, write_manifest
@@ -54,7 +54,7 @@ class Packed:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("dataset", type=Path, nargs="?", metavar="DATASET", help="folder that data.prepare wrote")
     add("--unpack", type=Path, metavar="FILE.pack", help="make a dataset folder of a packed file instead")

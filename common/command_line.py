@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +30,8 @@ REPORTED_PACKAGES = (
     *("torchmetrics", "torch-fidelity", "accelerate"),
 )
 
+OWN_MODULES = r"(app|baselines|common|data|evaluation|models|training)\."
+
 
 class MachineFailure(Exception):  # noqa: N818 - it is the machine that failed, not the input
     """The machine failed, not the input: a full disk, a worker that died. The message is one line."""
@@ -41,8 +46,9 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
     """
     wait_without_spinning()
     try:
-        check_writable(getattr(arguments, "report", None))
-        script(arguments)
+        with quiet_libraries():
+            check_writable(getattr(arguments, "report", None))
+            script(arguments)
     except (ValueError, OSError) as error:
         full = isinstance(error, OSError) and error.errno in DISK_FULL
         print(f"error: {_one_line(error)}", file=sys.stderr)
@@ -65,6 +71,27 @@ def _one_line(error: ValueError | OSError) -> str:
     named = isinstance(error.filename, str | bytes)
     place = f"{os.fsdecode(error.filename)}: " if named else ""
     return f"{place}{error.strerror}; {advice}"
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep what libraries have to say to programmers off a user's terminal; our own warnings are told in one line.
+
+    What Python is asked to show, by ``-W`` or ``PYTHONWARNINGS``, is shown.
+    """
+    for library in ("DIFFUSERS", "TRANSFORMERS", "HF_HUB"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    silent = logging.NullHandler()  # without any, logging prints warnings by itself
+    with warnings.catch_warnings():
+        if not sys.warnoptions and "PYTHONWARNINGS" not in os.environ:
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("once", module=OWN_MODULES)
+            warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+        logging.getLogger().addHandler(silent)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(silent)
 
 
 def wait_without_spinning() -> None:
@@ -152,7 +179,16 @@ def _primitive(value: object) -> object:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse without the usage text in front of an error."""
+    """argparse without the usage text in front of an error, for all scripts."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse's, which takes the ``--`` in ``--steps=--`` for the end of the options and then fails."""
+        words = sys.argv[1:] if args is None else list(args)
+        for word in words[: words.index("--") if "--" in words else None]:
+            option, separator, value = str(word).partition("=")
+            if separator and value == "--" and option.startswith("-"):
+                self.error(f"argument {option}: '--' is not a value")
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str):
         self.exit(2, f"error: {message} (see --help)\n")

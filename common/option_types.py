@@ -46,7 +46,8 @@ def number(low: float = 0.0, high: float = math.inf, *, above: bool = False) -> 
 
 def _limits(low: float, high: float, *, above: bool = False) -> str:
     if high in (MOST, math.inf):
-        return f"above {low - 1:g}" if isinstance(low, int) else f"above {low:g}" if above else f"of {low:g} or more"
+        counted = isinstance(low, int) and low > 0
+        return f"above {low - 1:g}" if counted else f"above {low:g}" if above else f"of {low:g} or more"
     return f"above {low:g}, up to {high:g}" if above else f"from {low:g} to {high:g}"
 
 
@@ -55,11 +56,15 @@ def _shown(text: str) -> str:
 
 
 count = whole_number(1)
-frame_count = whole_number(2)  # one frame has no motion
+whole = whole_number()
+few = whole_number(1, 65_536)  # samples of a batch, parts, threads: what a machine has to hold at once
+frame_count = whole_number(2, 1_000_000)  # one frame has no motion
 not_negative = number()
 positive = number(1e-12, above=True)
 share = number(0.0, 1.0)
 frame_rate = number(0.001, MAX_FPS)
+step_count = whole_number(1, 1000)  # of sampling
+guidance = number(-1, 100)  # weight of classifier-free guidance
 process_count = whole_number(1, 1024)
 
 
@@ -88,13 +93,14 @@ def parse_seed(text: str) -> int:
     return int(text)
 
 
-def numbers(kind: Callable[[str], float], example: str) -> Callable[[str], tuple[float, ...]]:
-    """The type of a list of numbers of one type, separated by commas."""
+def numbers(kind: Callable[[str], float], example: str, *, distinct: bool = False) -> Callable[[str], tuple]:
+    """The type of a list of numbers of one type, separated by commas; ``distinct``: each of them once."""
 
     def parse(text: str) -> tuple[float, ...]:
         try:
-            return tuple(kind(part) for part in text.split(","))
+            values = [kind(part) for part in text.split(",")]
         except argparse.ArgumentTypeError as error:
-            raise argparse.ArgumentTypeError(f"{error}; expected is a list such as {example}") from None
+            raise argparse.ArgumentTypeError(f"{error}; a list such as {example} is expected") from None
+        return tuple(dict.fromkeys(values) if distinct else values)
 
     return parse

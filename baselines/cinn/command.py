@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from baselines.cinn.config import LAYOUTS, METRICS, ROLLOUTS, STAGES, Preset
 from baselines.cinn.presets import PRESETS
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
-from common.option_types import count, frame_size, positive
+from common.option_types import count, few, frame_rate, frame_size, number, numbers, process_count, whole
 from common.output_paths import check_paths
 from training.batches.options import add_run_options
 from training.command import train_and_report
@@ -27,6 +27,9 @@ EXAMPLES = """examples:
   python -m baselines.cinn endpoint photo.png 0.5,0.1,0.2 --checkpoint runs/bair --output out.gif
   python evaluate.py motion --data dataset --methods cinn,repeat --method-checkpoint cinn=runs/cinn
 """
+
+
+position = numbers(number(-1e6, 1e6), "0.5,0.1,0.2")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,10 +48,10 @@ def build_parser() -> argparse.ArgumentParser:
     transfer = commands.add_parser("transfer", help="give photos the motion of a clip")
     _add_making(transfer, samples=False)
     transfer.add_argument("clip", type=Path, metavar="CLIP", help="a video, or a folder with its frames")
-    transfer.add_argument("--start", type=int, default=0, metavar="N", help="first frame of the clip (default: 0)")
+    transfer.add_argument("--start", type=whole, default=0, metavar="N", help="first frame of the clip (default: 0)")
     endpoint = commands.add_parser("endpoint", help="random videos that end at a position, by a controlled model")
     _add_making(endpoint)
-    endpoint.add_argument("position", type=numbers, metavar="X,Y,Z", help="where the arm is at the end")
+    endpoint.add_argument("position", type=position, metavar="X,Y,Z", help="where the arm is at the end")
     _add_convert(commands.add_parser("convert", help="convert a published checkpoint by a table of names"))
     return parser
 
@@ -67,11 +70,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--stage", choices=(*STAGES, "all"), default="all", help="vae, condition and flow follow one another")
     add("--output", type=Path, required=True, metavar="DIR", help="run folder, with a folder for each stage")
     add("--size", type=frame_size, metavar="WxH", help="size of photos and frames, in place of the preset's")
-    add("--batch-size", type=count, help="clips a step, in place of the preset's")
+    add("--batch-size", type=few, help="clips a step, in place of the preset's")
     add("--max-steps", type=count, metavar="N", help="steps of each stage, in place of the preset's epochs")
     add("--control", action="store_true", help="condition the flow on the position at the last frame, as of BAIR's arm")
     add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
-    add("--workers", type=count, default=1, metavar="N", help="threads that read clips meanwhile (default: 1)")
+    add("--workers", type=process_count, default=1, metavar="N", help="threads that read clips meanwhile (default: 1)")
     add_run_options(parser, logs=("csv", "tensorboard", "wandb"), goals=METRICS)
     add_common_options(parser)
 
@@ -82,9 +85,9 @@ def _add_making(parser: argparse.ArgumentParser, *, samples: bool = True) -> Non
     add("--checkpoint", type=Path, required=True, metavar="DIR", help="run folder of the training")
     add("--output", type=Path, required=True, metavar="FILE", help="video of all results: .mp4, .gif, .webp or .png")
     if samples:
-        add("--num-samples", type=count, default=4, metavar="N", help="videos of each photo, side by side (default: 4)")
-    add("--num-frames", type=count, default=16, metavar="T", help="frames that follow the photo (default: 16)")
-    add("--fps", type=positive, help="frame rate of the result (default: that of the training data, or 10)")
+        add("--num-samples", type=few, default=4, metavar="N", help="videos of each photo, side by side (default: 4)")
+    add("--num-frames", type=few, default=16, metavar="T", help="frames that follow the photo (default: 16)")
+    add("--fps", type=frame_rate, help="frame rate of the result (default: that of the training data, or 10)")
     add_common_options(parser)
 
 
@@ -96,14 +99,6 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     add("--names", type=Path, metavar="TABLE.csv", help="ours,theirs on each line; without it a draft is written")
     add("--output", type=Path, required=True, metavar="DIR", help="run folder that the part is added to")
     add("--report", type=Path, metavar="FILE.json", help="write what was converted")
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """``0.5,0.1,0.2`` -> (0.5, 0.1, 0.2)."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are not numbers separated by commas, such as 0.5,0.1,0.2") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

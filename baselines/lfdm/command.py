@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from baselines.lfdm.config import CONDITIONS, FLOW_TARGETS, FRAME_SAMPLINGS, PRESETS, STAGES, Preset, fit_blocks
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
-from common.option_types import count, frame_count, frame_rate, frame_size, not_negative
+from common.option_types import count, few, frame_count, frame_rate, frame_size, not_negative, positive, process_count
 from common.output_paths import check_paths
-from training.batches.options import add_run_options, check_numbers
+from training.batches.options import add_run_options
 from training.command import train_and_report
 
 if TYPE_CHECKING:
@@ -64,15 +64,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--upsampling", choices=("deconv", "nearest"), help="how the U-Net enlarges (default: the preset's)")
     add("--learn-null", action="store_true", help="learn the null condition; zeros otherwise")
     add("--frame-sampling", choices=FRAME_SAMPLINGS, help="which frames a clip gives (default: the preset's)")
-    add("--max-steps", type=int, metavar="N", help="steps of each stage (default: the preset's)")
-    add("--batch-size", type=int, metavar="N", help="pairs or clips a step (default: the preset's)")
-    add("--learning-rate", type=float, help="of each stage (default: 2e-4)")
-    add("--color-jitter", type=float, metavar="S", help="strength of random colour changes (default: 1)")
+    add("--max-steps", type=count, metavar="N", help="steps of each stage (default: the preset's)")
+    add("--batch-size", type=few, metavar="N", help="pairs or clips a step (default: the preset's)")
+    add("--learning-rate", type=positive, help="of each stage (default: 2e-4)")
+    add("--color-jitter", type=not_negative, metavar="S", help="strength of random colour changes (default: 1)")
     add("--trainable", choices=("all", "decoder"), default="all", help="decoder: adapt --init to other pictures")
     add("--init", type=Path, metavar="RUN", help="run folder with the autoencoder to start from")
     add("--vgg-weights", type=Path, metavar="FILE", help="safetensors of torchvision's VGG19 or VGG16, for the loss")
     add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
-    add("--workers", type=count, default=1, help="threads that draw samples (default: 1)")
+    add("--workers", type=process_count, default=1, help="threads that draw samples (default: 1)")
     add_run_options(parser, goals=("l1", "localisation"))
     add_common_options(parser)
 
@@ -152,11 +152,6 @@ def read_run(arguments: argparse.Namespace) -> LFDMRun:
     from baselines.lfdm.train import LFDMRun
     from training.task import RunOptions
 
-    check_numbers(
-        arguments,
-        ("max_steps", "batch_size", "learning_rate", "evaluate_every", "gradient_accumulation"),
-        ("color_jitter", "save_every"),
-    )
     if (
         arguments.keep_best
         and arguments.stage != {"l1": "autoencoder", "localisation": "diffusion"}[arguments.keep_best]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.results import Results
-from common.command_line import run_script, select_device
+from common.command_line import OneLineParser, run_script, select_device
 
 CPU = torch.device("cpu")
 
@@ -31,7 +31,7 @@ def run_part(name: str, description: str, body: Body, argv: list[str] | None) ->
     """
     layout = argparse.RawDescriptionHelpFormatter
     example = f"example:\n  python -m benchmarks.{name} results --rehearse"
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog=f"python -m benchmarks.{name}", description=description, epilog=example, formatter_class=layout
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the results")

@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.command_line import run_script
+from common.command_line import OneLineParser, run_script
 from common.files import temporary_path
 
 LARGEST = 15 * 1024 * 1024  # bytes of a piece
@@ -104,7 +104,7 @@ def _digest(data: bytes) -> bytes:
 
 def main(argv: list[str] | None = None) -> int:
     """Join pieces; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pieces", type=Path, metavar="NAME", help="of the pieces, without .zip.1of3")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="for the checkpoint's files")
     return run_script(_join, parser.parse_args(argv))

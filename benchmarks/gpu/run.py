@@ -25,7 +25,7 @@ from typing import IO
 from benchmarks.environment import findings
 from benchmarks.gpu.results import TRACEBACK_LINES, Results
 from benchmarks.gpu.without import LACKING
-from common.command_line import run_script
+from common.command_line import OneLineParser, run_script
 
 ROOT = Path(__file__).parents[2]
 LOG = "log.txt"
@@ -55,7 +55,7 @@ PARTS = (
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder for the results; what an earlier run left there is replaced")
     add("--minutes", type=float, default=9.5, help="for everything (default: 9.5)")

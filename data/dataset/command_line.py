@@ -6,7 +6,7 @@ import argparse
 import re
 
 from common.command_line import add_common_options
-from common.option_types import count, not_negative
+from common.option_types import not_negative, process_count, share, whole
 from data.dataset.options import PrepareOptions, SplitOptions
 from data.dataset.shards import Shard
 from data.dataset.splits import SPLITS
@@ -44,7 +44,13 @@ def add_split_options(parser: argparse.ArgumentParser, *, things: str, full_note
 def add_worker_options(parser: argparse.ArgumentParser) -> None:
     """Add the options about who does the work."""
     add = parser.add_argument
-    add("--workers", type=count, default=available_cores(), metavar="N", help="processes (default: one per core)")
+    add(
+        "--workers",
+        type=process_count,
+        default=available_cores(),
+        metavar="N",
+        help="processes (default: one per core)",
+    )
     add(
         "--dask",
         metavar="SCHEDULER",
@@ -91,7 +97,7 @@ def add_footage_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--consistency-frames",
-        type=whole_number,
+        type=whole,
         default=PrepareOptions.consistency_frames,
         metavar="N",
         help="frames per sequence in which that share is measured; each costs one more flow (default: 15; 0 switches "
@@ -104,7 +110,7 @@ def add_footage_options(parser: argparse.ArgumentParser) -> None:
 
 def parse_shard(text: str) -> Shard:
     """``2/8`` -> the second of eight parts."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 1/8: a number from 1 to N, a slash and N")
     return Shard(int(match[1]), int(match[2]))
@@ -137,18 +143,3 @@ def crop_shares(text: str) -> Crop:
     if max(left + right, top + bottom) > 1 - SMALLEST_CROP:
         raise argparse.ArgumentTypeError(f"{text!r} leaves nothing of the picture")
     return left, top, right, bottom
-
-
-def share(text: str) -> float:
-    """A number from 0 to 1."""
-    value = not_negative(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
-    return value
-
-
-def whole_number(text: str) -> int:
-    """A whole number of 0 or more."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)

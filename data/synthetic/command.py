@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from common.command_line import OneLineParser, options_of, run_script, write_report
-from common.option_types import count, frame_count, frame_rate, frame_size, positive
+from common.option_types import count, frame_count, frame_rate, frame_size, positive, process_count
 from common.output_paths import check_paths
 from data.dataset.command_line import add_split_options
 from data.dataset.folder import naming_full_disks, open_dataset, writing
@@ -92,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--no-variation", action="store_true", help="no exposure drift, noise or compression: exact frames")
     add("--sheet", type=Path, metavar="PNG", help="contact sheet: things and hinges, photo, amplitude, a later frame")
     add("--sheet-sequences", type=count, default=24, metavar="N", help="sequences on it (default: 24)")
-    add("--workers", type=count, default=1, metavar="N", help="processes (default: 1)")
+    add("--workers", type=process_count, default=1, metavar="N", help="processes (default: 1)")
     add_split_options(parser, things="photos")
     return parser
 

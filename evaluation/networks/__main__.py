@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.command_line import OneLineParser
 from evaluation.networks.download import FetchError, convert, fetch
 from evaluation.networks.weights import WEIGHTS
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of ``python -m evaluation.networks``."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         "python -m evaluation.networks",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from baselines.registry import METHODS
 from common.command_line import add_common_options, options_of
-from common.option_types import count
+from common.option_types import count, guidance, number, numbers, step_count, whole_number
 from evaluation.groups import grouping
 from evaluation.options import (
     PRETRAINED,
@@ -104,14 +105,14 @@ def add_steps_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--loop-guidance",
-        type=numbers(float),
+        type=numbers(number(0, 1e6), "0,5,15", distinct=True),
         metavar="U,...",
         default=(0.0,),
         help="strengths of loop guidance, each in rows of its own (default: 0)",
     )
     add(
         "--recurrence",
-        type=numbers(int),
+        type=numbers(whole_number(0, 100), "0,2", distinct=True),
         metavar="N,...",
         default=(0,),
         help="numbers of extra passes of each step under loop guidance, each in rows of its own (default: 0)",
@@ -161,7 +162,7 @@ def add_ablation_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--preset", choices=PRESETS, default="default", help="network and training (default: default)")
     add("--rows", type=names(None), metavar="A,B,...", help="rows to train and score (default: all)")
-    add("--max-steps", type=int, metavar="N", help="steps of each training stage, in place of the preset's")
+    add("--max-steps", type=count, metavar="N", help="steps of each training stage, in place of the preset's")
     add(
         "--run",
         type=named_folder,
@@ -235,7 +236,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         help="samples of each photo, for motion and diversity; the first one is rendered for the distances between "
         "sets (default: 5)",
     )
-    add("--steps", type=count, default=DEFAULT_STEPS, help="sampling steps (default: %(default)s)")
+    add("--steps", type=step_count, default=DEFAULT_STEPS, help="sampling steps (default: %(default)s)")
     add_guidance_options(parser)
     add("--renderer", choices=RENDERERS, default="model", help="what turns motion into frames (default: model)")
     add("--no-intervals", action="store_true", help="leave out confidence intervals of FID, FVD and the like (faster)")
@@ -249,7 +250,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 def add_guidance_options(parser: argparse.ArgumentParser) -> None:
     """Guidance, and how much of the measured motion takes part."""
     add = parser.add_argument
-    add("--guidance", type=float, metavar="W", help=GUIDANCE)
+    add("--guidance", type=guidance, metavar="W", help=GUIDANCE)
     add(
         "--num-frequencies",
         type=count,
@@ -317,26 +318,10 @@ def sampler_steps(text: str) -> list[tuple[str, int]]:
     """``ddim:20,50`` -> [("ddim", 20), ("ddim", 50)]."""
     name, _, steps = text.partition(":")
     given = [number.strip() for number in steps.split(",")]
-    if name not in SAMPLERS or not all(number.isdigit() and int(number) > 0 for number in given):
+    if name not in SAMPLERS or not all(re.fullmatch("[0-9]{1,4}", number) and int(number) > 0 for number in given):
         message = "is not NAME:STEPS,... with whole numbers above 0 and one of"
         raise argparse.ArgumentTypeError(f"{text!r} {message} {', '.join(SAMPLERS)}")
     return [(name, int(number)) for number in given]
-
-
-def numbers(kind: type) -> Callable[[str], tuple]:
-    """Type of a comma-separated list of numbers from 0 on."""
-
-    def parse(text: str) -> tuple:
-        try:
-            values = tuple(dict.fromkeys(kind(part) for part in text.split(",")))
-        except ValueError:
-            values = ()
-        if not values or not all(0 <= value < float("inf") for value in values):
-            kinds = "whole numbers" if kind is int else "numbers"
-            raise argparse.ArgumentTypeError(f"{text!r}: expected {kinds} from 0 on, such as 0,2")
-        return values
-
-    return parse
 
 
 def named_folder(text: str) -> tuple[str, Path]:

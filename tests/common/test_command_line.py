@@ -1,13 +1,17 @@
 """What all scripts share on the command line: how they wait, and what they make of errors."""
 
 import argparse
+import errno
+import logging
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
-from common.command_line import run_script
+from common.command_line import OneLineParser, run_script
+from common.option_types import whole_number
 
 NOTHING = argparse.Namespace(report=None)
 
@@ -32,6 +36,8 @@ def test_how_threads_wait_is_said_before_torch_is_loaded(script: str) -> None:
     [
         (ValueError("photo.jpg:\nno such file"), 2, "error: photo.jpg: no such file\n"),
         (FileNotFoundError(2, "No such file or directory", "photo.jpg"), 2, "error: photo.jpg: No such file"),
+        (OSError(errno.ENOSPC, "No space left on device", "a.mp4"), 1, "error: a.mp4: No space left on device; free"),
+        (OSError(errno.EFBIG, "File too large"), 1, "error: File too large; free some space"),
         (FloatingPointError("the loss is nan"), 1, "error: the loss is nan\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
@@ -46,3 +52,33 @@ def test_what_goes_wrong_is_one_line_and_a_status(
     printed = capsys.readouterr().err
     assert printed.startswith(line)
     assert printed.count("\n") == 1
+
+
+def test_libraries_warn_programmers_and_not_users(capfd: pytest.CaptureFixture[str]) -> None:
+    def script(arguments: argparse.Namespace) -> None:
+        for module in ("diffusers.schedulers", "PIL.Image", "data.flow.cache", "models.photos"):
+            warnings.warn_explicit(f"from {module}", RuntimeWarning, f"{module}.py", 1, module)
+        logging.getLogger("some.library").warning("a library's word")
+
+    before = list(warnings.filters)
+    assert run_script(script, NOTHING) == 0
+    assert capfd.readouterr().err == "warning: from data.flow.cache\nwarning: from models.photos\n"
+    assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("value", ["--", "\u00b2", "1" + "0" * 23, "1e3", "", "nan", "0x10", "1_000"])
+def test_an_options_wrong_value_is_one_line_that_names_it(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = OneLineParser(prog="script")
+    parser.add_argument("--steps", type=whole_number(1, 1000))
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args([f"--steps={value}"])
+    error = capsys.readouterr().err
+    assert error.startswith("error: argument --steps: '")
+    assert error.count("\n") == 1
+    assert len(error) < 150
+
+
+def test_values_after_two_dashes_are_no_options() -> None:
+    parser = OneLineParser()
+    parser.add_argument("names", nargs="*")
+    assert parser.parse_args(["--", "--steps=--"]).names == ["--steps=--"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 
 HEED = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
 
@@ -14,3 +15,11 @@ def heeding(*arguments: str) -> list[str]:
     process hold.
     """
     return [sys.executable, "-c", HEED, sys.executable, *arguments]
+
+
+def exit_status(main: Callable[[list[str]], int], arguments: Sequence[str]) -> int:
+    """What a command's process would return; argparse ends it by itself where an option's value makes no sense."""
+    try:
+        return main(list(arguments))
+    except SystemExit as end:
+        return int(end.code or 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.commands import exit_status
 from safetensors.torch import load_file, save_file
 
 import train_frame_synthesis as script
@@ -259,12 +260,18 @@ def test_a_loss_that_is_not_finite_stops_with_the_pairs(
     ("more", "message"),
     [
         (["--data", "nowhere"], "nowhere/manifest.csv: no such file"),
-        (["--max-steps", "0"], "--max-steps 0: must be positive"),
-        (["--temporal", "-1"], "--temporal -1.0: must not be negative"),
+        (["--max-steps", "0"], "argument --max-steps: '0' is not a whole number above 0"),
+        (["--temporal", "-1"], "argument --temporal: '-1' is not a number of 0 or more"),
         (["--temporal", "1", "--batch-size", "3"], "--batch-size 3: must be even with --temporal"),
         (["--shares", "0.5,0.5"], "--shares: 2 for 1 folders of --data"),
         (["--keep-best", "lpips"], "--keep-best lpips: no LPIPS AlexNet weights"),
-        (["--learning-rate", "nan"], "--learning-rate nan"),
+        (["--learning-rate", "nan"], "--learning-rate: 'nan' is not a number above"),
+        (["--save-every", "nan"], "--save-every: 'nan'"),
+        (["--shares", "1e-320"], "--shares: '1e-320' is not a number from 1e-06"),
+        (["--crop", "1x1"], "--crop: '1x1' is too small"),
+        (["--crop", "\u00b2x\u00b2"], "is not WIDTHxHEIGHT"),
+        (["--max-steps=--"], "argument --max-steps: '--' is not a value"),
+        (["--batch-size", "1" + "0" * 30], "--batch-size: '1"),
         (["--crop", "640x32"], "a crop of 640x32 is larger than the frames, 64x48"),
         (["--vgg-weights", "vgg.safetensors"], "vgg.safetensors: no such file"),
         (["--init", "nowhere"], "nowhere: no checkpoint there"),
@@ -273,7 +280,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_pairs(
 def test_bad_input_is_one_line_and_status_2(
     dataset: Path, tmp_path: Path, more: list[str], message: str, capsys: pytest.CaptureFixture
 ) -> None:
-    assert script.main([*options(dataset, tmp_path), *more]) == 2
+    assert exit_status(script.main, [*options(dataset, tmp_path), *more]) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
     assert len(error) == 1
     assert message in error[0]

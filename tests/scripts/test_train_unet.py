@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.commands import exit_status
 from helpers.places import ROOT
 from safetensors.torch import load_file, save_file
 
@@ -487,13 +488,14 @@ def test_loss_that_is_not_finite_stops_and_names_the_batch(
     ("options", "message"),
     [
         (["--init", "nowhere"], "config.json is missing"),
-        (["--max-steps", "-1"], "--max-steps -1: must be positive"),
+        (["--max-steps", "-1"], "argument --max-steps: '-1' is not a whole number above 0"),
         (["--gradient-accumulation", "3"], "a batch of 2 can't be divided evenly among 1 processes times 3 parts"),
-        (["--cache-latents", "0"], "--cache-latents 0: must be positive"),
-        (["--save-every", "-1"], "--save-every -1.0: must not be negative"),
+        (["--cache-latents", "0"], "argument --cache-latents: '0' is not"),
+        (["--save-every", "-1"], "argument --save-every: '-1' is not a number of 0 or more"),
         (["--validation", "nowhere"], "nowhere/stats.json: no such file"),
         (["--vqvae", "folder"], "--vqvae: this preset trains its own autoencoder"),
-        (["--condition-dropout", "2"], "a share between 0 and 1"),
+        (["--condition-dropout", "2"], "argument --condition-dropout: '2' is not a number from 0 to 1"),
+        (["--workers", "1" + "0" * 23], "argument --workers: '1"),
         (["--num-frequencies", "5"], "holds 4 frequencies, a model of 5 can't be trained"),
         (["--num-frequencies", "1"], "between 2 and 4"),
         (["--joint", "--stage", "frequency-attention"], "which a joint model leaves out"),
@@ -503,7 +505,7 @@ def test_loss_that_is_not_finite_stops_and_names_the_batch(
 def test_bad_options_are_one_line_and_leave_nothing(
     small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture, options: list[str], message: str
 ) -> None:
-    assert run(small_dataset, tmp_path / "r", *options) == 2
+    assert exit_status(train_unet.main, command(small_dataset, tmp_path / "r", *options)) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.strip().splitlines()) == 1

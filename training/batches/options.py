@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from common.option_types import count, few, not_negative, number, numbers
 
 CACHE_LIMIT = 4e9  # bytes of a dataset kept in memory; larger ones are read as training goes
 
@@ -83,13 +83,19 @@ def add_run_options(
     add = parser.add_argument
     add(
         "--gradient-accumulation",
-        type=int,
+        type=few,
         default=1,
         metavar="N",
         help="divide each process's share of a batch into N parts, whose gradients are added up (default: 1)",
     )
-    add("--save-every", type=float, default=3.0, metavar="MINUTES", help="minutes between saved states (default: 3)")
-    add("--evaluate-every", type=int, default=500, metavar="N", help="steps between evaluations (default: 500)")
+    add(
+        "--save-every",
+        type=not_negative,
+        default=3.0,
+        metavar="MINUTES",
+        help="minutes between saved states (default: 3)",
+    )
+    add("--evaluate-every", type=count, default=500, metavar="N", help="steps between evaluations (default: 500)")
     add(
         "--keep-best",
         choices=goals,
@@ -104,22 +110,7 @@ def add_run_options(
     )
 
 
-def parse_shares(text: str) -> list[float]:
-    """``0.5,0.5`` -> [0.5, 0.5]."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are not numbers separated by commas, such as 0.5,0.5") from None
-
-
-def check_numbers(arguments: argparse.Namespace, positive: Iterable[str], not_negative: Iterable[str] = ()) -> None:
-    """Refuse numbers that make no sense, by their options' names in the command line; None passes."""
-    rules = [(name, "be positive") for name in positive] + [(name, "not be negative") for name in not_negative]
-    for name, rule in rules:
-        value = getattr(arguments, name)
-        if value is None or (math.isfinite(value) and (value > 0 or (value == 0 and rule == "not be negative"))):
-            continue
-        raise ValueError(f"--{name.replace('_', '-')} {value}: must {rule}")
+parse_shares = numbers(number(1e-6, 1e6), "0.5,0.5")
 
 
 def available_splits(folder: Path) -> list[str]:
