@@ -103,6 +103,8 @@ def plain_value(annotation: Any, value: Any, where: str = "", *, key: str) -> An
         return value
     if origin is tuple:
         return _of_tuple(arguments, value, where, key)
+    if origin is list:
+        return list(_of_tuple((arguments[0], Ellipsis), value, where, key))
     if origin in (dict, Mapping) or annotation is dict:
         if not isinstance(value, dict):
             raise _wrong(where, key, value, "an object")

@@ -11,6 +11,7 @@ from typing import Any
 
 from common.command_line import MachineFailure, write_json
 from common.files import DISK_FULL, is_temporary, locked, remove_stale_files
+from common.plain import read_json
 from data.footage.sources import Source
 
 SOURCES_VERSION = 1
@@ -119,12 +120,10 @@ def read_parameters(folder: Path) -> dict[str, Any]:
     """
     path = folder / "parameters.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return read_json(path) if path.is_file() else {}
     except ValueError:
-        values = None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: not the options of a dataset folder; make the dataset anew with --overwrite")
-    return values
+        message = f"{path}: not the options of a dataset folder; make the dataset anew with --overwrite"
+        raise ValueError(message) from None
 
 
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -153,7 +152,7 @@ def read_sources(folder: str | Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         if values["format_version"] == SOURCES_VERSION:
             return {str(digest): str(video) for digest, video in values["sources"].items()}
     except (ValueError, TypeError, KeyError, AttributeError):

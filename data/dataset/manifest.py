@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from common.files import temporary_path
+from common.plain import FrameRate, Frames, Frequencies, Range, Side, plain_value, read_json
 
 # What data.dataset.statistics measures. Folders whose sequences were made in other ways lack some of it.
 STATISTICS = (
@@ -23,6 +23,13 @@ COLUMNS = (
     *("id", "source", "source_sha256", "shot", "start", "fps", "num_frames", "width", "height", "stored_frames"),
     *("estimator", "estimator_parameters", "split", *STATISTICS, "status", "reason", "notes"),
 )
+# What stats.json says, by type and limits.
+Pixels = Annotated[float, Range(0, 1e9)]
+KINDS: dict[str, Any] = {
+    **{"size": tuple[Side, Side], "num_frames": Frames, "fps": FrameRate, "num_frequencies": Frequencies},
+    **{"p95": list[Pixels], "rms": list[Pixels]},
+}
+AGAIN = "run data.prepare again with the same output folder"
 INTEGERS = ("start", "num_frames", "width", "height", "stored_frames", "shot")
 NUMBERS = ("fps", *STATISTICS)
 NEEDED = ("id", "source", "source_sha256", "start", "fps", "num_frames", "split", "status")
@@ -83,12 +90,26 @@ def load_statistics(folder: str | Path) -> dict:
     """``stats.json``: lists ``p95`` and ``rms`` in pixels, one value a frequency; size [W, H], num_frames, fps, ..."""
     path = _dataset_file(folder, "stats.json")
     try:
-        statistics = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except ValueError as error:
-        raise ValueError(f"{path}: not statistics; run data.prepare again with the same output folder") from error
-    if statistics.get("format_version") != 1:
-        raise ValueError(f"{path}: format version {statistics.get('format_version')}, this program reads 1")
-    return statistics
+        raise ValueError(f"{path}: not statistics; {AGAIN}") from error
+    if values.get("format_version") != 1:
+        raise ValueError(f"{path}: format version {str(values.get('format_version'))[:20]}, this program reads 1")
+    known = {
+        name: plain_value(kind, values[name], str(path), key=name) for name, kind in KINDS.items() if name in values
+    }
+    return _Statistics(path, values | known)
+
+
+class _Statistics(dict):
+    """Statistics of a dataset, of which something may be missing that is asked for."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise ValueError(f"{self._path}: {key} is missing; {AGAIN}")
 
 
 def _dataset_file(folder: str | Path, name: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from common.command_line import write_json
 from common.hashing import text_sha256
-from common.plain import from_plain
+from common.plain import from_plain, read_json
 from data.dataset.options import PrepareOptions
 from data.footage.sources import Source
 from data.media.read_video import VideoInfo
@@ -75,7 +74,7 @@ def read_shards(folder: Path) -> list[ShardResult]:
         if not match:
             continue
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
             if values["format_version"] != SHARD_VERSION:
                 raise ValueError
             sources = [_source(value) for value in values["sources"]]

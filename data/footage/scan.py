@@ -11,7 +11,7 @@ import numpy as np
 
 from common.files import cache_folder, temporary_path
 from common.hashing import file_sha256, text_sha256
-from common.plain import from_plain
+from common.plain import from_plain, read_json
 from data.footage.duplicates import FingerprintCollector
 from data.footage.interlacing import CombingDetector
 from data.footage.shots import ShotDetector, small_picture
@@ -87,7 +87,7 @@ def _place(path: Path) -> Path | None:
 
 def _read(kept: Path) -> tuple[str, VideoInfo] | None:
     try:
-        values = json.loads(kept.read_text(encoding="utf-8"))
+        values = read_json(kept)
         return str(values["sha256"]), from_plain(VideoInfo, values["info"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None  # not there, or damaged

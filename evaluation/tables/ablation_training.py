@@ -7,7 +7,6 @@ and the joint model takes over its autoencoder.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 from common.command_line import write_json
 from common.files import locked
 from common.hashing import file_sha256
+from common.plain import read_json
 
 ROOT = Path(__file__).resolve().parents[2]  # where the scripts are
 COMMAND_FILE = "command.json"  # in a row's folder: what its training rests on, written before it starts
@@ -116,10 +116,10 @@ class Ablation:
         if not path.is_file():
             write_json(path, command)
             return
-        before = json.loads(path.read_text())
+        before = read_json(path)
         changed = [name for name in command if command[name] != before.get(name)]
         if changed:
-            told = {"options": "with " + " ".join(before.get("options", [])), "data": "on other data"}
+            told = {"options": "with " + " ".join(map(str, before.get("options") or [])), "data": "on other data"}
             reasons = [told.get(name, "from other weights") for name in changed]
             raise ValueError(f"{folder}: was trained {', '.join(reasons)}; remove it or name another --output")
 
