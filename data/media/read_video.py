@@ -78,8 +78,11 @@ def scan_video(
         declared, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
         width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         times: list[float] = []
+        before = 0.0  # frames between time 0 and the first one
         while (max_frames is None or len(times) < max_frames) and capture.grab():
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+            if len(times) == 1 and _counts_from_zero(path):
+                before = max(0.0, capture.get(getattr(cv2, "CAP_PROP_PTS", -1)))
             if look is not None:
                 look(_retrieve(capture, path, len(times) - 1), times[-1] - times[0])
     if not times:
@@ -91,11 +94,18 @@ def scan_video(
             raise ValueError(f"{path}: the file does not say its frame rate, convert it to mp4 first")
         fps = (len(times) - 1) / seconds[-1]
     # Files that repeat frames by leaving them out declare more frames than they hold, so the time reached counts too.
+    declared -= before
     missing = max_frames is None and max(len(times), seconds[-1] * fps) < 0.9 * declared < math.inf
     if missing:
         raise ValueError(f"{path}: damaged, only {len(times)} of {declared:.0f} frames can be decoded")
     drift = np.abs(seconds - np.arange(len(times)) / fps).max()
     return VideoInfo(len(times), fps, width, height, tuple(seconds) if increasing and drift > 0.75 / fps else None)
+
+
+def _counts_from_zero(path: Path) -> bool:
+    """Whether a file's duration counts from time 0, whenever its first frame is shown: Matroska's and WebM's does."""
+    with path.open("rb") as file:
+        return file.read(4) == b"\x1aE\xdf\xa3"
 
 
 def _retrieve(capture: Any, path: Path, index: int) -> np.ndarray:

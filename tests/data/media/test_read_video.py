@@ -1,7 +1,9 @@
 """Reading video: frames in any order, frame rates, and every way a file can be wrong."""
 
+import subprocess
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from helpers.decoding import watch_decoder
@@ -84,3 +86,13 @@ def test_bad_videos_are_named_in_one_line(
     assert "clip.mp4" in str(error.value)
     assert "\n" not in str(error.value)
     assert capfd.readouterr().err == ""  # the decoder's own complaints stay out of the way
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+@pytest.mark.parametrize("start", [1, 100_000])
+def test_clips_whose_time_starts_late_are_whole(tmp_path: Path, clip: np.ndarray, suffix: str, start: int) -> None:
+    write_video(tmp_path / "a.mp4", clip, 30)
+    late = tmp_path / f"late.{suffix}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", tmp_path / "a.mp4", "-c", "copy"]
+    subprocess.run([*command, "-output_ts_offset", str(start), late], check=True)
+    assert scan_video(late).num_frames == len(clip)
