@@ -144,7 +144,7 @@ def add_stillness_options(parser: argparse.ArgumentParser) -> None:
     add_checkpoint_option(parser)
     add("--samples", type=count, default=2, help="samples of each photo (default: 2)")
     add("--steps", type=count, default=DEFAULT_STEPS, help="sampling steps (default: %(default)s)")
-    add("--guidance", type=float, metavar="W", help=GUIDANCE)
+    add("--guidance", type=guidance, metavar="W", help=GUIDANCE)
     add("--output", type=Path, metavar="DIR", help="folder for a CSV of each photo's values and a sheet to look at")
     add_common_options(parser)
 
