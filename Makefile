@@ -1,9 +1,13 @@
 # make demo: animate the sample photo.  make test, make slow, make lint: the checks.  make clean: remove what the others made.
+# make simulated: simulated scenes, by a Blender in a virtual environment of its own.
 # All but the last set up .venv by themselves; PYTHON=python3.12 chooses the interpreter, PHOTO=... another photo.
 PYTHON ?= python3
 VENV ?= .venv
 PHOTO ?= data/samples/dandelion.jpg
 OUTPUTS ?= outputs
+SCENES ?= 6
+PYTHON311 ?= python3.11
+BLENDER_VENV ?= .venv-blender
 
 BIN := $(VENV)/bin
 # pip shows its progress on a terminal and keeps quiet in a log.
@@ -11,14 +15,15 @@ INSTALL := [ -t 1 ] && quiet= || quiet=--quiet; \
 	$(BIN)/python -m pip install --disable-pip-version-check $$quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint clean
+.PHONY: help demo test slow lint simulated clean
 
 help:
 	@echo "make demo    animate $(PHOTO) into $(OUTPUTS)/ (PHOTO=path names another)"
 	@echo "make test    run the tests, but for the slow ones"
 	@echo "make slow    run the slow ones: several processes, a run killed between any two files, the GPU's rehearsal"
 	@echo "make lint    run ruff and mypy"
-	@echo "make clean   remove $(VENV), $(OUTPUTS) and the tools' caches"
+	@echo "make simulated  install Blender into $(BLENDER_VENV), 1.1 GB, and make $(SCENES) simulated scenes in $(OUTPUTS)/"
+	@echo "make clean   remove $(VENV), $(BLENDER_VENV), $(OUTPUTS) and the tools' caches"
 	@echo "The first call creates $(VENV) and installs the packages; PYTHON=python3.12 chooses the interpreter."
 
 demo: $(VENV)/.installed
@@ -36,6 +41,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+simulated: $(VENV)/.installed $(BLENDER_VENV)/.installed
+	$(BIN)/python -m data.simulated --output $(OUTPUTS)/simulated --scenes $(SCENES) --split 1,0,0 \
+		--blender-python $(BLENDER_VENV)/bin/python
+
 # A virtual environment whose creation was interrupted has no pip: it is made again.
 $(VENV)/.installed: requirements.txt constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) here; install Python 3.10 to 3.13 or name one: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -50,6 +59,13 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@
 
+# Blender's package is for this version of Python alone.
+$(BLENDER_VENV)/.installed: requirements-blender.txt
+	@command -v $(PYTHON311) >/dev/null || { echo "error: no $(PYTHON311) here; install Python 3.11 or name one: make simulated PYTHON311=/path/to/python3.11" >&2; exit 1; }
+	@$(BLENDER_VENV)/bin/python -m pip --version >/dev/null 2>&1 || { echo "creating $(BLENDER_VENV)"; $(PYTHON311) -m venv --clear $(BLENDER_VENV); }
+	@$(BLENDER_VENV)/bin/python -m pip install --disable-pip-version-check --quiet -r requirements-blender.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(OUTPUTS) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BLENDER_VENV) $(OUTPUTS) .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -36,7 +36,7 @@ HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distri
 # Modules of these names need numba's decorators and are imported late themselves.
 COMPILED_KERNELS = ("data.flow.coarse2fine.", "models.splatting.loops")
 # Used where somebody has them, a ValueError or a slower path where not.
-OPTIONAL = ("ai_edge_litert", "cupy", "distributed", "onnxruntime", "pyflow", "transformers", "wandb")
+OPTIONAL = ("ai_edge_litert", "bpy", "cupy", "distributed", "onnxruntime", "pyflow", "transformers", "wandb")
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",

@@ -91,7 +91,7 @@ def run_jobs(
     workers: Workers,
     *,
     compute: Compute,
-    resource: type | None = None,
+    resource: Callable[[], Any] | None = None,
     failures: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, str], int]:
     """Compute what is not there yet; returns what went wrong, by sequence id, and how many had to be computed.

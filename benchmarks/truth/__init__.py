@@ -1,0 +1,1 @@
+"""True errors, on sequences whose motion is exact."""

@@ -1,0 +1,1 @@
+"""Simulated scenes: procedural gardens, rooms and streets, rendered by Blender with exact motion."""

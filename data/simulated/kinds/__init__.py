@@ -1,0 +1,1 @@
+"""The kinds of scene, each a function of a random generator."""
