@@ -23,6 +23,13 @@ Progress = Callable[[str, int, int], None]  # takes what is done (motion, frames
 Warn = Callable[[str], None]
 
 
+STILL = 0.3  # pixels at a width of 256; motion that is weaker is hardly seen
+HARDLY_MOVES = (
+    "the model finds hardly anything here that sways ({:.2f} pixels at a width of 256), so the loop stands nearly "
+    "still; --magnify makes more of it"
+)
+
+
 @dataclass(frozen=True)
 class Assignment:
     """One photo that is to be animated, read and found fit for its options."""
@@ -140,6 +147,8 @@ def make_loop(
             animation.motion.write(files.motion)
     for warning in animation.moving.warnings:
         warn(warning)
+    if assignment.motion is None and (strength := animation.moving.strength) < STILL:
+        warn(f"{files.photo}: {HARDLY_MOVES.format(strength)}")
     made = MadeLoop(assignment, animation, SeamMeter())
     count, fps = animation.num_frames, options.playing.fps
     recorder = FrameRecorder(files, assignment.size, num_frames=count, fps=fps)

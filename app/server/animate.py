@@ -52,7 +52,7 @@ def without_name(job: Job) -> Iterator[None]:
 def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
     """Make the results of one job; ``job.options`` are :class:`app.options.LoopOptions`."""
     job.progress("reading")
-    made = make_loop(pipeline, assign_job(job), progress=job.progress)
+    made = make_loop(pipeline, assign_job(job), progress=job.progress, warn=partial(note, job))
     job.files["loop.mp4"] = made.assignment.files.loop
     job.facts |= {"size": made.assignment.size, "frames": made.animation.num_frames, "duration": made.duration}
     job.facts |= {"seed": job.options.sampling.seed, "magnify": job.options.playing.magnify}
@@ -72,7 +72,8 @@ def assign_job(job: Job) -> Assignment:
 
 def note(job: Job, warning: str) -> None:
     """Keep a warning for the page."""
-    job.facts["warning"] = warning.removeprefix(f"{job.name}: ")
+    text = warning.removeprefix(f"{job.name}: ")
+    job.facts["warning"] = f"{job.facts['warning']}; {text}" if "warning" in job.facts else text
 
 
 def shrink(photo: np.ndarray, side: int) -> np.ndarray:

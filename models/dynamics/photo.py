@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from models.dynamics.loop import LoopMotion, Playback
 from models.dynamics.motion_file import MotionFile
+from models.spectral_volume import motion_strength
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from models.dynamics.pokes import Poke
     from models.dynamics.rig import ModalMotion
     from models.dynamics.seam import SeamMeter
+
+
+REFERENCE_WIDTH = 256  # pixels
 
 
 class Displacement(Protocol):
@@ -51,6 +55,12 @@ class PhotoMotion:
     shown: MotionFile  # the same at the amplitude asked for
     displacement: LoopMotion | ModalMotion  # what is rendered, frame by frame
     warnings: tuple[str, ...] = ()  # of pulls that are shorter than asked for
+
+    @property
+    def strength(self) -> float:
+        """How far the things that move move (`models.spectral_volume.motion_strength`), in pixels at a width of 256."""
+        volume = self.shown.spectral_volume[None].float()
+        return float(motion_strength(volume)) * REFERENCE_WIDTH / volume.shape[-1]
 
     @classmethod
     def of(

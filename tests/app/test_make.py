@@ -68,6 +68,26 @@ def test_what_is_shown_is_magnified_once_and_what_is_kept_is_not(pipeline, photo
     assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "3.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize(("scale", "told"), [(1e-3, True), (1.0, False)])
+def test_where_hardly_anything_sways_it_is_said_and_the_loop_still_made(pipeline, photo, tmp_path, scale, told):
+    gain = pipeline.motion_model.amplitude_gain
+    before = gain.clone()
+    gain.mul_(scale)
+    try:
+        said: list[str] = []
+        files = files_for(photo, "loop.mp4")
+        make_loop(pipeline, assign(files, replace(OPTIONS, playing=Playing(num_frames=4))), warn=said.append)
+        job = Job("photo.png", replace(OPTIONS, playing=Playing(num_frames=4)), tmp_path / "job", "x")
+        job.folder.mkdir()
+        job.photo.write_bytes(photo.read_bytes())
+        animate(pipeline, job)
+    finally:
+        gain.copy_(before)
+    assert files.loop.stat().st_size > 100
+    assert [("hardly anything" in line, "photo.png: " in line) for line in said] == [(True, True)] * told
+    assert job.facts.get("warning", "").startswith("the model finds hardly anything" if told else "")
+
+
 def test_a_photo_is_decoded_once_however_many_files_are_made_of_it(pipeline, photo, tmp_path, monkeypatch):
     decoded, prepare = [], PngImageFile.load_prepare  # called before the pixels of a file are decoded
     monkeypatch.setattr(PngImageFile, "load_prepare", lambda self: decoded.append(self.filename) or prepare(self))
