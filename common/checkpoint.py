@@ -110,6 +110,8 @@ def build_shell(build: Callable[[], Model], source: str | Path) -> Model:
     try:
         with torch.device("meta"):
             return build()
+    except ValueError as error:
+        raise ValueError(f"{source}: its configuration makes no model, {error}") from None
     except (RuntimeError, TypeError, ArithmeticError, LookupError, AssertionError, AttributeError) as error:
         # What layers raise where widths, groups and heads don't go together.
         reason = " ".join(str(error).split())[:200]

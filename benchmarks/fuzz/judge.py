@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.files import TEMPORARY_NAME
 
-SECONDS = 60.0  # after which a command is taken to hang
+SECONDS = 60.0  # of work, after which a command is taken to hang
 # Audit events of Python that show foreign code at work; ffmpeg alone may be started.
 FORBIDDEN = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "exec")
 _watched: list[str] | None = None
@@ -122,7 +122,7 @@ def _is_numbas() -> bool:
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Raise :class:`HangError` after so many seconds, where signals reach."""
+    """Raise :class:`HangError` after so many seconds of work, or ten times as many of waiting, where signals reach."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
         yield
         return
@@ -130,10 +130,14 @@ def limited(seconds: float) -> Iterator[None]:
     def stop(*_: object) -> None:
         raise HangError
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, 10 * seconds)}
+    before = {number: signal.signal(number, stop) for number in timers}
+    for timer, most in timers.values():
+        signal.setitimer(timer, most)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _ in timers.values():
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
