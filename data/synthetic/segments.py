@@ -67,8 +67,11 @@ def superpixels(image: np.ndarray, spacing: int = SEED_SPACING) -> np.ndarray:
 
 
 def fill_nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Give every unknown pixel the value of the nearest known one: [H, W] or [H, W, C], and bool [H, W]."""
-    if known.all():
+    """Give every unknown pixel the value of the nearest known one: [H, W] or [H, W, C], and bool [H, W].
+
+    Where nothing is known, all values stay.
+    """
+    if known.all() or not known.any():
         return values
     y, x = nearest_known(known)
     return values[y, x]
