@@ -69,8 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
 def add_sampling_options(group: argparse._ArgumentGroup) -> None:
     """How the motion is sampled, or where it comes from."""
     add = group.add_argument
-    add("--steps", type=int, default=DEFAULT_STEPS, metavar="N", help="sampling steps (default: %(default)s)")
-    add("--sampler", choices=SAMPLERS, default=DEFAULT_SAMPLER, help="diffusion sampler (default: %(default)s)")
+    add("--steps", type=int, metavar="N", help=f"sampling steps (default: the model's, mostly {DEFAULT_STEPS})")
+    add("--sampler", choices=SAMPLERS, help=f"diffusion sampler (default: the model's, mostly {DEFAULT_SAMPLER})")
     add(
         "--guidance",
         type=float,

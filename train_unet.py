@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.command_line import OneLineParser, add_common_options, run_script
-from common.option_types import count, few, positive, process_count, share
+from common.option_types import count, few, positive, process_count, share, whole_number
 from models.choices import NORMALIZATIONS
 from models.motion.stages import STAGES, stage_name
 from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
@@ -33,6 +33,7 @@ EXAMPLES = """examples:
   python train_unet.py --data film layered --shares 0.5,0.5 --validation film --output runs/motion
   python train_unet.py --data dataset --output runs/motion --stage frequency-attention --max-steps 3000
   python train_unet.py --data film layered --output runs/wind --init runs/motion --stage slice --wind --independent
+  python train_unet.py --data dataset --output runs/sixteen --stage slice --distill runs/motion --student-steps 16
   python train_unet.py --data dataset --output runs/eight --num-frequencies 8 --normalization size
   python train_unet.py --data dataset --output runs/reference --preset reference --cache-latents 20 --log tensorboard
   accelerate launch --multi_gpu --num_processes 8 train_unet.py --data dataset --output runs/paper --preset paper
@@ -103,6 +104,20 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="denoise all frequencies as one tensor: there is no frequency-attention stage either; with --init of "
         "another kind of model, its autoencoder is taken over and the U-Net starts anew",
+    )
+    add(
+        "--distill",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="with --stage slice: learn to sample in few steps and without guidance what this motion model samples in "
+        "twice as many with its own; give the student as the next teacher to halve the steps again",
+    )
+    add(
+        "--student-steps",
+        type=whole_number(1, 500),
+        default=4,
+        metavar="N",
+        help="steps that the student of --distill samples in (default: 4)",
     )
     add(
         "--wind",
@@ -189,6 +204,8 @@ def read_options(arguments: argparse.Namespace) -> MotionRun:
             independent=arguments.independent,
             joint=arguments.joint,
             wind=arguments.wind,
+            distill=arguments.distill,
+            student_steps=arguments.student_steps,
         ),
         training=training_config(arguments),
         run=RunOptions(

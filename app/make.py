@@ -169,7 +169,7 @@ def animate(pipeline: ImageDynamicsPipeline, assignment: Assignment, progress: P
     options = assignment.options
     playing = options.playing
     if assignment.motion is None:
-        progress("motion", 0, options.sampling.steps)
+        progress("motion", 0, options.sampling.steps or pipeline.motion_config.steps)
     return pipeline(
         assignment.photo,
         motion=assignment.motion,

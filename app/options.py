@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.option_types import parse_size
-from models.choices import DEFAULT_RENDERER, DEFAULT_SAMPLER, DEFAULT_STEPS, FPS, NUM_FRAMES
+from models.choices import DEFAULT_RENDERER, FPS, NUM_FRAMES
 
 if TYPE_CHECKING:
     from models.dynamics.pokes import Poke
@@ -25,9 +25,9 @@ class Sampling:
     """How motion is sampled: the keywords of :meth:`models.pipeline.ImageDynamicsPipeline.predict_motion`."""
 
     seed: int = 0
-    steps: int = DEFAULT_STEPS
-    sampler: str = DEFAULT_SAMPLER
-    guidance: float | None = None  # None: the model's own
+    steps: int | None = None  # this and the next two: None for the model's own
+    sampler: str | None = None
+    guidance: float | None = None
     loop_guidance: float = 0.0
     recurrence: int = 0
     wind: str | float | None = None  # of models trained with it; None: the usual one

@@ -91,7 +91,7 @@ class MotionOptions(DataOptions):
         videos: (row, folder) of videos made elsewhere.
         metrics: names of the columns; None for all.
         samples: of each photo, for motion and diversity.
-        steps: of sampling.
+        steps: of sampling; None for the model's own.
         guidance: classifier-free guidance; None for the model's own.
         wind: for models that are told it; "own" is that of the measured motion.
         num_frequencies: of the measured motion.
@@ -107,7 +107,7 @@ class MotionOptions(DataOptions):
     videos: tuple[tuple[str, Path], ...] = ()
     metrics: tuple[str, ...] | None = None
     samples: int = 5
-    steps: int = 20
+    steps: int | None = None
     guidance: float | None = None
     wind: str | float | None = None
     num_frequencies: int = 16
@@ -128,7 +128,7 @@ class StillnessOptions:
         still_photos: patterns of the names of photos in which nothing should move.
         checkpoint: a pipeline's folder, one of its models', or a hub id.
         samples: of each photo.
-        steps: of sampling.
+        steps: of sampling; None for the model's own.
         guidance: classifier-free guidance; None for the model's own.
         device: as --device names it.
         seed: of the first sample.
@@ -140,7 +140,7 @@ class StillnessOptions:
     still_photos: tuple[str, ...] = ()
     checkpoint: str | Path = PRETRAINED
     samples: int = 2
-    steps: int = 20
+    steps: int | None = None
     guidance: float | None = None
     device: str = "auto"
     seed: int = 0
@@ -167,7 +167,7 @@ class AblationOptions(DataOptions):
     given: tuple[tuple[str, Path], ...] = ()
     metrics: tuple[str, ...] | None = None
     samples: int = 5
-    steps: int = 20
+    steps: int | None = None
     guidance: float | None = None
     num_frequencies: int = 16
     renderer: str = "model"

@@ -35,10 +35,10 @@ class Setting:
     num_frequencies: int = 16  # of the measured motion
     renderer: str = "model"
     samples: int = 1
-    steps: int = 20
-    guidance: float | None = None  # the model's own by default
+    steps: int | None = None  # this and the next two: the model's own by default
+    guidance: float | None = None
     seed: int = 0
-    sampler: str = "dpmsolver++"
+    sampler: str | None = None
     loop_guidance: float = 0.0
     recurrence: int = 0  # extra passes of each step under loop guidance
     wind: str | float | None = None  # of models that are told it; OWN_WIND is that of the measured motion
@@ -51,6 +51,10 @@ class Setting:
     def used_guidance(self) -> float:
         """The weight of classifier-free guidance that samples are taken with."""
         return self.pipeline.motion_config.guidance if self.guidance is None else self.guidance
+
+    def used_steps(self) -> int:
+        """The number of steps that samples are taken in."""
+        return self.pipeline.motion_config.steps if self.steps is None else self.steps
 
     def generator(self, *numbers: int) -> torch.Generator:
         """Randomness that depends on the seed and these numbers alone."""

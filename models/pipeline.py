@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoints import PARTS, PRETRAINED, find_checkpoints
-from models.choices import DEFAULT_RENDERER, DEFAULT_SAMPLER, DEFAULT_STEPS, FPS, NUM_FRAMES, WINDS
+from models.choices import DEFAULT_RENDERER, FPS, NUM_FRAMES, WINDS
 from models.dynamics.motion_file import MotionFile, as_stored
 from models.dynamics.photo import Displacement, PhotoMotion
 from models.photos import Photo, as_photo, model_size, resize_photo
@@ -180,8 +180,8 @@ class ImageDynamicsPipeline:
         photo: PhotoLike,
         *,
         seed: int = 0,
-        steps: int = DEFAULT_STEPS,
-        sampler: str = DEFAULT_SAMPLER,
+        steps: int | None = None,
+        sampler: str | None = None,
         guidance: float | None = None,
         loop_guidance: float = 0.0,
         recurrence: int = 0,
@@ -196,8 +196,8 @@ class ImageDynamicsPipeline:
         Args:
             photo: in any form that :func:`models.photos.as_photo` takes.
             seed: another number, another motion.
-            steps: sampling steps.
-            sampler: one of :data:`models.choices.SAMPLERS`.
+            steps: sampling steps, the model's own number by default.
+            sampler: one of :data:`models.choices.SAMPLERS`, the model's own by default.
             guidance: strength of classifier-free guidance, the model's own by default.
             loop_guidance: strength of the guidance to a smooth wrap-around.
             recurrence: times that each step is repeated, of use with loop guidance.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from models.choices import DEFAULT_STEPS
 from models.motion.stages import STAGES
 
 SCHEDULES = ("cosine", "constant")  # schedules of the learning rate
@@ -35,7 +34,7 @@ class TrainingConfig:
     warmup: int = 100  # steps over which the learning rate rises
     gradient_clip: float = 1.0
     weight_decay: float = 0.01
-    sampling_steps: int = DEFAULT_STEPS  # of the samples that validation and calibration look at
+    sampling_steps: int | None = None  # of the samples that validation and calibration look at
 
     def __post_init__(self) -> None:
         if not 0 <= self.condition_dropout <= 1:

@@ -11,6 +11,7 @@ from baselines.lfdm.pipeline import LFDM, Animation, Sampling, full_size
 from common.images import to_8_bits
 from evaluation.prediction import Predict, Prediction, Setting
 from evaluation.sequences import EvaluationSequence
+from models.choices import DEFAULT_STEPS
 from models.spectral_volume import motion_to_spectral_volume
 
 
@@ -26,7 +27,7 @@ def lfdm(setting: Setting, *, checkpoint: Path) -> Predict:
     model = LFDM.from_pretrained(checkpoint, setting.device)
     assert model.diffusion is not None
     config = model.diffusion.config
-    sampling = Sampling(steps=min(setting.steps, config.steps), sampler="ddim")
+    sampling = Sampling(steps=min(setting.steps or DEFAULT_STEPS, config.steps), sampler="ddim")
 
     def predict(index: int, sequence: EvaluationSequence) -> Prediction:
         width, height = model.size

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from benchmarks.gpu.part import CPU, fastest, run_part
 from benchmarks.gpu.results import Results
-from models.motion.model import DEFAULT_STEPS, PRESETS, MotionModel
+from models.choices import DEFAULT_STEPS
+from models.motion.model import PRESETS, MotionModel
 from models.motion.vq_autoencoder import VQAutoencoder
 from models.pipeline import PRETRAINED
 from models.spectral_volume import SpectralNormalizer

@@ -28,6 +28,7 @@ SPLITS = ("train", "validation", "test")
 PRESETS = ("tiny", "default")
 DEFAULT_SAMPLERS = ("dpmsolver++:5,10,20,50", "ddim:20,50,100", "ddpm:100,1000")
 DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if method.default)
+STEPS = f"sampling steps (default: the model's, mostly {DEFAULT_STEPS})"
 GUIDANCE = "weight of classifier-free guidance (default: the model's, mostly 1)"
 ALL_COLUMNS = "columns of the table (default: all)"
 Options = TypeVar("Options")
@@ -143,7 +144,7 @@ def add_stillness_options(parser: argparse.ArgumentParser) -> None:
     )
     add_checkpoint_option(parser)
     add("--samples", type=count, default=2, help="samples of each photo (default: 2)")
-    add("--steps", type=count, default=DEFAULT_STEPS, help="sampling steps (default: %(default)s)")
+    add("--steps", type=step_count, metavar="N", help=STEPS)
     add("--guidance", type=guidance, metavar="W", help=GUIDANCE)
     add("--output", type=Path, metavar="DIR", help="folder for a CSV of each photo's values and a sheet to look at")
     add_common_options(parser)
@@ -236,7 +237,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         help="samples of each photo, for motion and diversity; the first one is rendered for the distances between "
         "sets (default: 5)",
     )
-    add("--steps", type=step_count, default=DEFAULT_STEPS, help="sampling steps (default: %(default)s)")
+    add("--steps", type=step_count, metavar="N", help=STEPS)
     add_guidance_options(parser)
     add("--renderer", choices=RENDERERS, default="model", help="what turns motion into frames (default: model)")
     add("--no-intervals", action="store_true", help="leave out confidence intervals of FID, FVD and the like (faster)")

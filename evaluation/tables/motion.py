@@ -175,5 +175,5 @@ def protocol(options: MotionOptions, setting: Setting) -> dict:
     }
     if "motion" not in setting.parts:
         return values
-    sampling = {"samples": setting.samples, "steps": setting.steps, "guidance": setting.used_guidance()}
+    sampling = {"samples": setting.samples, "steps": setting.used_steps(), "guidance": setting.used_guidance()}
     return values | sampling | ({} if setting.wind is None else {"wind": setting.wind})

@@ -160,7 +160,7 @@ def protocol(options: StillnessOptions, pipeline: ImageDynamicsPipeline) -> dict
         "still_photos": list(options.still_photos),
         "maps": options.maps is not None,
         "samples": options.samples,
-        "steps": options.steps,
+        "steps": options.steps or pipeline.motion_config.steps,
         "guidance": guidance,
     }
 

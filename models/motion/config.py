@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from common.plain import FrameRate, Frames, Frequencies, Range, from_plain, plain_value
+from models.choices import DEFAULT_SAMPLER, DEFAULT_STEPS, SAMPLERS
 from models.motion.autoencoder import AutoencoderConfig
 from models.motion.denoiser import AutoencoderConfiguration, DenoiserConfiguration
 from models.motion.kl_autoencoder import KLAutoencoderConfig
@@ -15,6 +16,7 @@ from models.motion.vq_autoencoder import VQAutoencoderConfig
 
 TrainingSide = Annotated[int, Range(8, 4096)]  # pixels
 ScheduleSteps = Annotated[int, Range(1, 100_000)]
+SamplingSteps = Annotated[int, Range(1, 1000)]
 Guidance = Annotated[float, Range(-1, 100)]
 BETA_SCHEDULES = ("squaredcos_cap_v2", "scaled_linear", "linear")  # diffusers' names
 PREDICTIONS = ("v_prediction", "epsilon")
@@ -38,6 +40,8 @@ class MotionConfig:
     beta_end: float = 0.02
     prediction: str = "v_prediction"  # one of PREDICTIONS
     guidance: Guidance = 1.0  # w that sampling uses where none is given; better than 0 on validation scenes
+    steps: SamplingSteps = DEFAULT_STEPS  # of sampling, where no number is given
+    sampler: str = DEFAULT_SAMPLER  # likewise; one of models.choices.SAMPLERS
     joint: bool = False  # denoise the latents of all frequencies as one tensor of K C channels
     autoencoder: AutoencoderConfiguration = field(default_factory=AutoencoderConfig)  # one of AUTOENCODERS' types
     unet: DenoiserConfiguration = field(default_factory=UNetConfig)  # one of UNETS' types
@@ -45,6 +49,8 @@ class MotionConfig:
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
             raise ValueError(f"unknown prediction {self.prediction!r}, expected one of {', '.join(PREDICTIONS)}")
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"unknown sampler {self.sampler!r}, expected one of {', '.join(SAMPLERS)}")
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise ValueError(f"betas from {self.beta_start} to {self.beta_end}: expected 0 < start <= end < 1")
         if self.beta_schedule not in BETA_SCHEDULES:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from common.checkpoint import build_fitting, load_checkpoint, load_weights, save_checkpoint
 from common.plain import from_plain, plain_value
-from models.choices import DEFAULT_SAMPLER, DEFAULT_STEPS
 from models.motion.autoencoder import SliceAutoencoder
 from models.motion.config import PREDICTIONS, PRESETS, MotionConfig
 from models.motion.denoiser import Denoiser
@@ -200,9 +199,9 @@ class MotionModel(nn.Module):
         image: Tensor,  # [B, 3, H, W] in [-1, 1], sides multiples of size_multiple
         seeds: Sequence[int],  # one a photo; a sample depends on its own seed alone
         *,
-        steps: int = DEFAULT_STEPS,
-        sampler: str = DEFAULT_SAMPLER,  # one of models.choices.SAMPLERS
-        guidance: float | None = None,  # w of (1 + w) eps(c) - w eps(no c), the configuration's by default
+        steps: int | None = None,  # this and the next two: the configuration's by default
+        sampler: str | None = None,  # one of models.choices.SAMPLERS
+        guidance: float | None = None,  # w of (1 + w) eps(c) - w eps(no c)
         loop_guidance: float = 0.0,  # u of Eq. 5
         recurrence: int = 0,  # times that each step is noised again and repeated; the paper's loops: 2
         wind: float | Sequence[float] | None = None,  # strength in pixels, of each photo; by default the usual one
@@ -210,11 +209,12 @@ class MotionModel(nn.Module):
     ) -> Tensor:
         """Sample one spectral volume a photo: ``[B, K, 4, H, W]`` in pixels of the photo given."""
         self._check_photo(image, seeds)
+        steps = self.config.steps if steps is None else steps
         if steps < 1 or recurrence < 0:
             raise ValueError(f"{steps} steps with {recurrence} repetitions: at least one step and none are needed")
         weight = self.config.guidance if guidance is None else guidance
         strength = self._strength(wind, image)
-        scheduler = make_scheduler(self.config, sampler)
+        scheduler = make_scheduler(self.config, sampler or self.config.sampler)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         condition = self.encode_condition(image)
 

@@ -143,6 +143,30 @@ def test_a_model_is_told_the_wind_from_the_start_or_after_a_training_without(
     assert run(small_dataset, trained, "--wind") == 2  # the folder holds a model without
 
 
+def test_a_student_is_distilled_resumed_and_samples_in_its_own_few_steps(
+    small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    teacher, student, half = (tmp_path / name for name in ("teacher", "student", "half"))
+    short = ("--max-steps", "2")
+    assert run(small_dataset, teacher, "--independent", "--wind", *short) == 0
+    distil = ("--stage", "slice", *short, "--student-steps")
+    assert run(small_dataset, student, "--distill", str(teacher), *distil, "4") == 0
+    assert run(small_dataset, student, "--distill", str(teacher), *distil, "4") == 0  # the finished run, resumed
+    assert run(small_dataset, half, "--distill", str(student), *distil, "2") == 0
+    config = MotionModel.from_pretrained(half).config
+    assert (config.steps, config.sampler, config.guidance, config.wind) == (2, "ddim", 0.0, True)
+    model = MotionModel.from_pretrained(student)
+    calls = []
+    model.unet.register_forward_hook(lambda *_: calls.append(1))
+    assert model.sample(torch.zeros(1, 3, 32, 64), [0]).isfinite().all()
+    assert len(calls) == 4
+    for wrong in (("--wind",), ("--init", str(teacher)), ("--joint",)):
+        assert run(small_dataset, tmp_path / "w", "--distill", str(teacher), *distil, "4", *wrong) == 2
+    assert run(small_dataset, tmp_path / "w", "--distill", str(teacher), *short) == 2
+    assert "give --stage slice" in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
+
+
 def test_variants_of_the_ablation_train_and_say_what_they_are(small_dataset: Path, tmp_path: Path) -> None:
     short = ("--max-steps", "2")
     options = ("--num-frequencies", "3", "--normalization", "size", "--independent")

@@ -123,5 +123,5 @@ def available_splits(folder: Path) -> list[str]:
 
 def input_paths(arguments: argparse.Namespace) -> list[Path | None]:
     """Files and folders that a training reads, None for what was not given."""
-    single = (getattr(arguments, name, None) for name in ("init", "weights", "vgg_weights", "image_encoder"))
+    single = (getattr(arguments, name, None) for name in ("init", "distill", "weights", "vgg_weights", "image_encoder"))
     return [*arguments.data, *(arguments.validation or ()), *single]

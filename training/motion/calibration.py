@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.motion import amplitude_ratio, localisation, spatial_coherence
-from models.choices import DEFAULT_STEPS
 from models.motion.model import MotionModel
 from models.spectral_volume import SpectralNormalizer, motion_strength, rms_amplitude
 from training.batches.motion import LEAST_STRENGTH
@@ -66,7 +65,7 @@ def limit_amplitude(model: MotionModel, volumes: Iterable[Tensor]) -> float:
     return float(model.amplitude_limit)
 
 
-def sample_like(model: MotionModel, image: Tensor, true: Tensor, seed: int, *, steps: int = DEFAULT_STEPS) -> Tensor:
+def sample_like(model: MotionModel, image: Tensor, true: Tensor, seed: int, *, steps: int | None = None) -> Tensor:
     """A sample of a photo ``[1, 3, H, W]``; a model that is told the wind hears that of the true volume."""
     if not model.config.wind:
         return model.sample(image, [seed], steps=steps)
@@ -103,7 +102,7 @@ def calibrate_amplitude(
     photos: list[tuple[Tensor, Tensor]],
     *,
     samples: int,
-    steps: int = DEFAULT_STEPS,
+    steps: int | None = None,
     limit: float = 4.0,
 ) -> float:
     """Set the factor that brings sampled amplitudes to the true ones and return it.

@@ -19,6 +19,7 @@ from models.motion.stages import AUTOENCODER_STAGES
 from models.motion.unet import UNetConfig
 from models.motion.vq_autoencoder import VQAutoencoderConfig
 from models.spectral_volume import SpectralNormalizer
+from training.motion.distillation import make_student
 from training.presets import StageConfig
 
 
@@ -34,6 +35,8 @@ class ModelOptions:
     vqvae: str | None = None  # folder or hub id of the pretrained autoencoder, for presets that have one
     independent: bool = False  # frequency attention takes no part and has no stage
     joint: bool = False  # the latents of all frequencies are denoised as one tensor
+    distill: Path | None = None  # motion checkpoint that the model learns from, and starts as
+    student_steps: int = 4  # in which it then samples
     wind: bool = False  # how far things move is divided out and told to the network
 
 
@@ -43,7 +46,11 @@ def build_model(options: ModelOptions, output: Path, *, statistics: dict, data: 
     Args:
         statistics: ``stats.json`` of the dataset folder ``data``.
     """
+    if options.distill is not None and (options.init or options.joint or options.wind):
+        raise ValueError("--distill: the student is what its teacher is; leave out --init, --joint and --wind")
     there = output if (output / "config.json").is_file() else None
+    if options.distill is not None and there is None:
+        return make_student(MotionModel.from_pretrained(options.distill), options.student_steps)
     source = there or options.init
     if source is None:
         config = fresh_configuration(options, statistics, data=data)
@@ -96,6 +103,8 @@ def fresh_configuration(options: ModelOptions, statistics: dict, *, data: Path) 
 def wanted_stages(options: ModelOptions, model: MotionModel, *, stage: str) -> list[str]:
     """The stages that a run is asked for (``all``, or one), if this kind of model has them."""
     kind = "--independent" if options.independent else "a joint model" if model.config.joint else "this preset"
+    if options.distill is not None and stage != "slice":
+        raise ValueError("--distill trains the U-Net on single slices: give --stage slice")
     there = [name for name in model.stages if not (options.independent and name == "frequency_attention")]
     if stage == "all":
         return there

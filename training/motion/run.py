@@ -91,6 +91,10 @@ class MotionTraining:
         self.model = build_model(
             run.model, self.output, statistics=load_statistics(folders[0]), data=folders[0], seed=run.run.seed
         )
+        self.teacher: MotionModel | None = None
+        if run.model.distill is not None:
+            self.teacher = MotionModel.from_pretrained(run.model.distill).to(processes.device)
+            self.teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.stages = wanted_stages(run.model, self.model, stage=run.stage)
         for stage in self.stages:
             size = run.training.stage(stage).batch_size
@@ -141,6 +145,7 @@ class MotionTraining:
             seed=self.run.run.seed,
             batches=self._stage_batches(stage),
             validation=self.validation,
+            teacher=self.teacher,
             provenance=self._provenance(),
         )
         goal = self.run.run.keep_best if self.run.run.keep_best in task.plan.goals else None

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from models.motion.model import MotionModel
 from models.motion.stages import AUTOENCODER_STAGES, STAGES
 from training.batches.motion import MotionBatch
 from training.best import Goal
+from training.motion.distillation import DistillationLoss
 from training.motion.losses import StageLoss, loss_parts
 from training.motion.model import prepare_stage, slices_a_photo
 from training.presets import TrainingConfig
@@ -52,10 +54,12 @@ class MotionStage:
         seed: int,
         batches: Batches,
         validation: Callable[[MotionModel, str, int], tuple[dict[str, float], Any]],
+        teacher: MotionModel | None = None,  # distilled into the model, in place of learning from the data alone
         provenance: Mapping[str, object],  # kept in the checkpoint beside stage and step
     ) -> None:
         self.model, self.stage, self.seed = model, stage, seed
         self.batches, self.validation, self.provenance = batches, validation, provenance
+        self.teacher = teacher
         self.config = training.stage(stage)
         self.averaged = prepare_stage(model, stage)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -64,9 +68,9 @@ class MotionStage:
 
     def _update(self, training: TrainingConfig) -> Update:
         parameters = [parameter for parameter in self.averaged.parameters() if parameter.requires_grad]
-        rate, dropout = self.config.learning_rate, training.condition_dropout
+        rate = self.config.learning_rate
         return Update(
-            loss=StageLoss(self.model, self.stage, condition_dropout=dropout, encoded=self.batches.encoded),
+            loss=self._loss(training.condition_dropout),
             parts=loss_parts(self.stage),
             optimizer=torch.optim.AdamW(parameters, lr=rate, weight_decay=training.weight_decay),
             learning_rate=partial(
@@ -77,6 +81,12 @@ class MotionStage:
                 warmup=training.warmup,
             ),
         )
+
+    def _loss(self, condition_dropout: float) -> nn.Module:
+        encoded = self.batches.encoded
+        if self.teacher is not None:
+            return DistillationLoss(self.model, self.teacher, encoded=encoded)
+        return StageLoss(self.model, self.stage, condition_dropout=condition_dropout, encoded=encoded)
 
     def draw(self, step: int, parts: Sequence[StepSamples], map_samples: Callable = map) -> list[MotionBatch]:
         """See `training.task.Task.draw`."""

@@ -13,7 +13,6 @@ from common.images import tensor_to_image
 from data.dataset.reading import SpectralVolumeDataset
 from data.media.images import write_image
 from data.media.pictures import contact_sheet, magnitude_map
-from models.choices import DEFAULT_STEPS
 from models.motion.model import MotionModel
 from models.motion.stages import AUTOENCODER_STAGES
 from models.spectral_volume import motion_amplitude, motion_strength
@@ -40,7 +39,7 @@ class MotionValidation:
         *,
         device: torch.device,
         precision: str = "bfloat16",
-        steps: int = DEFAULT_STEPS,
+        steps: int | None = None,
     ) -> None:
         self.scenes = scenes_of_sources(datasets, limit=SCENES, device=device)
         self.photos = [pair for pairs in self.scenes.values() for pair in pairs]
