@@ -30,6 +30,7 @@ REPORTED_PACKAGES = (
     *("torchmetrics", "torch-fidelity", "accelerate"),
 )
 
+LONGEST_LINE = 800  # characters of an error
 OWN_MODULES = r"(app|baselines|common|data|evaluation|models|training)\."
 
 
@@ -63,6 +64,11 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
 
 
 def _one_line(error: ValueError | OSError) -> str:
+    line = _described(error)  # in which a value from a file may be thousands of characters long
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 200]} ... {line[-200:]}"
+
+
+def _described(error: ValueError | OSError) -> str:
     if not isinstance(error, OSError) or error.errno is None:
         return " ".join(str(error).split()) or type(error).__name__
     advice = "free some space and run the same command again"

@@ -144,10 +144,8 @@ def prepare(arguments: argparse.Namespace) -> None:
             raise ValueError(
                 "--overwrite can't be combined with --shard: delete the folder before the first shard starts"
             )
-        with (
-            writing(folder, shard=shard.file_name if shard else None) as existed,
-            Workers(arguments.workers, dask=arguments.dask) as workers,
-        ):
+        workers = Workers(arguments.workers, dask=arguments.dask)  # a wrong scheduler is told before all else
+        with writing(folder, shard=shard.file_name if shard else None) as existed, workers:
             open_dataset(folder, recorded_options(options), overwrite=arguments.overwrite)
             sources = scan_sources(shard.part(names) if shard else names, workers)
             scanned = time.perf_counter()

@@ -41,7 +41,8 @@ def naming_full_disks(folder: Path) -> Iterator[None]:
 def writing(folder: Path, *, shard: str | None = None) -> Iterator[bool]:
     """Hold a dataset folder, which is made if need be, alone or, for a ``shard``, beside other shards.
 
-    Temporary files of killed runs are removed before and after. Gives whether the folder was there before.
+    Temporary files of killed runs are removed before and after. Gives whether the folder was there before; one that
+    was not, and in which nothing but the options was written, is removed at the end.
 
     Raises:
         ValueError: another run writes to the folder, it holds something else, or it is a file.
@@ -56,12 +57,23 @@ def writing(folder: Path, *, shard: str | None = None) -> Iterator[bool]:
                 yield not new
             finally:
                 _remove_stale_files(folder)
+                if new and shard is None:
+                    _remove_beginnings(folder)
     except BlockingIOError:
         raise ValueError(f"{folder}: another run is writing to it, wait until that has ended") from None
     finally:
         if new:
             with suppress(OSError):  # not empty
                 folder.rmdir()
+
+
+def _remove_beginnings(folder: Path) -> None:
+    """Remove the options of a dataset of which nothing else has come about: its videos could not be read."""
+    if any(path.name not in (LOCK, "parameters.json") for path in folder.rglob("*") if not path.is_dir()):
+        return
+    with suppress(OSError):
+        (folder / "sequences").rmdir()
+        (folder / "parameters.json").unlink(missing_ok=True)
 
 
 def _expect_dataset_or_nothing(folder: Path) -> None:

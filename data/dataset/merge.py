@@ -85,7 +85,8 @@ def merge(arguments: argparse.Namespace) -> None:
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder")
     with naming_full_disks(output):
-        with writing(output), Workers(arguments.workers, dask=arguments.dask) as workers:
+        workers = Workers(arguments.workers, dask=arguments.dask)  # a wrong scheduler is told before all else
+        with writing(output), workers:
             results = merge_shards(arguments.folders, output, workers)
         timings = {"merge": time.perf_counter() - started}
         write_report(

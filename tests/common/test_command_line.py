@@ -38,6 +38,7 @@ def test_how_threads_wait_is_said_before_torch_is_loaded(script: str) -> None:
         (FileNotFoundError(2, "No such file or directory", "photo.jpg"), 2, "error: photo.jpg: No such file"),
         (OSError(errno.ENOSPC, "No space left on device", "a.mp4"), 1, "error: a.mp4: No space left on device; free"),
         (OSError(errno.EFBIG, "File too large"), 1, "error: File too large; free some space"),
+        (ValueError("photo.jpg: " + "x" * 9000 + "; save it again"), 2, "error: photo.jpg: xxx"),
         (FloatingPointError("the loss is nan"), 1, "error: the loss is nan\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
@@ -52,6 +53,7 @@ def test_what_goes_wrong_is_one_line_and_a_status(
     printed = capsys.readouterr().err
     assert printed.startswith(line)
     assert printed.count("\n") == 1
+    assert len(printed) < 1000
 
 
 def test_libraries_warn_programmers_and_not_users(capfd: pytest.CaptureFixture[str]) -> None:

@@ -145,3 +145,14 @@ def test_help_has_examples(capsys: pytest.CaptureFixture) -> None:
     text = capsys.readouterr().out
     assert "examples:" in text
     assert all(name in text for name in ESTIMATORS)
+
+
+@pytest.mark.parametrize("options", [[], ["--dask", "nowhere.json"], ["--shard", "1/2", "--dask", "nowhere.json"]])
+def test_input_that_cannot_be_used_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture, options: list[str]
+) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
+    assert main([str(tmp_path / "a.mp4"), "--output", str(tmp_path / "dataset"), "--workers", "1", *options]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+

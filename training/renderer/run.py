@@ -197,6 +197,10 @@ def training_batches(data: DataOptions, config: RendererConfig) -> FramePairBatc
     """What batches are drawn from."""
     cache = keeps_in_memory(data)
     datasets = [FramePairDataset(folder, "train", cache=cache) for folder in data.folders]
+    for width, height in {(row["width"], row["height"]) for dataset in datasets for row in dataset.rows}:
+        if config.crop[0] > width or config.crop[1] > height:
+            crop = "{}x{}".format(*config.crop)
+            raise ValueError(f"--crop {crop}: a crop of {crop} is larger than the frames, {width}x{height}")
     augmentation = PairAugmentation(
         color=config.color_jitter, flow_noise=config.flow_noise, identity=config.identity or 0.0
     )
