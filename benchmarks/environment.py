@@ -24,12 +24,24 @@ from common.command_line import OneLineParser, run_script
 ROOT = Path(__file__).parents[1]
 # Import, distribution, what it is for, what works without it.
 PACKAGES = (
-    ("diffusers", "diffusers", "the samplers ddim and ddpm, and the preset reference",
-     "dpmsolver++, the default, needs none"),
-    ("cv2", "opencv-python-headless", "reading videos, preparing data, the baseline remap",
-     "training on prepared data and rendering go on"),
-    ("numba", "numba", "optical flow on the processor, and planning a splat there",
-     "splatting sorts instead, three times as slow on the processor"),
+    (
+        "diffusers",
+        "diffusers",
+        "the samplers ddim and ddpm, and the preset reference",
+        "dpmsolver++, the default, needs none",
+    ),
+    (
+        "cv2",
+        "opencv-python-headless",
+        "reading videos, preparing data, the baseline remap",
+        "training on prepared data and rendering go on",
+    ),
+    (
+        "numba",
+        "numba",
+        "optical flow on the processor, and planning a splat there",
+        "splatting sorts instead, three times as slow on the processor",
+    ),
     ("imageio_ffmpeg", "imageio-ffmpeg", "writing MP4 and GIF", "WebP and APNG are written by Pillow"),
     ("PIL", "pillow", "reading and writing pictures", "nothing that shows a picture works"),
     ("matplotlib", "matplotlib", "plots of training and reports", "training ends with an error when it plots"),
@@ -37,7 +49,7 @@ PACKAGES = (
     ("torchmetrics", "torchmetrics", "the networks of FID and LPIPS", "those metrics are left out"),
     ("accelerate", "accelerate", "training in several processes", "one process needs none"),
     ("torchvision", "torchvision", "the estimator raft", "the other estimators go on"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -55,15 +55,23 @@ def _measure_all(arguments: argparse.Namespace) -> None:
     device = coarse2fine_cuda.cuda_device()
     results = {}
     for width, height in arguments.sizes:
-        source, targets = moving_texture(width, height, max(arguments.pairs, cpu_pairs), arguments.seed)
-        result = measure(device, source, targets, arguments.pairs, cpu_pairs, arguments.threads, arguments.repeats)
+        source, targets = moving_texture(width, height, count=max(arguments.pairs, cpu_pairs), seed=arguments.seed)
+        result = measure(
+            device,
+            source,
+            targets=targets,
+            pairs=arguments.pairs,
+            cpu_pairs=cpu_pairs,
+            threads=arguments.threads,
+            repeats=arguments.repeats,
+        )
         print(describe((width, height), result), flush=True)
         results[f"{width}x{height}"] = result
     write_report(arguments.report, "benchmarks.flow", arguments, {"results": results})
 
 
 def moving_texture(
-    width: int, height: int, count: int, seed: int = 0
+    width: int, height: int, *, count: int, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A smooth random picture ``[H, W, 3]`` and ``count`` of the same, swaying by up to two pixels."""
     random = np.random.default_rng(seed)
@@ -90,6 +98,7 @@ def moving_texture(
 def measure(
     device: Device,
     source: NDArray[np.float32],
+    *,
     targets: NDArray[np.float32],
     pairs: int,
     cpu_pairs: int,
@@ -98,8 +107,8 @@ def measure(
 ) -> dict[str, Any]:
     """Seconds, pairs per second and bytes per second of both, and the mean endpoint difference between them."""
     flows = coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:cpu_pairs], device=device)  # warms up, too
-    result = measure_device(device, source, targets, pairs, repeats)
-    expected, cpu_seconds = measure_processor(source, targets[:cpu_pairs], threads)
+    result = measure_device(device, source, targets=targets, pairs=pairs, repeats=repeats)
+    expected, cpu_seconds = measure_processor(source, targets[:cpu_pairs], threads=threads)
     return result | {
         "cpu_threads": threads,
         "cpu_pairs_per_second": cpu_pairs / cpu_seconds,
@@ -109,7 +118,7 @@ def measure(
 
 
 def measure_processor(
-    source: NDArray[np.float32], targets: NDArray[np.float32], threads: int
+    source: NDArray[np.float32], targets: NDArray[np.float32], *, threads: int
 ) -> tuple[NDArray[np.float32], float]:
     """Flow ``[N, H, W, 2]`` of all pairs by `data.flow.coarse2fine`, which needs numba, and the seconds it took."""
     from data.flow.coarse2fine.cpu import coarse2fine_flow_batch
@@ -120,9 +129,14 @@ def measure_processor(
 
 
 def measure_device(
-    device: Device, source: NDArray[np.float32], targets: NDArray[np.float32], pairs: int, repeats: int,
+    device: Device,
+    source: NDArray[np.float32],
+    *,
+    targets: NDArray[np.float32],
+    pairs: int,
+    repeats: int,
     copied_bytes: int = COPIED_BYTES,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Seconds and bytes of ``pairs`` pairs, frames and flow in the processor's memory; the first call warms up."""
     height, width = source.shape[:2]
     coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:1], device=device)
@@ -136,15 +150,17 @@ def measure_device(
         "pairs": pairs,
         "seconds": seconds,
         "pairs_per_second": pairs / seconds,
-        "copy_bytes_per_second": copy_bandwidth(device, repeats, copied_bytes),
+        "copy_bytes_per_second": copy_bandwidth(device, repeats, size=copied_bytes),
         "half_sweep_seconds": relaxation / (2 * sweeps),
         "half_sweep_bytes": pairs * width * height * HALF_SWEEP_BYTES,
-        "half_sweep_bytes_moved": pairs * relaxation_bytes(width, height, regions, sweeps) / (2 * sweeps),
+        "half_sweep_bytes_moved": pairs
+        * relaxation_bytes(width, height, regions=regions, sweeps=sweeps)
+        / (2 * sweeps),
         "sweeps_a_launch": regions.sweeps,
     }
 
 
-def relaxation_bytes(width: int, height: int, regions: Regions, sweeps: int) -> int:
+def relaxation_bytes(width: int, height: int, *, regions: Regions, sweeps: int) -> int:
     """Bytes that `relax` moves for one pair: the system and the last increment of all regions in, the new one out."""
     launches = len(list(regions.launches(sweeps)))
     # Of each region only what lies in the picture is read, so an overlap counts twice and what is beyond does not.
@@ -153,7 +169,7 @@ def relaxation_bytes(width: int, height: int, regions: Regions, sweeps: int) -> 
     return launches * 24 * read + (launches - 1) * 8 * (read + width * height) + 16 * width * height
 
 
-def copy_bandwidth(device: Device, repeats: int, size: int = COPIED_BYTES) -> float:
+def copy_bandwidth(device: Device, repeats: int, *, size: int = COPIED_BYTES) -> float:
     """Bytes per second, read and written, of copying within the device."""
     first, second = device.zeros(size // 4), device.zeros(size // 4)
 

@@ -77,7 +77,13 @@ def _work(arguments: argparse.Namespace) -> None:
         count = unpack(arguments.unpack, arguments.output)
         print(f"{arguments.output}: {count} sequences, ready for train_unet.py --data {arguments.output}")
         return
-    packed = pack(arguments.dataset, arguments.output, arguments.limit, arguments.frequencies, arguments.renderer)
+    packed = pack(
+        arguments.dataset,
+        arguments.output,
+        limit=arguments.limit,
+        frequencies=arguments.frequencies,
+        renderer=arguments.renderer,
+    )
     rest = f"; {packed.left_out} sequences did not fit" if packed.left_out else "; nothing was left out"
     print(f"{arguments.output}: {packed.sequences} sequences in {packed.size / 1e6:.1f} MB{rest}")
 
@@ -93,7 +99,7 @@ def parse_bytes(text: str) -> int:
 # ---- Packing ----
 
 
-def pack(dataset: Path, output: Path, limit: int, frequencies: int = 16, renderer: bool = False) -> Packed:
+def pack(dataset: Path, output: Path, *, limit: int, frequencies: int = 16, renderer: bool = False) -> Packed:
     """Write a file of at most ``limit`` bytes from a dataset folder.
 
     Args:
@@ -226,7 +232,7 @@ def _write_sequences(file: zipfile.ZipFile, sequences: dict[str, Any], folder: P
     def write(entry: tuple[str, Any, dict[str, bytes]]) -> None:
         name, header, members = entry
         tensors = {
-            tensor: torch.from_numpy(decode(members[tensor], kind, tuple(shape)))
+            tensor: torch.from_numpy(decode(members[tensor], kind, shape=tuple(shape)))
             for tensor, (kind, shape) in header["tensors"].items()
         }
         save_tensors(sequence_path(folder, name), tensors, header["metadata"])

@@ -30,7 +30,7 @@ def encode(values: np.ndarray) -> bytes:
     return bz2.compress(np.ascontiguousarray(values).tobytes())
 
 
-def decode(data: bytes, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def decode(data: bytes, name: str, *, shape: tuple[int, ...]) -> np.ndarray:
     """Inverse of :func:`encode`.
 
     Args:

@@ -100,7 +100,7 @@ class Readings:
 
 
 def prepare_readings(
-    folder: Path, split: str, num_sequences: int, num_frequencies: int, scratch: Path, seed: int
+    folder: Path, split: str, *, num_sequences: int, num_frequencies: int, scratch: Path, seed: int
 ) -> Readings:
     """Choose sequences and write into ``scratch`` what both ways read.
 
@@ -110,9 +110,9 @@ def prepare_readings(
     rows = load_manifest(folder, split)
     chosen = np.random.default_rng(seed).choice(len(rows), min(num_sequences, len(rows)), replace=False)
     rows = [rows[index] for index in sorted(chosen)]
-    copy = copy_sequences(folder, rows, scratch / "dataset")
+    copy = copy_sequences(folder, rows, copy=scratch / "dataset")
     volumes, pairs = SpectralVolumeDataset(copy, split, num_frequencies=num_frequencies), FramePairDataset(copy, split)
-    files = [write_unprepared(copy, row, scratch) for row in volumes.rows]
+    files = [write_unprepared(copy, row, scratch=scratch) for row in volumes.rows]
     later = [(sequence, int(pairs[item]["frame_index"])) for item, (sequence, _) in enumerate(pairs.pairs)]
     prepared = [sequence_path(copy, row["id"]) for row in volumes.rows]
     unprepared = [path for both in files for path in both]
@@ -125,7 +125,7 @@ def prepare_readings(
     return Readings(ways, dict(zip(ways, (prepared, prepared, unprepared, unprepared), strict=True)))
 
 
-def copy_sequences(folder: Path, rows: Sequence[dict], copy: Path) -> Path:
+def copy_sequences(folder: Path, rows: Sequence[dict], *, copy: Path) -> Path:
     """A dataset folder with these sequences alone."""
     (copy / "sequences").mkdir(parents=True)
     shutil.copy(folder / "stats.json", copy)
@@ -135,7 +135,7 @@ def copy_sequences(folder: Path, rows: Sequence[dict], copy: Path) -> Path:
     return copy
 
 
-def write_unprepared(folder: Path, row: dict, scratch: Path) -> tuple[Path, Path]:
+def write_unprepared(folder: Path, row: dict, *, scratch: Path) -> tuple[Path, Path]:
     """Video and flow fields of a sequence; fields that the folder doesn't hold are those of its spectral volume."""
     import cv2
 
@@ -157,7 +157,7 @@ def write_unprepared(folder: Path, row: dict, scratch: Path) -> tuple[Path, Path
 # Measuring ------------------------------------------------------------------------------------------------------------
 
 
-def samples_per_second(way: Dataset, order: Sequence[int], seconds: float = 0.0) -> float:
+def samples_per_second(way: Dataset, order: Sequence[int], *, seconds: float = 0.0) -> float:
     """Items a second over the whole order, again and again until so many seconds have passed."""
     read, start = 0, time.perf_counter()
     while True:
@@ -169,7 +169,7 @@ def samples_per_second(way: Dataset, order: Sequence[int], seconds: float = 0.0)
             return read / passed
 
 
-def measure(readings: Readings, rounds: int, seconds: float, seed: int, progress: Callable[[str], object]) -> dict:
+def measure(readings: Readings, rounds: int, *, seconds: float, seed: int, progress: Callable[[str], object]) -> dict:
     """Samples a second of each way: ``cold`` (None where the page cache can't be emptied), ``first``, ``rounds``.
 
     ``first`` is the first pass with all files in the page cache, when the importance maps are computed; the rounds
@@ -194,7 +194,7 @@ def measure(readings: Readings, rounds: int, seconds: float, seed: int, progress
             order = random.permutation(len(way)).tolist()  # type: ignore[arg-type]
             if number == 0:
                 samples_per_second(way, order)  # computes what is kept
-            values[name]["rounds"].append(samples_per_second(way, order, seconds))
+            values[name]["rounds"].append(samples_per_second(way, order, seconds=seconds))
     return values
 
 
@@ -249,14 +249,21 @@ def measure_folder(arguments: argparse.Namespace) -> None:
     num_frequencies = min(arguments.num_frequencies, load_statistics(folder)["num_frequencies"])
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
         print(f"{folder}: writing videos and flow fields for the other way", file=sys.stderr)
-        readings = prepare_readings(folder, split, arguments.sequences, num_frequencies, Path(scratch), arguments.seed)
+        readings = prepare_readings(
+            folder,
+            split,
+            num_sequences=arguments.sequences,
+            num_frequencies=num_frequencies,
+            scratch=Path(scratch),
+            seed=arguments.seed,
+        )
         show = sys.stderr.isatty()
         values = measure(
             readings,
             arguments.rounds,
-            arguments.seconds,
-            arguments.seed,
-            lambda text: print(f"\r{text:<90}", end="", file=sys.stderr) if show else None,
+            seconds=arguments.seconds,
+            seed=arguments.seed,
+            progress=lambda text: print(f"\r{text:<90}", end="", file=sys.stderr) if show else None,
         )
     if show:
         print(f"\r{'':<90}\r", end="", file=sys.stderr)

@@ -22,41 +22,47 @@ REHEARSED_SIZE, REHEARSED_PAIRS = (24, 16), 2
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and return the exit status."""
-    return run_part("flow_rates", __doc__ or "", measure, argv)
+    return run_part("flow_rates", __doc__ or "", body=measure, argv=argv)
 
 
-def measure(options: argparse.Namespace, device: torch.device, results: Results) -> None:
+def measure(options: argparse.Namespace, device: torch.device, *, results: Results) -> None:
     """Rates of each size; then the same pairs on the processor, where numba is installed."""
     sizes = (REHEARSED_SIZE,) if options.rehearse else SIZES
     pairs, repeats = (REHEARSED_PAIRS, 1) if options.rehearse else (PAIRS, REPEATS)
     gpu = flow_device(options.rehearse)
     for width, height in sizes:
         threads = 1 if options.rehearse else os.cpu_count() or 1
-        source, targets = benchmark.moving_texture(width, height, max(pairs, CPU_PAIRS * threads), options.seed)
+        source, targets = benchmark.moving_texture(
+            width, height, count=max(pairs, CPU_PAIRS * threads), seed=options.seed
+        )
         copied = 1 << 16 if options.rehearse else benchmark.COPIED_BYTES
-        found = benchmark.measure_device(gpu, source, targets, pairs, repeats, copied)
+        found = benchmark.measure_device(
+            gpu, source, targets=targets, pairs=pairs, repeats=repeats, copied_bytes=copied
+        )
         size = f"{width}x{height}"
         moved, alone = found["half_sweep_bytes_moved"], found["half_sweep_bytes"]
         bandwidth, seconds = found["copy_bytes_per_second"], found["half_sweep_seconds"]
         if (width, height) == sizes[0]:
-            results.add(PART, "copying within the device, by CuPy", bandwidth / 1e9, "GB/s")
+            results.add(PART, "copying within the device, by CuPy", value=bandwidth / 1e9, unit="GB/s")
         results.add(
-            PART, f"half-sweep of the finest level, {pairs} pairs of {size}", 1e6 * seconds, "us",
-            share=moved / seconds / bandwidth, bytes=moved,
+            PART,
+            f"half-sweep of the finest level, {pairs} pairs of {size}",
+            value=1e6 * seconds,
+            unit="us",
+            share=moved / seconds / bandwidth,
+            bytes=moved,
             note=f"a half-sweep launched alone would need {1e6 * alone / bandwidth:.0f} us at that bandwidth",
-        )  # fmt: skip
-        cpu, note = processor_rate(gpu, source, targets, threads)
+        )
+        cpu, note = processor_rate(gpu, source, targets=targets, threads=threads)
         what = f"flow from one frame to {pairs} others, {size}, with transfers"
-        results.add(PART, what, found["pairs_per_second"], "pairs/s", cpu=cpu, note=note)
+        results.add(PART, what, value=found["pairs_per_second"], unit="pairs/s", cpu=cpu, note=note)
 
 
-def processor_rate(
-    gpu: Device, source: np.ndarray, targets: np.ndarray, threads: int
-) -> tuple[float | None, str]:  # fmt: skip
+def processor_rate(gpu: Device, source: np.ndarray, *, targets: np.ndarray, threads: int) -> tuple[float | None, str]:
     """Pairs a second of the processor, None without numba, and a note about it."""
     count = min(len(targets), CPU_PAIRS * threads)
     try:
-        expected, seconds = benchmark.measure_processor(source, targets[:count], threads)
+        expected, seconds = benchmark.measure_processor(source, targets[:count], threads=threads)
     except ImportError as error:
         return None, f"the processor's flow needs numba ({error})"
     flows = benchmark.coarse2fine_cuda.coarse2fine_flow_batch_cuda(source, targets[:count], device=gpu)

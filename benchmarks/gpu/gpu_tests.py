@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[2]
 
 def main(argv: list[str] | None = None) -> int:
     """Run the tests and return the exit status."""
-    return run_part("gpu_tests", __doc__ or "", measure, argv)
+    return run_part("gpu_tests", __doc__ or "", body=measure, argv=argv)
 
 
-def measure(options: argparse.Namespace, device: torch.device, results: Results) -> None:
+def measure(options: argparse.Namespace, device: torch.device, *, results: Results) -> None:
     """Run them, note how many passed, and fail where one did."""
     found = results.folder / ".tests.xml"
     arguments = ["-q", "-m", "gpu", "-p", "no:cacheprovider", f"--junitxml={found}", *map(str, files())]
@@ -57,9 +57,9 @@ def note_counts(results: Results, path: Path) -> None:
             first = (outcome.get("message") or "").splitlines() or [""]
             name = "" if outcome.tag == "skipped" else f"{case.get('name')} "
             reasons[f"{outcome.tag}: {name}{first[0]}"] = reasons.get(f"{outcome.tag}: {name}{first[0]}", 0) + 1
-    results.add(PART, "passed", passed, f"of {counts['tests']} tests", seconds=float(suite.get("time", "0")))
+    results.add(PART, "passed", value=passed, unit=f"of {counts['tests']} tests", seconds=float(suite.get("time", "0")))
     for reason, count in reasons.items():
-        results.add(PART, reason[:200], count, "tests")
+        results.add(PART, reason[:200], value=count, unit="tests")
 
 
 if __name__ == "__main__":

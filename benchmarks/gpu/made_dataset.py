@@ -25,9 +25,16 @@ FPS = 30.0
 
 
 def make_dataset(
-    folder: Path, sequences: int, size: tuple[int, int], frequencies: int, num_frames: int, stored_frames: int,
-    validation: int = 0, seed: int = 0,
-) -> Path:  # fmt: skip
+    folder: Path,
+    sequences: int,
+    *,
+    size: tuple[int, int],
+    frequencies: int,
+    num_frames: int,
+    stored_frames: int,
+    validation: int = 0,
+    seed: int = 0,
+) -> Path:
     """Write a dataset folder and return it.
 
     Args:
@@ -55,20 +62,30 @@ def make_dataset(
 
 def _row(number: int, split: str, size: tuple[int, int], num_frames: int, stored_frames: int) -> dict[str, Any]:
     return {
-        "id": f"made_{number:03d}", "source": f"made_{number:03d}", "source_sha256": f"{number:064x}", "start": 0,
-        "fps": FPS, "num_frames": num_frames, "width": size[0], "height": size[1], "stored_frames": stored_frames,
-        "split": split, "status": "kept",
-    }  # fmt: skip
+        "id": f"made_{number:03d}",
+        "source": f"made_{number:03d}",
+        "source_sha256": f"{number:064x}",
+        "start": 0,
+        "fps": FPS,
+        "num_frames": num_frames,
+        "width": size[0],
+        "height": size[1],
+        "stored_frames": stored_frames,
+        "split": split,
+        "status": "kept",
+    }
 
 
 def _tensors(row: dict[str, Any], size: tuple[int, int], frequencies: int, seed: int) -> dict[str, Tensor]:
     """What a sequence file holds: a textured photo, motion that weakens with its frequency, and frames moved by it."""
     width, height = size
     generator = torch.Generator().manual_seed(seed)
-    texture = torch.rand(3, height, width, generator=generator) * 60 + smooth_noise((3,), (height, width), 40.0, seed)
+    texture = torch.rand(3, height, width, generator=generator) * 60 + smooth_noise(
+        (3,), (height, width), scale=40.0, seed=seed
+    )
     photo = (texture + 100).clamp(0, 255)
     weights = torch.arange(1, frequencies + 1).view(1, frequencies, 1, 1, 1)
-    volume = smooth_noise((1, frequencies, 4), (height, width), 1.0, seed) / weights
+    volume = smooth_noise((1, frequencies, 4), (height, width), scale=1.0, seed=seed) / weights
     volume = anchor_to_first_frame(volume, row["num_frames"]).half()
     indices = stratified_indices(row["num_frames"], row["stored_frames"], row["id"])
     flows = motion_at_times(volume.float(), torch.from_numpy(indices), row["num_frames"])[0]

@@ -18,10 +18,10 @@ from common.command_line import OneLineParser, run_script, select_device
 CPU = torch.device("cpu")
 
 
-Body = Callable[[argparse.Namespace, torch.device, Results], None]
+Body = Callable[..., None]  # of a part's options and the device, with ``results=`` to add to
 
 
-def run_part(name: str, description: str, body: Body, argv: list[str] | None) -> int:
+def run_part(name: str, description: str, *, body: Body, argv: list[str] | None) -> int:
     """Read a part's command line, do it, and return the exit status.
 
     Args:
@@ -42,7 +42,7 @@ def run_part(name: str, description: str, body: Body, argv: list[str] | None) ->
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
 
     def work(options: argparse.Namespace) -> None:
-        body(options, select_device(options.device), Results(options.out))
+        body(options, select_device(options.device), results=Results(options.out))
 
     return run_script(work, parser.parse_args(argv))
 
@@ -62,7 +62,7 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def fastest(work: Callable[[], object], device: torch.device, repeats: int, calls: int = 1) -> float:
+def fastest(work: Callable[[], object], device: torch.device, *, repeats: int, calls: int = 1) -> float:
     """Seconds of a call, the fastest of ``repeats`` measurements of ``calls`` in a row, after one to warm up."""
     work()
     seconds = []
@@ -83,7 +83,7 @@ def copy_bandwidth(device: torch.device, size: int) -> float:
     return 2 * size / fastest(lambda: target.copy_(source), device, repeats=5, calls=4)
 
 
-def smooth_noise(shape: tuple[int, ...], size: tuple[int, int], scale: float, seed: int) -> Tensor:
+def smooth_noise(shape: tuple[int, ...], size: tuple[int, int], *, scale: float, seed: int) -> Tensor:
     """Smooth random numbers ``[*shape, H, W]`` on the CPU, made from noise on a grid sixteen times as coarse.
 
     Args:

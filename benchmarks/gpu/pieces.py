@@ -26,7 +26,7 @@ DIGEST = 16  # characters of the archive's hash that each piece begins with, so 
 PIECE = re.compile(r"(?P<name>.+)\.zip\.(?P<number>\d+)of(?P<count>\d+)")
 
 
-def write_pieces(folder: Path, names: Sequence[str], target: Path, largest: int = LARGEST) -> list[Path]:
+def write_pieces(folder: Path, names: Sequence[str], *, target: Path, largest: int = LARGEST) -> list[Path]:
     """Write some files of a folder as pieces ``target.zip.1of3`` ..., in place of those of an earlier call.
 
     Args:

@@ -25,10 +25,10 @@ NUM_FRAMES, FPS = 150, 30.0  # of the motion's period
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and return the exit status."""
-    return run_part("rendering_rates", __doc__ or "", measure, argv)
+    return run_part("rendering_rates", __doc__ or "", body=measure, argv=argv)
 
 
-def measure(options: argparse.Namespace, device: torch.device, results: Results) -> None:
+def measure(options: argparse.Namespace, device: torch.device, *, results: Results) -> None:
     """Frames a second at each size, on the device and then on the processor."""
     from common.images import image_to_tensor
     from data.media.images import read_image
@@ -39,17 +39,17 @@ def measure(options: argparse.Namespace, device: torch.device, results: Results)
     count, rounds = (REHEARSED_FRAMES, 1) if options.rehearse else (FRAMES, ROUNDS)
     pipeline = ImageDynamicsPipeline.from_pretrained(PRETRAINED, ["frame_synthesis"]).to(device)
     with splatting(options.rehearse):
-        rates = {size: rate(pipeline, photo, motion, size, count, rounds) for size in sizes}
+        rates = {size: rate(pipeline, photo, motion=motion, size=size, count=count, rounds=rounds) for size in sizes}
     for size, found in rates.items():  # known before the processor, which takes longest, is asked
-        results.add(PART, case(size), found, "frames/s", note="without encoding a video")
+        results.add(PART, case(size), value=found, unit="frames/s", note="without encoding a video")
     if device.type == "cpu" and not options.rehearse:
         return
     pipeline.to(CPU)
     beside = min(count, CPU_FRAMES)
     for size, found in rates.items():
-        cpu = rate(pipeline, photo, motion, size, beside, 1)
+        cpu = rate(pipeline, photo, motion=motion, size=size, count=beside, rounds=1)
         note = f"beside {beside} frames by {torch.get_num_threads()} threads"
-        results.add(PART, case(size), found, "frames/s", cpu=cpu, note=note)
+        results.add(PART, case(size), value=found, unit="frames/s", cpu=cpu, note=note)
 
 
 def case(size: tuple[int, int]) -> str:
@@ -64,7 +64,13 @@ def swaying_motion(seed: int, photo_size: tuple[int, int]) -> MotionFile:
 
 
 def rate(
-    pipeline: ImageDynamicsPipeline, photo: Tensor, motion: MotionFile, size: tuple[int, int], count: int, rounds: int
+    pipeline: ImageDynamicsPipeline,
+    photo: Tensor,
+    *,
+    motion: MotionFile,
+    size: tuple[int, int],
+    count: int,
+    rounds: int,
 ) -> float:
     """Frames a second of the fastest round, after one that warms up."""
     seconds = []

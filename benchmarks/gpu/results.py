@@ -34,7 +34,7 @@ class Results:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, part: str, what: str, value: float | None, unit: str, **more: Any) -> None:
+    def add(self, part: str, what: str, *, value: float | None, unit: str, **more: Any) -> None:
         """Note a figure.
 
         Args:
@@ -51,7 +51,7 @@ class Results:
             line["times"] = cpu / value if slow else value / cpu
         self._append(line)
 
-    def state(self, part: str, outcome: str, seconds: float, detail: str = "") -> None:
+    def state(self, part: str, outcome: str, *, seconds: float, detail: str = "") -> None:
         """Note how a part ended: ``done``, ``failed``, ``stopped`` at its time limit or ``left out``.
 
         Args:

@@ -61,8 +61,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--minutes", type=float, default=9.5, help="for everything (default: 9.5)")
     add("--dataset", type=Path, metavar="FILE.pack", help="to train on; without one that part is left out")
     add("--rehearse", action="store_true", help="on the processor, with tiny sizes, kernels compiled for the processor")
-    add("--without", type=_names, default=[], metavar="NAMES", help="packages to do without, as if they were not "
-        f"installed; lacking: {','.join(LACKING)}")  # fmt: skip
+    add(
+        "--without",
+        type=_names,
+        default=[],
+        metavar="NAMES",
+        help=f"packages to do without, as if they were not installed; lacking: {','.join(LACKING)}",
+    )
     add("--only", type=_names, default=[], metavar="PARTS", help=f"of {', '.join(part.module for part in PARTS)}")
     return parser
 
@@ -112,7 +117,7 @@ def run_parts(arguments: argparse.Namespace, results: Results) -> list[str]:
                 continue
             began = time.monotonic()
             limit = min(part.seconds * patience, end - began, left.get(part.group, float("inf")))
-            outcomes.append(run_one(part, arguments, results, log, limit))
+            outcomes.append(run_one(part, arguments, results=results, log=log, limit=limit))
             if part.group:
                 left[part.group] -= time.monotonic() - began
     return outcomes
@@ -132,23 +137,28 @@ def begin(out: Path) -> Results:
     return results
 
 
-def run_one(part: Part, arguments: argparse.Namespace, results: Results, log: IO[bytes], limit: float) -> str:
+def run_one(part: Part, arguments: argparse.Namespace, *, results: Results, log: IO[bytes], limit: float) -> str:
     """Run a part and note how it ended; what it said goes to the log, its end where it failed into the results."""
     name = part.module.replace("_", " ")
     if part.module == "training" and arguments.dataset is None and not arguments.rehearse:
-        results.state(name, "left out", 0, "no --dataset FILE.pack to train on")
+        results.state(name, "left out", seconds=0, detail="no --dataset FILE.pack to train on")
         return "left out"
     if limit < LEAST:
-        results.state(name, "left out", 0, "no time is left")
+        results.state(name, "left out", seconds=0, detail="no time is left")
         return "left out"
     print(f"{name}: at most {limit:.0f} s", flush=True)
     log.write(f"\n==== {name}\n".encode())
     log.flush()
     start, began = log.tell(), time.monotonic()
     process = subprocess.Popen(
-        command(part, arguments, limit), cwd=ROOT, env=environment(arguments), stdout=log, stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        command(part, arguments, limit=limit),
+        cwd=ROOT,
+        env=environment(arguments),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         status = process.wait(limit)
         outcome = "failed" if status else "done"
@@ -157,13 +167,13 @@ def run_one(part: Part, arguments: argparse.Namespace, results: Results, log: IO
     finally:
         end_group(process)
     said = "" if outcome == "done" else end_of_log(arguments.out / LOG, start)
-    results.state(name, outcome, time.monotonic() - began, said)
+    results.state(name, outcome, seconds=time.monotonic() - began, detail=said)
     log.seek(0, os.SEEK_END)
     print(f"{name}: {outcome} after {time.monotonic() - began:.0f} s", flush=True)
     return outcome
 
 
-def command(part: Part, arguments: argparse.Namespace, limit: float) -> list[str]:
+def command(part: Part, arguments: argparse.Namespace, *, limit: float) -> list[str]:
     """What a part is started with."""
     start = ["benchmarks.gpu.without", ",".join(arguments.without)] if arguments.without else []
     options = [str(arguments.out.absolute()), "--device", "cpu" if arguments.rehearse else "auto"]

@@ -26,10 +26,10 @@ CPU_NAMES = ("default", "tiny")  # one step of the larger networks takes the pro
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and return the exit status."""
-    return run_part("sampling_rates", __doc__ or "", measure, argv)
+    return run_part("sampling_rates", __doc__ or "", body=measure, argv=argv)
 
 
-def measure(options: argparse.Namespace, device: torch.device, results: Results) -> None:
+def measure(options: argparse.Namespace, device: torch.device, *, results: Results) -> None:
     """Each preset in float32 as the pipeline samples, and with the network in bfloat16."""
     names = REHEARSED_NAMES if options.rehearse else NAMES
     steps = 2 if options.rehearse else DEFAULT_STEPS
@@ -40,24 +40,33 @@ def measure(options: argparse.Namespace, device: torch.device, results: Results)
             models[name] = build(name)
         except ImportError as error:
             note = f"the preset's networks are diffusers' ({error}); put its wheel into wheels/"
-            results.add(PART, case(name, "float32", steps), None, "s a photo", note=note)
+            results.add(PART, case(name, "float32", steps=steps), value=None, unit="s a photo", note=note)
             continue
         model = models[name].to(device)
         for kind in ("float32", "bfloat16"):
-            seconds = fastest(sampler(model, device, kind, steps, options.seed), device, repeats=2)
+            seconds = fastest(sampler(model, device, kind=kind, steps=steps, seed=options.seed), device, repeats=2)
             found[name, kind] = seconds
-            results.add(PART, case(name, kind, steps), seconds, "s a photo", parameters=parameters(model))
+            results.add(
+                PART, case(name, kind, steps=steps), value=seconds, unit="s a photo", parameters=parameters(model)
+            )
         models[name] = model.to(CPU)
     if device.type == "cpu" and not options.rehearse:
         return
     for name in CPU_NAMES:
         if name in models:
-            cpu = fastest(sampler(models[name], CPU, "float32", steps, options.seed), CPU, repeats=1)
+            cpu = fastest(sampler(models[name], CPU, kind="float32", steps=steps, seed=options.seed), CPU, repeats=1)
             note = f"beside {torch.get_num_threads()} threads"
-            results.add(PART, case(name, "float32", steps), found[name, "float32"], "s a photo", cpu=cpu, note=note)
+            results.add(
+                PART,
+                case(name, "float32", steps=steps),
+                value=found[name, "float32"],
+                unit="s a photo",
+                cpu=cpu,
+                note=note,
+            )
 
 
-def case(name: str, kind: str, steps: int) -> str:
+def case(name: str, kind: str, *, steps: int) -> str:
     """What a row is called."""
     return f"sampling, preset {name}, {kind}, {steps} steps, its guidance"
 
@@ -78,7 +87,7 @@ def build(name: str) -> MotionModel:
     return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def sampler(model: MotionModel, device: torch.device, kind: str, steps: int, seed: int) -> Callable[[], Tensor]:
+def sampler(model: MotionModel, device: torch.device, *, kind: str, steps: int, seed: int) -> Callable[[], Tensor]:
     """What is timed: one photo of the model's own size."""
     width, height = model.config.size
     image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)).to(device) * 2 - 1

@@ -36,10 +36,10 @@ NAME = "motion"  # of the pieces
 
 def main(argv: list[str] | None = None) -> int:
     """Train and return the exit status."""
-    return run_part("training", __doc__ or "", measure, argv)
+    return run_part("training", __doc__ or "", body=measure, argv=argv)
 
 
-def measure(options: argparse.Namespace, device: torch.device, results: Results) -> None:
+def measure(options: argparse.Namespace, device: torch.device, *, results: Results) -> None:
     """Both stages, as long as ``options.seconds`` last."""
     deadline = time.monotonic() + options.seconds
     with tempfile.TemporaryDirectory() as place:
@@ -48,17 +48,28 @@ def measure(options: argparse.Namespace, device: torch.device, results: Results)
         with Carrier(output, results.folder / NAME):
             for stage, share in SHARES.items():
                 seconds = share * options.seconds if stage == "slice" else deadline - time.monotonic()
-                steps = 2 if options.rehearse else steps_within(results, stage, seconds)
+                steps = 2 if options.rehearse else steps_within(results, stage, seconds=seconds)
                 began = time.monotonic()
-                status = train(command(options, stage, steps, dataset, output, device), seconds)
-                note(results, output, stage, steps, time.monotonic() - began, status)
+                status = train(
+                    command(options, stage, steps=steps, dataset=dataset, output=output, device=device), seconds
+                )
+                note(results, output, stage=stage, asked=steps, seconds=time.monotonic() - began, status=status)
 
 
 def dataset_of(options: argparse.Namespace, place: Path) -> Path:
     """The packed dataset of the command line; in a rehearsal a generated one, packed and unpacked likewise."""
     packed = options.dataset
     if options.rehearse:
-        made = make_dataset(place / "made", 3, (64, 32), 4, 20, stored_frames=1, validation=1, seed=options.seed)
+        made = make_dataset(
+            place / "made",
+            3,
+            size=(64, 32),
+            frequencies=4,
+            num_frames=20,
+            stored_frames=1,
+            validation=1,
+            seed=options.seed,
+        )
         packed = place / "made.pack"
         pack(made, packed, limit=4_000_000)
     if packed is None:
@@ -69,15 +80,15 @@ def dataset_of(options: argparse.Namespace, place: Path) -> Path:
     return place / "dataset"
 
 
-def steps_within(results: Results, stage: str, seconds: float) -> int:
+def steps_within(results: Results, stage: str, *, seconds: float) -> int:
     """As many steps as the rate that this run measured allows."""
     rate = figure(results.folder, training_rates.PART, training_rates.case(stage)) or UNKNOWN_RATE
     return max(20, int(SAFETY * rate * (seconds - SETTING_UP)))
 
 
 def command(
-    options: argparse.Namespace, stage: str, steps: int, dataset: Path, output: Path, device: torch.device
-) -> list[str]:  # fmt: skip
+    options: argparse.Namespace, stage: str, *, steps: int, dataset: Path, output: Path, device: torch.device
+) -> list[str]:
     """Of `train_unet.py`; the second stage finds the checkpoint of the first in the run folder."""
     given = ["--data", str(dataset), "--output", str(output), "--stage", stage.replace("_", "-")]
     given += ["--max-steps", str(steps)]
@@ -106,17 +117,19 @@ def train(arguments: list[str], seconds: float) -> int:
     return status
 
 
-def note(results: Results, output: Path, stage: str, asked: int, seconds: float, status: int) -> None:
+def note(results: Results, output: Path, *, stage: str, asked: int, seconds: float, status: int) -> None:
     """What a stage came to."""
     rows = read_csv(output / f"log_{stage}.csv")
     text = f"{len(rows)} of {asked} steps in {seconds:.0f} s{', stopped in time' if status else ''}"
-    results.add(PART, f"stage {stage}, loss of the last tenth", _end(rows, "loss"), "", note=text, steps=len(rows))
+    results.add(
+        PART, f"stage {stage}, loss of the last tenth", value=_end(rows, "loss"), unit="", note=text, steps=len(rows)
+    )
     first = sum(float(row["loss"]) for row in rows[: max(1, len(rows) // 10)]) / max(1, len(rows) // 10)
-    results.add(PART, f"stage {stage}, loss of the first tenth", first, "")
+    results.add(PART, f"stage {stage}, loss of the first tenth", value=first, unit="")
     for name in ("localisation", "amplitude_ratio", "coherence"):
         values = [float(row[name]) for row in rows if row.get(name)]
         if values:
-            results.add(PART, f"stage {stage}, {name} on validation scenes", values[-1], "")
+            results.add(PART, f"stage {stage}, {name} on validation scenes", value=values[-1], unit="")
 
 
 def _end(rows: list[dict[str, str]], name: str) -> float:
@@ -158,7 +171,7 @@ class Carrier:
         if not weights.is_file() or weights.stat().st_mtime == self._seen:
             return
         self._seen = weights.stat().st_mtime
-        write_pieces(self._output, KEPT, self._target)
+        write_pieces(self._output, KEPT, target=self._target)
 
 
 if __name__ == "__main__":

@@ -30,24 +30,33 @@ WORKERS = min(12, os.cpu_count() or 1)
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and return the exit status."""
-    return run_part("training_rates", __doc__ or "", measure, argv)
+    return run_part("training_rates", __doc__ or "", body=measure, argv=argv)
 
 
-def measure(options: argparse.Namespace, device: torch.device, results: Results) -> None:
+def measure(options: argparse.Namespace, device: torch.device, *, results: Results) -> None:
     """The device's rates first, then those of the processor beside them."""
     steps = 3 if options.rehearse else STEPS
     with tempfile.TemporaryDirectory() as folder:
-        dataset = dataset_of(Path(folder) / "dataset", options.rehearse, options.seed)
+        dataset = dataset_of(Path(folder) / "dataset", options.rehearse, seed=options.seed)
         found = {}
         for kind in (*STAGES, "renderer"):
-            found[kind] = rate(kind, dataset, Path(folder) / kind, device, steps, options.rehearse)
-            results.add(PART, case(kind), found[kind], "steps/s", note=f"{WORKERS} threads draw the data")
+            found[kind] = rate(
+                kind, dataset, output=Path(folder) / kind, device=device, steps=steps, rehearse=options.rehearse
+            )
+            results.add(PART, case(kind), value=found[kind], unit="steps/s", note=f"{WORKERS} threads draw the data")
         if device.type == "cpu" and not options.rehearse:
             return
         for kind in (*STAGES, "renderer"):
-            cpu = rate(kind, dataset, Path(folder) / f"{kind}-cpu", CPU, CPU_STEPS, options.rehearse)
+            cpu = rate(
+                kind,
+                dataset,
+                output=Path(folder) / f"{kind}-cpu",
+                device=CPU,
+                steps=CPU_STEPS,
+                rehearse=options.rehearse,
+            )
             note = f"{WORKERS} threads draw the data"
-            results.add(PART, case(kind), found[kind], "steps/s", cpu=cpu, note=note)
+            results.add(PART, case(kind), value=found[kind], unit="steps/s", cpu=cpu, note=note)
 
 
 def case(kind: str) -> str:
@@ -57,23 +66,23 @@ def case(kind: str) -> str:
     return f"train_unet.py, stage {kind}, its batch"
 
 
-def dataset_of(folder: Path, rehearse: bool, seed: int) -> Path:
+def dataset_of(folder: Path, rehearse: bool, *, seed: int) -> Path:
     """Generated sequences of the size that the presets train at."""
     if rehearse:
-        return make_dataset(folder, 2, (64, 32), frequencies=4, num_frames=20, stored_frames=2, seed=seed)
-    return make_dataset(folder, 8, (256, 160), frequencies=16, num_frames=150, stored_frames=4, seed=seed)
+        return make_dataset(folder, 2, size=(64, 32), frequencies=4, num_frames=20, stored_frames=2, seed=seed)
+    return make_dataset(folder, 8, size=(256, 160), frequencies=16, num_frames=150, stored_frames=4, seed=seed)
 
 
-def rate(kind: str, dataset: Path, output: Path, device: torch.device, steps: int, rehearse: bool) -> float:
+def rate(kind: str, dataset: Path, *, output: Path, device: torch.device, steps: int, rehearse: bool) -> float:
     """Steps a second: the inverse of the median step after the first ones."""
     train = train_the_renderer if kind == "renderer" else train_stage
-    log = train(kind, dataset, output, device, steps, rehearse)
+    log = train(kind, dataset, output=output, device=device, steps=steps, rehearse=rehearse)
     seconds = [float(row["seconds"]) for row in read_csv(log)]
     settled = seconds[min(WARM_UP, len(seconds) - 2) :]
     return 1 / statistics.median(settled)
 
 
-def train_stage(kind: str, dataset: Path, output: Path, device: torch.device, steps: int, rehearse: bool) -> Path:
+def train_stage(kind: str, dataset: Path, *, output: Path, device: torch.device, steps: int, rehearse: bool) -> Path:
     """Train a stage of the motion model for some steps; returns its log."""
     from data.dataset.manifest import load_statistics
     from training.batches.augmentation import AugmentationConfig
@@ -120,7 +129,7 @@ def motion_model(statistics_of_data: dict, rehearse: bool):
 
 
 def train_the_renderer(
-    kind: str, dataset: Path, output: Path, device: torch.device, steps: int, rehearse: bool
+    kind: str, dataset: Path, *, output: Path, device: torch.device, steps: int, rehearse: bool
 ) -> Path:
     """Train the renderer for some steps; returns its log."""
     from training.batches.options import DataOptions

@@ -51,5 +51,5 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
 def add_comparison(media: Media, comparison: Comparison) -> None:
     """Add the same as a clip to what a report's page shows, and the X-t slices of its row."""
     frames = torch.stack([torch.from_numpy(sheet) for sheet in sheets(comparison)]).permute(0, 3, 1, 2)
-    media.add_clip(comparison.caption, frames, comparison.fps)
-    media.add_slices(comparison.caption, comparison.cells, comparison.slice_row)
+    media.add_clip(comparison.caption, frames, fps=comparison.fps)
+    media.add_slices(comparison.caption, comparison.cells, row=comparison.slice_row)

@@ -47,7 +47,7 @@ class PageLimits:
 LIMITS = PageLimits()
 
 
-def write_html(path: str | Path, report: Mapping, media: Media | None = None, *, limits: PageLimits = LIMITS) -> None:
+def write_html(path: str | Path, report: Mapping, *, media: Media | None = None, limits: PageLimits = LIMITS) -> None:
     """Write the page of a report to one file.
 
     Args:
@@ -58,7 +58,7 @@ def write_html(path: str | Path, report: Mapping, media: Media | None = None, *,
     write_page(path, page(report, media, limits=limits))
 
 
-def page(report: Mapping, media: Media | None = None, *, limits: PageLimits = LIMITS) -> str:
+def page(report: Mapping, media: Media | None = None, limits: PageLimits = LIMITS) -> str:
     """The page of a report as HTML."""
     media = media or Media()
     report = {"versions": package_versions(), **report}
@@ -107,7 +107,7 @@ def _warnings(warnings: Iterable[str]) -> str:
 def _results(report: Mapping) -> str:
     table = report["table"]
     metrics = metric_names(table)
-    notes = in_order(note for row in table for metric in metrics if (note := cell_of(report, row, metric).note))
+    notes = in_order(note for row in table for metric in metrics if (note := cell_of(report, row, metric=metric).note))
     content = [f"<p>Figures with their 95 % intervals. {DIRECTIONS}</p>"]
     for caption, distribution in (("Distances between sets of frames or clips", True), ("Means over sequences", False)):
         group = [name for name in metrics if metric_of(name).distribution is distribution]
@@ -123,7 +123,7 @@ def _results(report: Mapping) -> str:
 
 
 def _result(report: Mapping, row: str, metric: str, notes: Sequence[str]) -> str:
-    cell = cell_of(report, row, metric)
+    cell = cell_of(report, row, metric=metric)
     number = notes.index(cell.note) + 1 if cell.note else 0
     mark = f'<sup><a href="#note-{number}" aria-label="note {number}">{number}</a></sup>' if number else ""
     return _figure(cell, mark)

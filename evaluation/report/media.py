@@ -30,11 +30,11 @@ class Media:
     plots: list[tuple[str, str | bytes]] = field(default_factory=list)  # SVG as text, or PNG; after the page's own
     colors: Mapping[str, str | None] = field(default_factory=dict)  # of rows in the page's own plots
 
-    def add_slices(self, caption: str, frames_by_method: Mapping[str, Tensor], row: int) -> None:
+    def add_slices(self, caption: str, frames_by_method: Mapping[str, Tensor], *, row: int) -> None:
         """Add :func:`xt_slices` of one sequence."""
         self.slices.append((caption, xt_slices(frames_by_method, row)))
 
-    def add_clip(self, caption: str, frames: Tensor, fps: float) -> None:
+    def add_clip(self, caption: str, frames: Tensor, *, fps: float) -> None:
         """Add :func:`clip_bytes` of uint8 ``[T, 3, H, W]``."""
         self.clips.append((caption, clip_bytes(frames, fps)))
 

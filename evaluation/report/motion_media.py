@@ -32,12 +32,12 @@ class MotionMedia:
         self._shown = [first[index * len(first) // count] for index in range(count)]
         self._frames: dict[str, dict[str, Tensor]] = {sequence.id: {} for sequence in self._shown}
 
-    def add(self, method: str, sequence: EvaluationSequence, frames: Tensor) -> None:
+    def add(self, method: str, sequence: EvaluationSequence, *, frames: Tensor) -> None:
         """Take in a method's video of a sequence, uint8 ``[T, 3, H, W]``; kept where the sequence is shown."""
         if sequence.id in self._frames:
             self._frames[sequence.id][method] = frames
 
-    def write(self, output: Path | None, page: Path | None, report: Mapping) -> None:
+    def write(self, output: Path | None, page: Path | None, *, report: Mapping) -> None:
         """Into the folder ``per_sequence.csv``, clips and plots; and the page, each where a path is given."""
         comparisons = [self._comparison(sequence) for sequence in self._shown]
         if output is not None:
@@ -50,7 +50,7 @@ class MotionMedia:
             media = Media(colors=self._colors)
             for comparison in comparisons:
                 add_comparison(media, comparison)
-            write_html(page, report, media)
+            write_html(page, report, media=media)
 
     def _comparison(self, sequence: EvaluationSequence) -> Comparison:
         videos = self._frames[sequence.id]

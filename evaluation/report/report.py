@@ -34,7 +34,7 @@ IDENTITY = (
 # Provenance -----------------------------------------------------------------------------------------------------------
 
 
-def data_provenance(folder: Path, split: str, sequences: Sequence[EvaluationSequence]) -> dict:
+def data_provenance(folder: Path, split: str, *, sequences: Sequence[EvaluationSequence]) -> dict:
     """Which data a table rests on.
 
     Returns:

@@ -25,7 +25,7 @@ class Cell:
         return " ".join(part for part in (self.value, self.interval, count) if part)
 
 
-def cell_of(report: Mapping, row: str, metric: str) -> Cell:
+def cell_of(report: Mapping, row: str, *, metric: str) -> Cell:
     """The figure of a report's table in a row and column."""
     note = _entry(report, "notes", row, metric) or ""
     value = _entry(report, "table", row, metric)
@@ -35,10 +35,10 @@ def cell_of(report: Mapping, row: str, metric: str) -> Cell:
     count = _entry(report, "counts", row, metric)
     shown = f"N={count:g}" if count is not None and (known.distribution or not _one_count(report, metric)) else ""
     interval = _entry(report, "intervals", row, metric)
-    return Cell(format_value(value, known.decimals), format_interval(value, interval, metric), shown, note)
+    return Cell(format_value(value, known.decimals), format_interval(value, interval, metric=metric), shown, note)
 
 
-def format_interval(value: float, interval: Sequence[float] | None, metric: str) -> str:
+def format_interval(value: float, interval: Sequence[float] | None, *, metric: str) -> str:
     """``[low, high]``, or ``± 1.2`` for a distance between sets, whose interval is a normal one; empty for None."""
     if interval is None:
         return ""
@@ -59,7 +59,7 @@ def format_table(report: Mapping, width: int | None = None) -> str:
     width = width or shutil.get_terminal_size((120, 24)).columns
     table = report["table"]
     metrics = metric_names(table)
-    cells = {row: {metric: str(cell_of(report, row, metric)) for metric in metrics} for row in table}
+    cells = {row: {metric: str(cell_of(report, row, metric=metric)) for metric in metrics} for row in table}
     lines = [headline(report), "", *_grid(cells, metrics, width)]
     if report.get("ratios"):
         ratios = format_ratios(report["ratios"])

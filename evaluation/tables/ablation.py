@@ -196,7 +196,7 @@ def assemble(
     return {
         "format_version": FORMAT_VERSION,
         "kind": "ablation",
-        "data": data_provenance(ablation.data, options.split, sequences),
+        "data": data_provenance(ablation.data, options.split, sequences=sequences),
         "checkpoint": checkpoint_provenance(options.checkpoint, ("frame_synthesis",)),
         "weights": {key: value for report in reports.values() for key, value in report["weights"].items()},
         "seed": options.seed,

@@ -69,7 +69,7 @@ def evaluate_motion(
     report = {
         "format_version": 1,
         "kind": "motion",
-        "data": data_provenance(options.data, options.split, sequences),
+        "data": data_provenance(options.data, options.split, sequences=sequences),
         "checkpoint": checkpoint_provenance(options.checkpoint, setting.parts) if setting.parts else None,
         **method_provenance(checkpoints),
         "weights": weights,
@@ -81,7 +81,7 @@ def evaluate_motion(
     }
     if media is not None:
         with clock("clips and plots"):
-            media.write(options.output, options.html, report)
+            media.write(options.output, options.html, report=report)
     return report
 
 

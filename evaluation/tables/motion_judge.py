@@ -77,7 +77,7 @@ class MotionJudge:
 
     def _collect(self, name: str, sequence: EvaluationSequence, frames: Tensor) -> None:
         if self.media:
-            self.media.add(name, sequence, frames)
+            self.media.add(name, sequence, frames=frames)
         with self.clock("features"):
             self.collector.add(name, sequence.id, sequence.source, centre_crop(frames[self._first :]))
 

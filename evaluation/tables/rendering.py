@@ -58,7 +58,7 @@ def evaluate_rendering(
     device = select_device(options.device)
     rows = chosen(options.rows, ROWS, "--rows")
     sequences = load_sequences(options.data, options.split, options.max_sequences)
-    data = data_provenance(options.data, options.split, sequences)
+    data = data_provenance(options.data, options.split, sequences=sequences)
     columns = of_table("rendering", metrics)
     with clock("loading weights"):
         measures, notes = load_measures(columns, weights=options.weights, device=device, distance=distance)
@@ -242,4 +242,4 @@ def write_media(options: RenderingOptions, report: dict, compared: Iterator[Comp
     if page:
         from evaluation.report.html import write_html
 
-        write_html(page, report, media)
+        write_html(page, report, media=media)

@@ -46,7 +46,7 @@ def evaluate_sampling(
     clock = Stopwatch()
     device = select_device(options.device)
     sequences = load_sequences(options.data, options.split, options.max_sequences)
-    data = data_provenance(options.data, options.split, sequences)
+    data = data_provenance(options.data, options.split, sequences=sequences)
     rows = make_rows(options.samplers, options.loop_guidance, options.recurrence)
     with clock("loading weights"):
         pipeline = load(options.checkpoint, ["motion"]).to(device)
@@ -102,4 +102,4 @@ def write_media(options: SamplingOptions, report: Mapping) -> None:
         from evaluation.report.html import write_html
 
         caption = f"Each measure against the {COST} of a photo, one line a sampler; dotted: the measured motion."
-        write_html(options.html, report, Media(plots=[(caption, plot)] if plot else []))
+        write_html(options.html, report, media=Media(plots=[(caption, plot)] if plot else []))

@@ -57,19 +57,19 @@ def render_softmax(image: Tensor, flow: Tensor, importance: Tensor | None = None
         flow: ``[N, 2, H, W]``.
         importance: ``[1 | N, 1, H, W]``; without it the flow's magnitude (paper: moving pixels in front).
     """
-    return _splat_over(image, plan_splat(flow, magnitude(flow) if importance is None else importance, "softmax"))
+    return _splat_over(image, plan_splat(flow, magnitude(flow) if importance is None else importance, mode="softmax"))
 
 
 def render_linear(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
     """Baseline: linear splatting of the image itself; arguments as for :func:`render_softmax`."""
     importance = magnitude(flow) if importance is None else importance
     # A pixel that never moves would have weight 0, and show as black although it is there.
-    return _splat_over(image, plan_splat(flow, importance.clamp_min(LEAST_IMPORTANCE), "linear"))
+    return _splat_over(image, plan_splat(flow, importance.clamp_min(LEAST_IMPORTANCE), mode="linear"))
 
 
 def render_average(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
     """Baseline: average splatting of the image itself; arguments as for :func:`render_softmax`, importance unused."""
-    return _splat_over(image, plan_splat(flow, None, "average"))
+    return _splat_over(image, plan_splat(flow, None, mode="average"))
 
 
 def _splat_over(image: Tensor, plan: SplatPlan) -> Tensor:

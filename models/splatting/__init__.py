@@ -28,7 +28,7 @@ from models.splatting.reference import MODES, prepare
 __all__ = ["MODES", "SplatPlan", "plan_splat", "softsplat", "splat_with_weight"]
 
 
-def softsplat(input: Tensor, flow: Tensor, importance: Tensor | None = None, mode: str = "softmax") -> Tensor:
+def softsplat(input: Tensor, flow: Tensor, importance: Tensor | None = None, *, mode: str = "softmax") -> Tensor:
     """Forward-warp ``input`` by ``flow``.
 
     Args:
@@ -46,18 +46,18 @@ def softsplat(input: Tensor, flow: Tensor, importance: Tensor | None = None, mod
         ValueError: on mismatched shapes, types or devices, an unknown mode, or importance that is missing or not used
             by the mode.
     """
-    return plan_splat(flow, importance, mode)(input)
+    return plan_splat(flow, importance, mode=mode)(input)
 
 
 def splat_with_weight(
-    input: Tensor, flow: Tensor, importance: Tensor | None = None, mode: str = "softmax"
+    input: Tensor, flow: Tensor, importance: Tensor | None = None, *, mode: str = "softmax"
 ) -> tuple[Tensor, Tensor]:
     """As :func:`softsplat`, and the accumulated bilinear weight ``[B, 1, H, W]``: 0 in holes, 1 where nothing moved."""
-    plan = plan_splat(flow, importance, mode)
+    plan = plan_splat(flow, importance, mode=mode)
     return plan(input), plan.coverage
 
 
-def plan_splat(flow: Tensor, importance: Tensor | None = None, mode: str = "softmax") -> SplatPlan:
+def plan_splat(flow: Tensor, importance: Tensor | None = None, *, mode: str = "softmax") -> SplatPlan:
     """Targets and normalised weights of a flow, to splat several tensors of one resolution with.
 
     Args and errors as for :func:`softsplat`; ``importance`` may also be ``[1, 1, H, W]`` for a whole batch of flows.

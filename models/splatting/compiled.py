@@ -21,7 +21,9 @@ from torch import Tensor
 from models.splatting.reference import MODES
 
 
-def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def plan(
+    flow: Tensor, importance: Tensor | None, *, mode: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See :func:`models.splatting.operators.plan`; an image's entries are in the order of its pixels."""
     batch, _, height, width = flow.shape
     size = batch * height * width

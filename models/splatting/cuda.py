@@ -32,7 +32,9 @@ GATHER_CHANNELS = 8  # at most, of a thread of `splat`; the kernel has the same 
 BACKWARD_CHANNELS = 16  # at most, of a thread of `splat_backward`; each thread adds three numbers a pixel to memory
 
 
-def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def plan(
+    flow: Tensor, importance: Tensor | None, *, mode: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     batch, _, height, width = flow.shape
     size = batch * height * width
     flow = flow.contiguous()
@@ -53,7 +55,7 @@ def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Te
     return begin, source, weight, peak, total, coverage
 
 
-def splat(values: Tensor, begin: Tensor, source: Tensor, weight: Tensor) -> Tensor:
+def splat(values: Tensor, begin: Tensor, *, source: Tensor, weight: Tensor) -> Tensor:
     output = new_result(values)
     size, shape, lanes = _grid(values, GATHER_CHANNELS)
     arguments: list[Tensor | int | None] = [values, *values.stride(), begin, source, weight, output, *output.stride()]
@@ -64,6 +66,7 @@ def splat(values: Tensor, begin: Tensor, source: Tensor, weight: Tensor) -> Tens
 def splat_backward(
     gradient: Tensor,
     values: Tensor,
+    *,
     output: Tensor,
     flow: Tensor,
     importance: Tensor | None,

@@ -64,7 +64,7 @@ def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Te
     """
     compiled = flow.device.type == "cpu" and softsplat_compiled.is_usable()
     with torch.autocast(flow.device.type, enabled=False):
-        return (softsplat_compiled if compiled else _implementation(flow)).plan(flow, importance, mode)
+        return (softsplat_compiled if compiled else _implementation(flow)).plan(flow, importance, mode=mode)
 
 
 @torch.library.register_fake("softsplat::plan")
@@ -113,7 +113,7 @@ def splat(
     Values are of the flow's type, or half precision beside float32. Memory layout: :func:`new_result`.
     """
     with torch.autocast(values.device.type, enabled=False):
-        return _implementation(values).splat(values, begin, source, weight)
+        return _implementation(values).splat(values, begin, source=source, weight=weight)
 
 
 @torch.library.register_fake("softsplat::splat")
@@ -151,7 +151,16 @@ def splat_backward(
     """Gradients by values, flow and importance, empty where not needed."""
     with torch.autocast(values.device.type, enabled=False):
         return _implementation(values).splat_backward(
-            gradient, values, output, flow, importance, peak, total, mode, needs_values, needs_motion
+            gradient,
+            values,
+            output=output,
+            flow=flow,
+            importance=importance,
+            peak=peak,
+            total=total,
+            mode=mode,
+            needs_values=needs_values,
+            needs_motion=needs_motion,
         )
 
 
@@ -209,7 +218,7 @@ def _differentiable_backward(
     needed = ctx.needs_input_grad[:3]
     wanted = [t for t, needs in zip((values, flow, importance), needed, strict=True) if needs and t is not None]
     with torch.autocast(values.device.type, enabled=False):
-        output = softsplat_reference(values, flow, importance, ctx.mode)
+        output = softsplat_reference(values, flow, importance=importance, mode=ctx.mode)
         found = iter(torch.autograd.grad(output, wanted, gradient, create_graph=True, allow_unused=True))
     return [next(found) if needs else None for needs in needed]
 

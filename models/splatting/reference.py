@@ -14,7 +14,7 @@ MODES = ("summation", "average", "linear", "softmax")
 
 
 def softsplat_reference(
-    values: Tensor, flow: Tensor, importance: Tensor | None = None, mode: str = "softmax"
+    values: Tensor, flow: Tensor, importance: Tensor | None = None, *, mode: str = "softmax"
 ) -> Tensor:
     """Forward-warp ``values`` by ``flow`` with one `scatter_add_` for each of the four corners.
 
@@ -24,7 +24,7 @@ def softsplat_reference(
     batch, channels, height, width = values.shape
     flow, importance = prepare(flow, importance)
     targets, bilinear = corners(flow)
-    weights, _, _ = weigh(bilinear, targets, importance, mode)
+    weights, _, _ = weigh(bilinear, targets, importance=importance, mode=mode)
     size = targets.shape[1]
     sources = values.to(flow.dtype).transpose(0, 1).reshape(channels, size)
     output = sources.new_zeros(channels, size + 1)
@@ -73,7 +73,7 @@ def corners(flow: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def weigh(
-    bilinear: Tensor, targets: Tensor, importance: Tensor | None, mode: str
+    bilinear: Tensor, targets: Tensor, *, importance: Tensor | None, mode: str
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """What each corner's value is multiplied with, so that a target's weights sum to 1 (but for ``summation``).
 
@@ -93,14 +93,14 @@ def weigh(
         raw = bilinear * _required(importance).reshape(1, -1).clamp_min(0)
     elif mode == "softmax":
         z = _required(importance).reshape(1, -1)
-        peak = highest_at(targets, z.detach(), bilinear.detach())
+        peak = highest_at(targets, z.detach(), bilinear=bilinear.detach())
         # Only a corner of weight 0 can lie above the highest; exp must stay finite there too.
         raw = bilinear * (z - at(peak, targets)).clamp_max(0).exp()
     total = sum_at(targets, raw)
     return raw / at(divisor(total), targets), peak, total
 
 
-def highest_at(targets: Tensor, importance: Tensor, bilinear: Tensor) -> Tensor:
+def highest_at(targets: Tensor, importance: Tensor, *, bilinear: Tensor) -> Tensor:
     """The largest importance of what lands on each target, ``-inf`` where nothing does: ``[S + 1]``.
 
     Softmax is the same whatever is subtracted from all importances at a target, so this needs no gradient.

@@ -19,11 +19,13 @@ from models.splatting.reference import at, corners, divisor, sum_at, weigh
 PLANES = 16  # read at once when planes become rows: a cache line of float32
 
 
-def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def plan(
+    flow: Tensor, importance: Tensor | None, *, mode: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     batch, _, height, width = flow.shape
     targets, bilinear = corners(flow)
     size = targets.shape[1]
-    weights, peak, total = weigh(bilinear, targets, importance, mode)
+    weights, peak, total = weigh(bilinear, targets, importance=importance, mode=mode)
     coverage = sum_at(targets, bilinear)[:size].view(batch, 1, height, width)
     # What has no weight is no entry: a NaN elsewhere can't leak through it.
     lands = targets.where(bilinear > 0, size).int().flatten()
@@ -36,7 +38,7 @@ def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Te
     return begin, source, weight, peak, total, coverage
 
 
-def splat(values: Tensor, begin: Tensor, source: Tensor, weight: Tensor) -> Tensor:
+def splat(values: Tensor, begin: Tensor, *, source: Tensor, weight: Tensor) -> Tensor:
     batch, _, height, width = values.shape
     if values.numel() == 0:
         return new_result(values).zero_()
@@ -56,6 +58,7 @@ def splat(values: Tensor, begin: Tensor, source: Tensor, weight: Tensor) -> Tens
 def splat_backward(
     gradient: Tensor,
     values: Tensor,
+    *,
     output: Tensor,
     flow: Tensor,
     importance: Tensor | None,

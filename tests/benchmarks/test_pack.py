@@ -20,7 +20,7 @@ from training.batches.motion import load_batches
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made") / "dataset"
-    return make_dataset(folder, 5, (64, 32), frequencies=6, num_frames=20, stored_frames=3, validation=2, seed=1)
+    return make_dataset(folder, 5, size=(64, 32), frequencies=6, num_frames=20, stored_frames=3, validation=2, seed=1)
 
 
 def assert_same_items(first: Dataset, second: Dataset, count: int) -> None:
@@ -40,11 +40,11 @@ def test_every_bit_pattern_comes_back(shape):
     random = np.random.default_rng(0)
     for dtype, integer in ((np.float16, np.uint16), (np.uint8, np.uint8)):
         values = random.integers(0, np.iinfo(integer).max + 1, shape).astype(integer).view(dtype)
-        found = decode(encode(values), values.dtype.name, shape)
+        found = decode(encode(values), values.dtype.name, shape=shape)
         assert found.dtype == dtype
         np.testing.assert_array_equal(found.view(integer), values.view(integer))
     all_halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(256, 256)  # infinities and NaN too
-    found = decode(encode(all_halves), "float16", (256, 256))
+    found = decode(encode(all_halves), "float16", shape=(256, 256))
     np.testing.assert_array_equal(found.view(np.uint16), all_halves.view(np.uint16))
 
 
@@ -53,11 +53,11 @@ def test_smooth_motion_becomes_much_smaller_and_other_types_stay_as_they_are():
     motion = (0.5 * np.sin(x / 9) * np.cos(y / 7)).astype(np.float16)[None]
     assert len(encode(motion)) < 0.7 * motion.nbytes
     for values in (np.arange(7, dtype=np.int32), np.zeros((0, 3), np.float32), np.arange(5, dtype=np.uint8)):
-        np.testing.assert_array_equal(decode(encode(values), values.dtype.name, values.shape), values)
+        np.testing.assert_array_equal(decode(encode(values), values.dtype.name, shape=values.shape), values)
     with pytest.raises(ValueError, match="an array of complex64 can't be packed"):
         encode(np.zeros(2, np.complex64))
     with pytest.raises(ValueError, match="8 bytes where an array of int32"):
-        decode(encode(np.zeros(2, np.int32)), "int32", (3,))
+        decode(encode(np.zeros(2, np.int32)), "int32", shape=(3,))
 
 
 # ---- Folders ----
@@ -120,11 +120,14 @@ def test_sources_take_turns():
     rows = [
         {"id": f"{source}{number}", "source": source, "split": split, "status": status}
         for source, split, status in (
-            ("a", "train", "kept"), ("b", "train", "kept"), ("c", "validation", "kept"), ("d", "train", "dropped"),
+            ("a", "train", "kept"),
+            ("b", "train", "kept"),
+            ("c", "validation", "kept"),
+            ("d", "train", "dropped"),
             ("e", "test", "kept"),
         )
         for number in range(2)
-    ]  # fmt: skip
+    ]
     assert [row["id"] for row in packing_order(rows)] == ["a0", "b0", "a1", "c0", "b1"]
 
 

@@ -41,7 +41,7 @@ def test_no_video_is_touched(small_dataset: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_both_ways_deliver_the_same(small_dataset: Path, tmp_path: Path) -> None:
-    readings = prepare_readings(small_dataset, "train", 2, 4, tmp_path, 0)
+    readings = prepare_readings(small_dataset, "train", num_sequences=2, num_frequencies=4, scratch=tmp_path, seed=0)
     prepared, decoded = readings.ways[VOLUMES], readings.ways[DECODED]
     assert len(prepared) == len(decoded) == 2
     for index in range(2):

@@ -20,7 +20,7 @@ def checkpoint(tmp_path):
 
 def test_pieces_join_to_the_same_files(checkpoint, tmp_path):
     target = tmp_path / "motion"
-    written = write_pieces(checkpoint, ["config.json", "model.safetensors", "missing"], target, largest=3000)
+    written = write_pieces(checkpoint, ["config.json", "model.safetensors", "missing"], target=target, largest=3000)
     assert [path.name for path in written] == [f"motion.zip.{n}of4" for n in (1, 2, 3, 4)]
     assert all(path.stat().st_size <= 3000 for path in written)
     assert pieces.main([str(target), "--output", str(tmp_path / "joined")]) == 0
@@ -30,10 +30,10 @@ def test_pieces_join_to_the_same_files(checkpoint, tmp_path):
 
 def test_new_pieces_replace_those_of_an_earlier_call(checkpoint, tmp_path):
     target = tmp_path / "motion"
-    write_pieces(checkpoint, ["model.safetensors"], target, largest=3000)
+    write_pieces(checkpoint, ["model.safetensors"], target=target, largest=3000)
     other = tmp_path / "motion_other.zip.1of1"
     other.write_text("of another name")
-    write_pieces(checkpoint, ["config.json"], target)
+    write_pieces(checkpoint, ["config.json"], target=target)
     assert [path.name for path in find_pieces(target)] == ["motion.zip.1of1"]
     assert other.exists()
 
@@ -42,7 +42,7 @@ def test_missing_damaged_and_mixed_pieces_are_refused(checkpoint, tmp_path):
     target = tmp_path / "motion"
     with pytest.raises(ValueError, match="no such piece"):
         join_pieces(target, tmp_path / "joined")
-    _, second, *_ = write_pieces(checkpoint, ["model.safetensors"], target, largest=4000)
+    _, second, *_ = write_pieces(checkpoint, ["model.safetensors"], target=target, largest=4000)
     kept = second.read_bytes()
     second.unlink()
     with pytest.raises(ValueError, match="of 3 pieces 2 is missing"):
@@ -52,4 +52,4 @@ def test_missing_damaged_and_mixed_pieces_are_refused(checkpoint, tmp_path):
         join_pieces(target, tmp_path / "joined")
     assert not (tmp_path / "joined").exists()
     with pytest.raises(ValueError, match=r"none of config\.json is there"):
-        write_pieces(tmp_path / "nowhere", ["config.json"], target)
+        write_pieces(tmp_path / "nowhere", ["config.json"], target=target)

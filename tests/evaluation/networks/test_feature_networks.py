@@ -141,8 +141,12 @@ def test_vgg16_features_are_those_of_its_layers(metric_weights: Path) -> None:
     frames = _clips((1, 3, 224, 224))
     found = load_vgg16_features(metric_weights)(frames)
     assert [tuple(t.shape[1:]) for t in found] == [
-        (64, 224, 224), (128, 112, 112), (256, 56, 56), (512, 28, 28), (512, 14, 14),
-    ]  # fmt: skip
+        (64, 224, 224),
+        (128, 112, 112),
+        (256, 56, 56),
+        (512, 28, 28),
+        (512, 14, 14),
+    ]
     tensors, _ = load_metric_weights("lpips_vgg16", metric_weights)
     x = (frames / 255 - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(
         3, 1, 1

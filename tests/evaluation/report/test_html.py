@@ -32,7 +32,7 @@ def swaying(frames: int = 8, swing: float = 4.0) -> Tensor:
 
 
 def written(tmp_path: Path, report: dict, media: Media | None = None, **options: Any) -> Page:
-    write_html(tmp_path / "page.html", report, media, **options)
+    write_html(tmp_path / "page.html", report, media=media, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     return Page(tmp_path / "page.html")
 
@@ -40,8 +40,8 @@ def written(tmp_path: Path, report: dict, media: Media | None = None, **options:
 @pytest.fixture(scope="module")
 def full_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     media = Media()
-    media.add_slices("slices of a", {"model": swaying(), "repeat": swaying(swing=0.0)}, 5)
-    media.add_clip("clip of a", swaying(), 30)
+    media.add_slices("slices of a", {"model": swaying(), "repeat": swaying(swing=0.0)}, row=5)
+    media.add_clip("clip of a", swaying(), fps=30)
     return written(tmp_path_factory.mktemp("page"), example(), media)
 
 

@@ -26,7 +26,7 @@ def sequence(folder: Path, name: str, **changes) -> EvaluationSequence:
 def test_data_provenance_counts_and_identifies_the_sequences(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("id\n")
     first, second = sequence(tmp_path, "a_0"), sequence(tmp_path, "a_1", start=10, num_frames=140)
-    data = data_provenance(tmp_path, "test", [first, second, sequence(tmp_path, "b_0")])
+    data = data_provenance(tmp_path, "test", sequences=[first, second, sequence(tmp_path, "b_0")])
     assert (data["name"], data["split"], data["sequences"], data["sources"]) == (tmp_path.name, "test", 3, 2)
     assert data["size"] == [256, 160]
     assert data["num_frames"] == [140, 150]
@@ -35,7 +35,7 @@ def test_data_provenance_counts_and_identifies_the_sequences(tmp_path: Path) -> 
     # Where a sequence's name, split and statistics change, it is still the same one; other frames or flow are not.
     same = sequence(tmp_path, "other", split="test", rms_amplitude=3.0)
     others = [sequence(tmp_path, "x", start=1), sequence(tmp_path, "y", estimator="coarse2fine")]
-    identities = data_provenance(tmp_path, "test", [first, same, *others])["identities"]
+    identities = data_provenance(tmp_path, "test", sequences=[first, same, *others])["identities"]
     prints = [identities[name]["fingerprint"] for name in ("a_0", "other", "x", "y")]
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
@@ -44,10 +44,10 @@ def test_data_provenance_counts_and_identifies_the_sequences(tmp_path: Path) -> 
 def test_data_provenance_refuses_no_sequences_and_mixed_sizes(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("id\n")
     with pytest.raises(ValueError, match=r"no sequences in the split 'test'"):
-        data_provenance(tmp_path, "test", [])
+        data_provenance(tmp_path, "test", sequences=[])
     mixed = [sequence(tmp_path, "a"), sequence(tmp_path, "b", width=128)]
     with pytest.raises(ValueError, match=r"manifest\.csv: .*128x160, 256x160"):
-        data_provenance(tmp_path, "test", mixed)
+        data_provenance(tmp_path, "test", sequences=mixed)
 
 
 def test_checkpoint_provenance_hashes_what_is_loaded(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_untrained_it_is_softmax_splatting_with_filled_holes():
     model = make_model(replace(TINY, channels=(8,)))  # one level: the size needs no padding
     with torch.no_grad():
         frames = model.render(model.encode(image), flow, importance)
-    expected, coverage = splat_with_weight(image.expand(2, -1, -1, -1), flow, importance)
+    expected, coverage = splat_with_weight(image.expand(2, -1, -1, -1), flow, importance=importance)
     covered = (coverage >= TRUSTED_COVERAGE).expand_as(frames)
     assert covered.float().mean() > 0.8
     assert not covered.all()

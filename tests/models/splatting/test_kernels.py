@@ -4,6 +4,7 @@ import functools
 import sys
 import warnings
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ def random_case(mode, batch=2, channels=19, height=6, width=7, dtype=torch.float
 
 def forward_and_backward(splat, inputs, mode, upstream=None):
     inputs = [tensor.detach().requires_grad_() for tensor in inputs]
-    output = splat(inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None, mode)
+    output = splat(inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None, mode=mode)
     upstream = torch.ones_like(output) if upstream is None else upstream
     return [output, *torch.autograd.grad(output, inputs, upstream)]
 
@@ -84,10 +85,13 @@ def test_any_number_of_channels_in_either_layout(host, monkeypatch, channels_las
 def test_values_and_gradients_of_any_strides_are_read_in_place(host):
     """Below the public function, which may rearrange them."""
     values, flow, importance = random_case("softmax", channels=5)
-    *entries, _ = softsplat_cuda.plan(flow, importance, "softmax")
-    plain = softsplat_cuda.splat(values, *entries[:3])
-    backward = (flow, importance, *entries[3:], "softmax", True, True)
-    gradients = softsplat_cuda.splat_backward(plain, values, plain, *backward)
+    *entries, _ = softsplat_cuda.plan(flow, importance, mode="softmax")
+    begin, source, weight, peak, total = entries
+    splat = partial(softsplat_cuda.splat, begin=begin, source=source, weight=weight)
+    plain = splat(values)
+    motion = {"flow": flow, "importance": importance, "peak": peak, "total": total, "mode": "softmax"}
+    backward = partial(softsplat_cuda.splat_backward, **motion, needs_values=True, needs_motion=True)
+    gradients = backward(plain, values, output=plain)
 
     def strided(tensor):
         wide = tensor.new_full((2, 10, 8, 21), 1e6)
@@ -97,14 +101,14 @@ def test_values_and_gradients_of_any_strides_are_read_in_place(host):
 
     transposed = values.permute(3, 1, 0, 2).contiguous().permute(2, 1, 3, 0)
     for layout in (strided(values), transposed):
-        assert torch.equal(softsplat_cuda.splat(layout, *entries[:3]), plain)
-        again = softsplat_cuda.splat_backward(strided(plain), layout, strided(plain), *backward)
+        assert torch.equal(splat(layout), plain)
+        again = backward(strided(plain), layout, output=strided(plain))
         assert all(torch.equal(a, b) for a, b in zip(again, gradients, strict=True))
     repeated = values[:1].expand(2, -1, -1, -1)
-    assert torch.equal(softsplat_cuda.splat(repeated, *entries[:3])[0], plain[0])
+    assert torch.equal(splat(repeated)[0], plain[0])
     ones = torch.ones(1).expand(plain.shape)
-    by_values, _, _ = softsplat_cuda.splat_backward(ones, repeated, plain, *backward)
-    assert torch.equal(by_values, softsplat_cuda.splat_backward(ones.contiguous(), values, plain, *backward)[0])
+    by_values, _, _ = backward(ones, repeated, output=plain)
+    assert torch.equal(by_values, backward(ones.contiguous(), values, output=plain)[0])
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -174,15 +178,15 @@ def test_order_of_threads_matters_to_the_last_bit_at_most(host):
 def test_half_precision_is_converted_exactly(host, dtype):
     """Every value there is survives a flow of zero; sums are rounded to nearest."""
     values = torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype).view(1, 1, 256, 256)
-    moved = softsplat(values, torch.zeros(1, 2, 256, 256), None, "summation")
+    moved = softsplat(values, torch.zeros(1, 2, 256, 256), importance=None, mode="summation")
     assert torch.equal(moved.isnan(), values.isnan())
     assert torch.equal(moved.nan_to_num(), values.nan_to_num())
     flow = torch.zeros(1, 2, 256, 256)
     flow[:, 0] = torch.linspace(0, 1, 256)
     finite = values.where(values.isfinite() & (values.float().abs() < 1e30), 0)
-    moved = softsplat(finite, flow, None, "summation")
-    exact = softsplat_reference(finite.double(), flow.double(), None, "summation")
-    assert torch.equal(moved, softsplat(finite.float(), flow, None, "summation").to(dtype))
+    moved = softsplat(finite, flow, importance=None, mode="summation")
+    exact = softsplat_reference(finite.double(), flow.double(), importance=None, mode="summation")
+    assert torch.equal(moved, softsplat(finite.float(), flow, importance=None, mode="summation").to(dtype))
     torch.testing.assert_close(moved.double(), exact, atol=1e-7, rtol=torch.finfo(dtype).eps)
 
 
@@ -282,14 +286,14 @@ def test_gpu_repeats_to_the_last_bit_in_deterministic_mode(deterministic):
 @on_gpu
 def test_gpu_works_on_the_current_stream():
     values, flow, importance = (tensor.cuda() for tensor in random_case("softmax", channels=64, height=288, width=512))
-    expected = softsplat(values, flow, importance)
+    expected = softsplat(values, flow, importance=importance)
     torch.cuda.synchronize()
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         torch.cuda._sleep(100_000_000)  # what runs on another stream meanwhile would read zeros
         late = torch.zeros_like(values)
         late.copy_(values)
-        found = softsplat(late, flow, importance) * 1
+        found = softsplat(late, flow, importance=importance) * 1
     stream.synchronize()
     torch.testing.assert_close(found, expected)
 
@@ -318,7 +322,7 @@ def test_gpu_gradients_in_float64(mode):
     inputs = [tensor.cuda().requires_grad_() for tensor in inputs]
 
     def splat(values, flow, importance=None):
-        return softsplat(values, flow, importance, mode)
+        return softsplat(values, flow, importance=importance, mode=mode)
 
     # The second derivative is taken through `scatter_add_`, which on a GPU adds in no fixed order.
     assert torch.autograd.gradcheck(splat, inputs, nondet_tol=1e-10)

@@ -1,6 +1,7 @@
 """Softmax splatting against a per-pixel loop, its exact cases, gradients and bad input, in each of its forms."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -68,7 +69,8 @@ def test_agrees_with_the_loop(mode):
     values, flow, importance = random_case()
     importance = importance_for(mode, importance)
     expected = splat_by_loop(values, flow, importance, mode)
-    torch.testing.assert_close(softsplat(values, flow, importance, mode).double(), expected, atol=2e-5, rtol=1e-4)
+    found = softsplat(values, flow, importance=importance, mode=mode)
+    torch.testing.assert_close(found.double(), expected, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -91,7 +93,7 @@ def test_gradients_in_float64(mode):
     inputs = [t.requires_grad_() for t in (values, flow)]
     if mode in ("linear", "softmax"):
         inputs.append(importance.requires_grad_())
-    assert torch.autograd.gradcheck(lambda values, flow, z=None: softsplat(values, flow, z, mode), inputs)
+    assert torch.autograd.gradcheck(partial(softsplat, mode=mode), inputs)
 
 
 def test_gradient_of_one_image_along_many_flows_is_the_sum():
@@ -99,7 +101,7 @@ def test_gradient_of_one_image_along_many_flows_is_the_sum():
     image = values[:1].clone().requires_grad_()
     plan_splat(flow, importance)(image).square().sum().backward()
     together, image.grad = image.grad, None
-    softsplat(image.expand(3, -1, -1, -1), flow, importance).square().sum().backward()
+    softsplat(image.expand(3, -1, -1, -1), flow, importance=importance).square().sum().backward()
     torch.testing.assert_close(together, image.grad)
 
 
@@ -107,7 +109,7 @@ def test_gradient_of_one_image_along_many_flows_is_the_sum():
 def test_whole_pixel_shift_is_exact(mode):
     values, _, importance = random_case()
     flow = torch.tensor([2.0, -1.0]).view(1, 2, 1, 1).expand(2, 2, 6, 7)
-    moved = softsplat(values, flow, importance_for(mode, torch.ones_like(importance)), mode)
+    moved = softsplat(values, flow, importance=importance_for(mode, torch.ones_like(importance)), mode=mode)
     assert torch.equal(moved[:, :, :-1, 2:], values[:, :, 1:, :-2])
     assert not moved[:, :, -1].any()
     assert not moved[:, :, :, :2].any()
@@ -115,16 +117,18 @@ def test_whole_pixel_shift_is_exact(mode):
 
 def test_constant_importance_is_the_average():
     values, flow, importance = random_case()
-    average = softsplat(values, flow, None, "average")
+    average = softsplat(values, flow, importance=None, mode="average")
     for mode in ("linear", "softmax"):
-        torch.testing.assert_close(softsplat(values, flow, torch.full_like(importance, 7.5), mode), average)
+        torch.testing.assert_close(
+            softsplat(values, flow, importance=torch.full_like(importance, 7.5), mode=mode), average
+        )
 
 
 def test_summation_conserves_what_stays_inside():
     values, flow, _ = random_case(height=20, width=20, spread=0.3)
     inner = torch.zeros_like(values)
     inner[:, :, 4:-4, 4:-4] = values[:, :, 4:-4, 4:-4]
-    moved = softsplat(inner, flow, None, "summation")
+    moved = softsplat(inner, flow, importance=None, mode="summation")
     torch.testing.assert_close(moved.sum((2, 3)), inner.sum((2, 3)), atol=1e-4, rtol=1e-4)
 
 
@@ -136,19 +140,19 @@ def test_the_more_important_pixel_wins_whatever_the_magnitude():
         importance = torch.tensor([1.0, 2.0, -5.0]).view(1, 1, 1, 3) * scale
         if scale == math.inf:
             importance[..., 0] = 1e4
-        moved = softsplat(values, flow, importance)
+        moved = softsplat(values, flow, importance=importance)
         assert moved.isfinite().all()
         torch.testing.assert_close(moved.flatten(), torch.tensor([0.0, 2.0, 2.0]))
     # Far less important than pixels elsewhere, yet alone at its target: it must not vanish.
     importance = torch.tensor([0.0, 0.0, -1e6]).view(1, 1, 1, 3)
-    assert softsplat(values, torch.zeros(1, 2, 1, 3), importance).flatten().tolist() == [1.0, 2.0, 3.0]
+    assert softsplat(values, torch.zeros(1, 2, 1, 3), importance=importance).flatten().tolist() == [1.0, 2.0, 3.0]
 
 
 def test_gradients_stay_finite_with_huge_importance():
     values, flow, importance = random_case()
     importance = (importance * 1e5).requires_grad_()
     flow.requires_grad_()
-    softsplat(values, flow, importance).sum().backward()
+    softsplat(values, flow, importance=importance).sum().backward()
     assert importance.grad.isfinite().all()
     assert flow.grad.isfinite().all()
 
@@ -157,12 +161,12 @@ def test_gradients_stay_finite_with_huge_importance():
 def test_half_precision_accumulates_in_float32(dtype, form):
     # 4096 ones meet in one pixel: in half precision the sum would stop at 2048 (256 in bfloat16).
     flow = -torch.stack(torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="xy"))[None]
-    total = softsplat(torch.ones(1, 1, 64, 64, dtype=dtype), flow.to(dtype), None, "summation")
+    total = softsplat(torch.ones(1, 1, 64, 64, dtype=dtype), flow.to(dtype), importance=None, mode="summation")
     assert total.dtype == dtype
     assert total[0, 0, 0, 0] == 4096
     values, flow, importance = random_case()
-    half = softsplat(values.to(dtype), flow, importance)
-    full = softsplat(values.to(dtype).float(), flow, importance)
+    half = softsplat(values.to(dtype), flow, importance=importance)
+    full = softsplat(values.to(dtype).float(), flow, importance=importance)
     torch.testing.assert_close(half.float(), full, atol=2e-2, rtol=2e-2)
 
 
@@ -171,7 +175,7 @@ def test_pixels_without_a_usable_flow_are_dropped(bad):
     values, flow, importance = random_case(spread=0.0)
     flow[0, 1, 2, 3] = bad
     flow.requires_grad_()
-    moved, weight = splat_with_weight(values, flow, importance)
+    moved, weight = splat_with_weight(values, flow, importance=importance)
     assert not moved[0, :, 2, 3].any()
     assert weight[0, 0, 2, 3] == 0
     kept = weight > 0
@@ -183,7 +187,7 @@ def test_pixels_without_a_usable_flow_are_dropped(bad):
 
 def test_coverage_is_the_accumulated_bilinear_weight():
     values, flow, importance = random_case()
-    _, weight = splat_with_weight(values, flow, importance)
+    _, weight = splat_with_weight(values, flow, importance=importance)
     expected = splat_by_loop(torch.ones_like(values[:, :1]), flow, None, "summation")
     torch.testing.assert_close(weight.double(), expected, atol=1e-5, rtol=1e-5)
 
@@ -193,7 +197,7 @@ def test_one_plan_serves_several_tensors():
     other = torch.randn(2, 5, 6, 7, generator=torch.Generator().manual_seed(1))
     plan = plan_splat(flow, importance)
     both = torch.cat([plan(values), plan(other)], dim=1)
-    assert torch.equal(both, softsplat(torch.cat([values, other], dim=1), flow, importance))
+    assert torch.equal(both, softsplat(torch.cat([values, other], dim=1), flow, importance=importance))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -202,14 +206,17 @@ def test_huge_importance_of_either_sign(mode, scale):
     values, flow, importance = random_case(dtype=torch.float64)
     importance = importance_for(mode, torch.where(importance > 1.5, scale, -scale).requires_grad_())
     inputs = [t for t in (values.requires_grad_(), flow.requires_grad_(), importance) if t is not None]
-    moved = softsplat(values, flow, importance, mode)
+    moved = softsplat(values, flow, importance=importance, mode=mode)
     gradients = torch.autograd.grad(moved.sum(), inputs)
     assert all(tensor.isfinite().all() for tensor in (moved, *gradients))
     if mode == "softmax":  # beside the more important pixels the others do not count
         front = torch.where((importance > 0).expand_as(values), values, 0)
-        hit = splat_with_weight((importance > 0).to(values.dtype), flow, None, "summation")[0] > 0
+        hit = splat_with_weight((importance > 0).to(values.dtype), flow, importance=None, mode="summation")[0] > 0
         torch.testing.assert_close(
-            moved.where(hit, 0), (softsplat(front, flow, importance, mode)).where(hit, 0), atol=1e-9, rtol=1e-9
+            moved.where(hit, 0),
+            (softsplat(front, flow, importance=importance, mode=mode)).where(hit, 0),
+            atol=1e-9,
+            rtol=1e-9,
         )
 
 
@@ -221,8 +228,10 @@ def test_edge_cases_of_importance_have_the_references_gradient(mode):
     flow = flow.round()
     importance = torch.where(importance > 1.5, 1e4, 0.0)
     inputs = [tensor.requires_grad_() for tensor in (values, flow, importance)]
-    found = torch.autograd.grad(softsplat(*inputs, mode).square().sum(), inputs)
-    expected = torch.autograd.grad(softsplat_reference(*inputs, mode).square().sum(), inputs)
+    found = torch.autograd.grad(softsplat(*inputs, mode=mode).square().sum(), inputs)
+    expected = torch.autograd.grad(
+        softsplat_reference(*inputs[:2], importance=inputs[2], mode=mode).square().sum(), inputs
+    )
     torch.testing.assert_close(found, expected)
     assert all(gradient.isfinite().all() for gradient in found)
 
@@ -235,7 +244,7 @@ def test_no_gradient_by_flow_or_importance_where_a_single_pixel_lands():
     flow[0, 1] = torch.logspace(-7, -1, 8) - 1  # nearly all would land on a row that is not there
     importance = torch.rand(1, 1, 1, 8, generator=generator)
     flow.requires_grad_(), importance.requires_grad_()
-    moved = softsplat(values, flow, importance)
+    moved = softsplat(values, flow, importance=importance)
     by_flow, by_importance = torch.autograd.grad(moved, [flow, importance], torch.randn(values.shape))
     assert torch.equal(moved, values)
     assert not by_flow[:, 1].any()
@@ -247,7 +256,7 @@ def test_flow_far_outside_and_not_finite_gives_nothing():
     flow[0] = 1e9
     flow[1] = torch.tensor([math.nan, math.inf]).view(2, 1, 1)
     values.requires_grad_(), flow.requires_grad_(), importance.requires_grad_()
-    moved, weight = splat_with_weight(values, flow, importance)
+    moved, weight = splat_with_weight(values, flow, importance=importance)
     assert not moved.any()
     assert not weight.any()
     for gradient in torch.autograd.grad(moved.sum(), [values, flow, importance]):
@@ -259,14 +268,17 @@ def test_importance_that_is_not_a_number_counts_as_zero():
     importance[0, 0, 2, 3] = math.nan
     zeroed = importance.nan_to_num()
     for mode in ("linear", "softmax"):
-        assert torch.equal(softsplat(values, flow, importance, mode), softsplat(values, flow, zeroed, mode))
+        assert torch.equal(
+            softsplat(values, flow, importance=importance, mode=mode),
+            softsplat(values, flow, importance=zeroed, mode=mode),
+        )
 
 
 def test_values_reach_no_pixel_on_which_they_do_not_land():
     values, _, _ = random_case()
     values[0, 0, 2, 3] = math.nan  # its corners below and to the right have weight 0
     flow = torch.zeros(2, 2, 6, 7)
-    moved = softsplat(values, flow, None, "average")
+    moved = softsplat(values, flow, importance=None, mode="average")
     assert moved.isnan().sum() == 1
     assert moved[0, 0, 2, 3].isnan()
 
@@ -280,7 +292,7 @@ def test_nothing_to_splat(shape, mode):
     importance = (
         torch.zeros(batch, 1, height, width, requires_grad=True) if importance_for(mode, values) is not None else None
     )
-    moved, weight = splat_with_weight(values, flow, importance, mode)
+    moved, weight = splat_with_weight(values, flow, importance=importance, mode=mode)
     assert moved.shape == shape
     assert weight.shape == (batch, 1, height, width)
     moved.sum().backward()
@@ -292,7 +304,7 @@ def test_nothing_to_splat(shape, mode):
 def test_strides_make_no_difference(mode):
     values, flow, importance = random_case(channels=9)
     importance = importance_for(mode, importance)
-    expected = softsplat(values, flow, importance, mode)
+    expected = softsplat(values, flow, importance=importance, mode=mode)
     upstream = torch.randn(values.shape, generator=torch.Generator().manual_seed(1))
 
     def every_second(tensor):
@@ -306,7 +318,7 @@ def test_strides_make_no_difference(mode):
     results = []
     for layout in (torch.Tensor.contiguous, *layouts.values()):
         inputs = [layout(t).detach().requires_grad_() for t in (values, flow, importance) if t is not None]
-        moved = softsplat(*inputs[:2], inputs[2] if importance is not None else None, mode)
+        moved = softsplat(*inputs[:2], inputs[2] if importance is not None else None, mode=mode)
         torch.testing.assert_close(moved, expected)
         results.append(torch.autograd.grad(moved, inputs, layout(upstream)))
     for result in results[1:]:
@@ -315,39 +327,39 @@ def test_strides_make_no_difference(mode):
 
 def test_float64_values_keep_their_precision_if_the_flow_has_it_too():
     values, flow, importance = random_case(dtype=torch.float64)
-    assert softsplat(values, flow, importance).dtype == torch.float64
+    assert softsplat(values, flow, importance=importance).dtype == torch.float64
     for other in (values.float(), values.half()):
-        moved = softsplat(other, flow, importance)
+        moved = softsplat(other, flow, importance=importance)
         assert moved.dtype == other.dtype
-        torch.testing.assert_close(moved, softsplat(other.double(), flow, importance).to(other.dtype))
-    single = softsplat(values, flow.float(), importance.float())
+        torch.testing.assert_close(moved, softsplat(other.double(), flow, importance=importance).to(other.dtype))
+    single = softsplat(values, flow.float(), importance=importance.float())
     assert single.dtype == torch.float64
-    torch.testing.assert_close(single, softsplat(values, flow, importance), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(single, softsplat(values, flow, importance=importance), atol=1e-4, rtol=1e-4)
 
 
 def test_bad_input_is_named():
     values, flow, importance = random_case()
     with pytest.raises(ValueError, match=r"mode 'soft'.*summation, average"):
-        softsplat(values, flow, importance, "soft")
+        softsplat(values, flow, importance=importance, mode="soft")
     with pytest.raises(ValueError, match="needs importance"):
         softsplat(values, flow)
     with pytest.raises(ValueError, match="takes no importance"):
-        softsplat(values, flow, importance, "average")
+        softsplat(values, flow, importance=importance, mode="average")
     with pytest.raises(ValueError, match=r"flow \[B, 2, H, W\]"):
-        softsplat(values, flow[:, :1], importance)
+        softsplat(values, flow[:, :1], importance=importance)
     with pytest.raises(ValueError, match="importance of shape"):
-        softsplat(values, flow, importance[..., 1:])
+        softsplat(values, flow, importance=importance[..., 1:])
     with pytest.raises(ValueError, match="don't fit"):
-        softsplat(values[..., 1:], flow, importance)
+        softsplat(values[..., 1:], flow, importance=importance)
     with pytest.raises(ValueError, match="don't fit"):
-        softsplat(values, flow[:1], importance[:1])
+        softsplat(values, flow[:1], importance=importance[:1])
     with pytest.raises(ValueError, match="don't fit"):
-        softsplat(values[0], flow, importance)
+        softsplat(values[0], flow, importance=importance)
     with pytest.raises(ValueError, match=r"floating point .* got torch.uint8"):
-        softsplat(values.byte(), flow, importance)
+        softsplat(values.byte(), flow, importance=importance)
     with pytest.raises(ValueError, match=r"floating point .* on meta"):
-        softsplat(values.to("meta"), flow, importance)
+        softsplat(values.to("meta"), flow, importance=importance)
     with pytest.raises(ValueError, match="importance is on meta"):
-        softsplat(values, flow, importance.to("meta"))
+        softsplat(values, flow, importance=importance.to("meta"))
     with pytest.raises(ValueError, match="too large to splat at once"):
-        plan_splat(torch.zeros(1, 1, 1, 1).expand(1, 2, 2**15, 2**15), None, "average")
+        plan_splat(torch.zeros(1, 1, 1, 1).expand(1, 2, 2**15, 2**15), None, mode="average")
