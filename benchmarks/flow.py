@@ -188,7 +188,7 @@ def _relaxation_seconds(device: Device, width: int, height: int, pairs: int, swe
 
     def relax() -> None:
         for _ in range(10):
-            coarse2fine_cuda.relax(device, workspace, pairs, (width, height), sweeps, True)
+            coarse2fine_cuda.relax(device, workspace, pairs=pairs, size=(width, height), num_sweeps=sweeps, add=True)
         device.synchronize()
 
     relax()

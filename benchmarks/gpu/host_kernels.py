@@ -27,15 +27,12 @@ def flow_device() -> Device:
 @contextlib.contextmanager
 def splatting_kernels() -> Iterator[None]:
     """Within this context splatting on the processor goes through `models.splatting.cuda` and its kernels."""
-    import pytest
-
-    from models.splatting import cuda as softsplat_cuda
+    from models.splatting.cuda import SOURCE
 
     with _tests_importable():
         from helpers.cuda_on_host import build
-        from helpers.softsplat_host import stand_in_for_cupy
-    with tempfile.TemporaryDirectory(prefix="kernels-") as folder, pytest.MonkeyPatch.context() as patch:
-        stand_in_for_cupy(build(Path(folder), softsplat_cuda.SOURCE), patch)
+        from helpers.softsplat_host import splatting_on_host
+    with tempfile.TemporaryDirectory(prefix="kernels-") as folder, splatting_on_host(build(Path(folder), SOURCE)):
         yield
 
 

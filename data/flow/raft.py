@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -31,34 +31,50 @@ CUDA_BATCH = 32  # pairs
 CUDA_CORRELATIONS = 2**28  # float32 values, 1 GiB, of the correlation volumes of a batch
 
 
-def solve_raft(sources: Images, targets: Images, *, num_threads: int, progress: Progress) -> Flow:
+def solve_raft(
+    sources: Images,
+    targets: Images,
+    *,
+    num_threads: int,
+    progress: Progress,
+    device: torch.device | None = None,
+    updates: int = UPDATES,
+    most_pairs: int | None = None,
+    network: Callable[[dict[str, Tensor]], Callable[..., list[Tensor]]] | None = None,
+) -> Flow:
     """Flow by RAFT, on the GPU if there is one: form and meaning as `data.flow.interface.Solve`.
 
     Pictures are padded by their edges to sides that are multiples of 8 and at least 128. On a CPU, ``num_threads``
     pairs are solved at once, each alone and with one thread, so that the result does not depend on it. On a GPU a batch
     holds at most `CUDA_BATCH` pairs, fewer where their correlation volumes, ``(H W / 64)^2`` values each, are large.
 
+    Args:
+        device: where to compute; by default the GPU, or the CPU where there is none.
+        updates: of the flow.
+        most_pairs: pairs that the network gets at once, in place of :func:`batch_size`.
+        network: makes the network of tensors by torchvision's names; torchvision's by default.
+
     Raises:
         ValueError: no weights, unusable ones, or too little memory on the GPU.
     """
     import torch
 
-    device = _device()
+    device, network = device or best_device(), network or raft_network
     weights = {name: tensor.to(device) for name, tensor in _weights(download=True).items()}
     height, width = targets.shape[1:3]
-    size = batch_size(height, width, device.type)
+    size = most_pairs or batch_size(height, width, device.type)
     pairs = list(pairs_of(sources, targets))
     flows = np.empty((*targets.shape[:3], 2), np.float32)
     thread = local()  # a module keeps the correlations of the call it is in, so each thread has its own
 
     def solve(begin: int) -> int:
         if not hasattr(thread, "model"):
-            thread.model = _model(weights)
+            thread.model = network(weights)
         batch = pairs[begin : begin + size]
         first, second = (_network_input(images, device) for images in zip(*batch, strict=True))
         try:
             with torch.inference_mode():
-                flow = thread.model(first, second, num_flow_updates=UPDATES)[-1]
+                flow = thread.model(first, second, num_flow_updates=updates)[-1]
         except torch.OutOfMemoryError as error:
             raise ValueError(
                 f"raft: the GPU's memory does not hold {len(batch)} pair(s) of {width} x {height}; choose a smaller "
@@ -74,11 +90,14 @@ def solve_raft(sources: Images, targets: Images, *, num_threads: int, progress: 
     return flows
 
 
-def raft_parameters(download: bool = True) -> dict[str, Any]:
+def raft_parameters(
+    download: bool = True, *, device: torch.device | None = None, updates: int = UPDATES
+) -> dict[str, Any]:
     """Versions, the hash of the weights' tensors and the kind of device: what the result depends on.
 
     Args:
         download: whether to let torchvision fetch missing weights.
+        device, updates: as of :func:`solve_raft`.
 
     Raises:
         ValueError: no weights, or unusable ones.
@@ -92,10 +111,10 @@ def raft_parameters(download: bool = True) -> dict[str, Any]:
 
     return {
         "weights_sha256": content_hash(weights),
-        "updates": UPDATES,
+        "updates": updates,
         "torchvision": torchvision.__version__,
         "torch": torch.__version__,
-        "device": _device().type,
+        "device": (device or best_device()).type,
     }
 
 
@@ -161,14 +180,14 @@ def _load_weights(path: Path, size: int, changed: int) -> dict[str, Tensor]:
     url = _torchvision_weights().url
     weights = read_published(path, advice=f"not weights of raft_large; get {url} anew")
     try:
-        _model(weights)
+        raft_network(weights)
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise ValueError(f"{path}: not weights of raft_large ({reason}); get {url} anew") from error
     return weights
 
 
-def _model(weights: dict[str, Tensor]) -> nn.Module:
+def raft_network(weights: dict[str, Tensor]) -> nn.Module:
     """The network around these tensors, which are not copied."""
     import torch
     from torchvision.models.optical_flow import raft_large
@@ -179,7 +198,8 @@ def _model(weights: dict[str, Tensor]) -> nn.Module:
     return model.eval()
 
 
-def _device() -> torch.device:
+def best_device() -> torch.device:
+    """The GPU, or the CPU where there is none."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -9,20 +9,22 @@ list (:func:`splat`), and each input pixel gathers its gradient from its four co
 floating-point number is added atomically. Only the order within the lists is up to chance, and with it the last bit of
 a sum; under `torch.use_deterministic_algorithms` the lists are sorted.
 
-The functions implement the operators of :mod:`models.splatting.operators`, where their arguments are described.
+The methods of :class:`CudaSplatting` implement the operators of :mod:`models.splatting.operators`, where their
+arguments are described.
 """
 
 from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from common.cuda_kernels import CompiledKernels, NoKernelsError, import_cupy
 from models.splatting.reference import MODES
 from models.splatting.sorted import new_result
 
@@ -32,66 +34,143 @@ GATHER_CHANNELS = 8  # at most, of a thread of `splat`; the kernel has the same 
 BACKWARD_CHANNELS = 16  # at most, of a thread of `splat_backward`; each thread adds three numbers a pixel to memory
 
 
-def plan(
-    flow: Tensor, importance: Tensor | None, *, mode: str
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    batch, _, height, width = flow.shape
-    size = batch * height * width
-    flow = flow.contiguous()
-    importance = flow.new_empty(0) if importance is None else importance.contiguous()
-    counts = torch.zeros(size + 1, dtype=torch.int32, device=flow.device)
-    source = torch.empty(4 * size, dtype=torch.int32, device=flow.device)
-    weight = flow.new_empty(4 * size)
-    peak = flow.new_empty(size + 1 if mode == "softmax" else 0)
-    total = flow.new_empty(size + 1 if mode != "summation" else 0)
-    coverage = flow.new_empty(batch, 1, height, width)
-    _launch("count", flow.dtype, size, flow, counts, size, height, width)
-    begin = torch.cumsum(counts, 0, dtype=torch.int32)
-    _launch("fill", flow.dtype, size, flow, begin.clone(), source, weight, size, height, width)
-    if torch.are_deterministic_algorithms_enabled():
-        _launch("sort_lists", flow.dtype, size, begin, source, weight, size)
-    number = MODES.index(mode)
-    _launch("weigh", flow.dtype, size, importance, begin, source, weight, peak, total, coverage, size, number)
-    return begin, source, weight, peak, total, coverage
+class Launch(Protocol):
+    """Runs a kernel with so many blocks of threads on a device; ``words`` are its arguments, 64 bits each."""
+
+    def __call__(
+        self, kernel: str, blocks: int, *, threads: int, words: Sequence[int], device: torch.device
+    ) -> None: ...
 
 
-def splat(values: Tensor, begin: Tensor, *, source: Tensor, weight: Tensor) -> Tensor:
-    output = new_result(values)
-    size, shape, lanes = _grid(values, GATHER_CHANNELS)
-    arguments: list[Tensor | int | None] = [values, *values.stride(), begin, source, weight, output, *output.stride()]
-    _launch("splat", values.dtype, _threads(size, lanes), *arguments, size, *shape, lanes, _pixels_first(output))
-    return output
+class CudaSplatting:
+    """Splatting by the kernels.
+
+    Args:
+        launch: runs them.
+        new_result: makes the uninitialised tensor that ``splat`` and ``splat_backward`` fill for some values.
+    """
+
+    def __init__(self, launch: Launch, *, new_result: Callable[[Tensor], Tensor] = new_result) -> None:
+        self._launch, self._new_result = launch, new_result
+
+    def plan(
+        self, flow: Tensor, importance: Tensor | None, *, mode: str
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        batch, _, height, width = flow.shape
+        size = batch * height * width
+        flow = flow.contiguous()
+        importance = flow.new_empty(0) if importance is None else importance.contiguous()
+        counts = torch.zeros(size + 1, dtype=torch.int32, device=flow.device)
+        source = torch.empty(4 * size, dtype=torch.int32, device=flow.device)
+        weight = flow.new_empty(4 * size)
+        peak = flow.new_empty(size + 1 if mode == "softmax" else 0)
+        total = flow.new_empty(size + 1 if mode != "summation" else 0)
+        coverage = flow.new_empty(batch, 1, height, width)
+        self._run("count", flow.dtype, size, flow, counts, size, height, width)
+        begin = torch.cumsum(counts, 0, dtype=torch.int32)
+        self._run("fill", flow.dtype, size, flow, begin.clone(), source, weight, size, height, width)
+        if torch.are_deterministic_algorithms_enabled():
+            self._run("sort_lists", flow.dtype, size, begin, source, weight, size)
+        number = MODES.index(mode)
+        self._run("weigh", flow.dtype, size, importance, begin, source, weight, peak, total, coverage, size, number)
+        return begin, source, weight, peak, total, coverage
+
+    def splat(self, values: Tensor, begin: Tensor, *, source: Tensor, weight: Tensor) -> Tensor:
+        output = self._new_result(values)
+        size, shape, lanes = _grid(values, GATHER_CHANNELS)
+        arguments: list[Tensor | int | None] = [values, *values.stride(), begin, source, weight]
+        arguments += [output, *output.stride(), size, *shape, lanes, _pixels_first(output)]
+        self._run("splat", values.dtype, _threads(size, lanes), *arguments)
+        return output
+
+    def splat_backward(
+        self,
+        gradient: Tensor,
+        values: Tensor,
+        *,
+        output: Tensor,
+        flow: Tensor,
+        importance: Tensor | None,
+        peak: Tensor,
+        total: Tensor,
+        mode: str,
+        needs_values: bool,
+        needs_motion: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        batch, _, height, width = values.shape
+        size, shape, lanes = _grid(values, BACKWARD_CHANNELS)
+        values_gradient = self._new_result(values) if needs_values else None
+        motion = flow.new_zeros(lanes, batch, 3, height, width) if needs_motion else None
+        arguments: list[Tensor | int | None] = [gradient, *gradient.stride()]
+        arguments += [values, *values.stride(), output, *output.stride()]
+        arguments += [flow.contiguous(), None if importance is None else importance.contiguous(), peak, total]
+        arguments += [
+            values_gradient,
+            *(values.stride() if values_gradient is None else values_gradient.stride()),
+            motion,
+        ]
+        arguments += [size, *shape, lanes, _pixels_first(output), MODES.index(mode)]
+        self._run("splat_backward", values.dtype, _threads(size, lanes), *arguments)
+        if values_gradient is None:
+            values_gradient = values.new_empty(0)
+        if motion is None:
+            return values_gradient, flow.new_empty(0), flow.new_empty(0)
+        flow_gradient, importance_gradient = (part.sum(0) for part in motion.split([2, 1], dim=2))
+        return values_gradient, flow_gradient, flow.new_empty(0) if importance is None else importance_gradient
+
+    def _run(self, kernel: str, dtype: torch.dtype, threads: int, *arguments: Tensor | int | None) -> None:
+        """Run a kernel with at least as many threads on the first tensor's device."""
+        if threads == 0:
+            return
+        device = next(a.device for a in arguments if isinstance(a, Tensor))
+        # Addresses and integers alike are passed as 64 bits, which is how CuPy passes Python's integers.
+        words = [0 if a is None else a.data_ptr() if isinstance(a, Tensor) else int(a) for a in arguments]
+        name = f"{kernel}_{str(dtype).removeprefix('torch.')}"
+        self._launch(name, -(-threads // BLOCK), threads=BLOCK, words=words, device=device)
 
 
-def splat_backward(
-    gradient: Tensor,
-    values: Tensor,
-    *,
-    output: Tensor,
-    flow: Tensor,
-    importance: Tensor | None,
-    peak: Tensor,
-    total: Tensor,
-    mode: str,
-    needs_values: bool,
-    needs_motion: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    batch, _, height, width = values.shape
-    size, shape, lanes = _grid(values, BACKWARD_CHANNELS)
-    values_gradient = new_result(values) if needs_values else None
-    motion = flow.new_zeros(lanes, batch, 3, height, width) if needs_motion else None
-    arguments: list[Tensor | int | None] = [gradient, *gradient.stride()]
-    arguments += [values, *values.stride(), output, *output.stride()]
-    arguments += [flow.contiguous(), None if importance is None else importance.contiguous(), peak, total]
-    arguments += [values_gradient, *(values.stride() if values_gradient is None else values_gradient.stride()), motion]
-    arguments += [size, *shape, lanes, _pixels_first(output), MODES.index(mode)]
-    _launch("splat_backward", values.dtype, _threads(size, lanes), *arguments)
-    if values_gradient is None:
-        values_gradient = values.new_empty(0)
-    if motion is None:
-        return values_gradient, flow.new_empty(0), flow.new_empty(0)
-    flow_gradient, importance_gradient = (part.sum(0) for part in motion.split([2, 1], dim=2))
-    return values_gradient, flow_gradient, flow.new_empty(0) if importance is None else importance_gradient
+class CupyLaunch:
+    """Launches the kernels through CuPy on PyTorch's current stream.
+
+    Raises:
+        NoKernelsError: CuPy is missing or can't compile them.
+    """
+
+    def __init__(self) -> None:
+        self._kernels = CompiledKernels(SOURCE)
+        self._streams: dict[int, Any] = {}
+
+    def __call__(self, kernel: str, blocks: int, *, threads: int, words: Sequence[int], device: torch.device) -> None:
+        """See :class:`Launch`."""
+        stream = torch.cuda.current_stream(device).cuda_stream
+        with torch.cuda.device(device), self._stream(stream):
+            self._kernels.launch(kernel, blocks, threads=threads, words=words)
+
+    def _stream(self, address: int) -> Any:
+        """CuPy's view of a stream of PyTorch's, to be entered any number of times.
+
+        Kept, because CuPy 14 warns each time that one is made. What it names in place of it,
+        `cupy.cuda.Stream.from_external`, would destroy PyTorch's stream together with the view.
+        """
+        if address not in self._streams:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._streams[address] = import_cupy().cuda.ExternalStream(address)
+        return self._streams[address]
+
+
+@functools.cache
+def cuda_splatting() -> CudaSplatting | None:
+    """Splatting by the kernels on PyTorch's devices; None, which is said once, where CuPy is missing or of no use."""
+    try:
+        return CudaSplatting(CupyLaunch())
+    except NoKernelsError as error:
+        warnings.warn(
+            f"splatting runs without its CUDA kernels because {error}; "
+            "install the cupy package of your CUDA version (requirements-gpu.txt)",
+            stacklevel=2,
+        )
+        return None
 
 
 def _grid(values: Tensor, channels_each: int) -> tuple[int, tuple[int, int, int], int]:
@@ -108,71 +187,3 @@ def _threads(size: int, lanes: int) -> int:
 def _pixels_first(tensor: Tensor) -> int:
     """Whether neighbouring threads take neighbouring pixels (1) or channels (0) of a tensor."""
     return int(tensor.stride(3) <= tensor.stride(1))
-
-
-def _launch(kernel: str, dtype: torch.dtype, threads: int, *arguments: Tensor | int | None) -> None:
-    """Run a kernel with at least as many threads on the current stream of the first tensor's device."""
-    if threads == 0:
-        return
-    device = next(a.device for a in arguments if isinstance(a, Tensor))
-    # Addresses and integers alike are passed as 64 bits, which is how CuPy passes Python's integers.
-    words = [0 if a is None else a.data_ptr() if isinstance(a, Tensor) else int(a) for a in arguments]
-    _run(f"{kernel}_{str(dtype).removeprefix('torch.')}", -(-threads // BLOCK), words, device)
-
-
-def _run(name: str, blocks: int, words: list[int], device: torch.device) -> None:
-    stream = torch.cuda.current_stream(device).cuda_stream
-    with torch.cuda.device(device), _stream(stream):
-        _kernel(name)((blocks,), (BLOCK,), tuple(words))
-
-
-@functools.lru_cache(maxsize=64)
-def _stream(address: int) -> Any:
-    """CuPy's view of a stream of PyTorch's, to be entered any number of times.
-
-    Kept, because CuPy 14 warns each time that one is made. What it names in place of it,
-    `cupy.cuda.Stream.from_external`, would destroy PyTorch's stream together with the view.
-    """
-    cupy = _cupy()
-    assert cupy is not None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return cupy.cuda.ExternalStream(address)
-
-
-def is_usable() -> bool:
-    """Whether CuPy is there and compiles the kernels; says so once where it is not."""
-    return _cupy() is not None
-
-
-@functools.cache
-def _cupy() -> ModuleType | None:
-    try:
-        import cupy
-    except ImportError as error:
-        reason = f"CuPy can't be imported ({error})"
-    else:
-        try:
-            _module().compile()
-        except Exception as error:  # whatever CuPy, NVRTC and the driver may raise
-            reason = f"CuPy can't compile them ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-        else:
-            return cupy
-    warnings.warn(
-        f"splatting runs without its CUDA kernels because {reason}; "
-        "install the cupy package of your CUDA version (requirements-gpu.txt)",
-        stacklevel=2,
-    )
-    return None
-
-
-@functools.cache
-def _module() -> Any:
-    import cupy
-
-    return cupy.RawModule(code=SOURCE.read_text(), options=("--std=c++14",))
-
-
-@functools.cache
-def _kernel(name: str) -> Any:
-    return _module().get_function(name)

@@ -16,15 +16,16 @@ derivative is taken through :mod:`models.splatting.reference`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.splatting import compiled as softsplat_compiled
-from models.splatting import cuda as softsplat_cuda
 from models.splatting import sorted as softsplat_sorted
+from models.splatting.cuda import cuda_splatting
 from models.splatting.reference import softsplat_reference
 from models.splatting.sorted import new_result
 
@@ -43,8 +44,28 @@ def _operator(name: str, schema: str) -> Callable[[Callable], Callable]:
     return register
 
 
-def _implementation(tensor: Tensor) -> ModuleType:
-    return softsplat_cuda if tensor.device.type == "cuda" and softsplat_cuda.is_usable() else softsplat_sorted
+_given: list[Any] = []  # implementations of :func:`splatting_by`, the last one counts
+
+
+@contextmanager
+def splatting_by(implementation: Any) -> Iterator[None]:
+    """Within this context tensors of all devices are splatted by what is given: the CUDA kernels on the processor.
+
+    Args:
+        implementation: has ``plan``, ``splat`` and ``splat_backward`` as :class:`models.splatting.cuda.CudaSplatting`
+            has them.
+    """
+    _given.append(implementation)
+    try:
+        yield
+    finally:
+        _given.pop()
+
+
+def _implementation(tensor: Tensor) -> Any:
+    if _given:
+        return _given[-1]
+    return (tensor.device.type == "cuda" and cuda_splatting()) or softsplat_sorted
 
 
 @_operator("plan", "(Tensor flow, Tensor? importance, str mode) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)")
@@ -62,7 +83,7 @@ def plan(flow: Tensor, importance: Tensor | None, mode: str) -> tuple[Tensor, Te
         target ``[S + 1]`` (softmax) and the sum of the weights before they were normalised ``[S + 1]`` (all modes but
         summation), else empty; the accumulated bilinear weight ``[B, 1, H, W]``.
     """
-    compiled = flow.device.type == "cpu" and softsplat_compiled.is_usable()
+    compiled = not _given and flow.device.type == "cpu" and softsplat_compiled.is_usable()
     with torch.autocast(flow.device.type, enabled=False):
         return (softsplat_compiled if compiled else _implementation(flow)).plan(flow, importance, mode=mode)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.splatting.reference import at, corners, divisor, sum_at, weigh
 
+EMBEDDING_BAG_DEVICES = ("cpu", "cuda")
 PLANES = 16  # read at once when planes become rows: a cache line of float32
 
 
@@ -115,7 +116,7 @@ def _is_channels_last(values: Tensor) -> bool:
 
 
 def _has_embedding_bag(rows: Tensor) -> bool:
-    return rows.device.type in ("cpu", "cuda")
+    return rows.device.type in EMBEDDING_BAG_DEVICES
 
 
 def _sum_rows(rows: Tensor, source: Tensor, weight: Tensor, begin: Tensor) -> Tensor:

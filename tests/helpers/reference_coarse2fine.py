@@ -11,8 +11,21 @@ import math
 import numpy as np
 
 
-def reference_flow(im1, im2, alpha=0.012, ratio=0.75, min_width=20, num_outer=7, num_inner=1, num_sor=30, color_type=0):
+def reference_flow(
+    im1,
+    im2,
+    alpha=0.012,
+    ratio=0.75,
+    min_width=20,
+    num_outer=7,
+    num_inner=1,
+    num_sor=30,
+    color_type=0,
+    *,
+    relaxation=None,
+):
     """``[H, W, 3]`` float images in [0, 1] -> ``[H, W, 2]`` float64 flow."""
+    relaxation = relaxation or relax
     im1, im2 = np.asarray(im1, np.float64), np.asarray(im2, np.float64)
     if color_type == 1:
         im1, im2 = (image @ [0.299, 0.587, 0.114] for image in (im1, im2))
@@ -31,7 +44,7 @@ def reference_flow(im1, im2, alpha=0.012, ratio=0.75, min_width=20, num_outer=7,
             du, dv = np.zeros_like(u), np.zeros_like(v)
             for _ in range(num_inner):
                 system = linearise(feature1, warp(feature1, feature2, u, v), u, v, du, dv, alpha)
-                du, dv = relax(*system, alpha, num_sor + 3 * level)
+                du, dv = relaxation(*system, alpha, num_sor + 3 * level)
             u, v = u + du, v + dv
     return np.stack([u, v], axis=-1)
 

@@ -28,7 +28,7 @@ from data.flow.coarse2fine.parameters import (
     level_origin,
     pyramid_sizes,
 )
-from data.flow.coarse2fine.regions import REGION_WIDTH, plan_regions
+from data.flow.coarse2fine.regions import REGION_WIDTH, Regions, plan_regions
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 PURPOSE = ("coarse2fine-cuda", "use coarse2fine, the same algorithm on the processor")
@@ -254,13 +254,28 @@ def _solve_level(
                 float(parameters.alpha),
             )
             last = inner == parameters.num_inner - 1
-            increment = relax(device, workspace, pairs, size, parameters.num_sor + 3 * level, last)
+            sweeps = parameters.num_sor + 3 * level
+            increment = relax(device, workspace, pairs=pairs, size=size, num_sweeps=sweeps, add=last)
 
 
-def relax(device: Device, workspace: Workspace, pairs: int, size: tuple[int, int], num_sweeps: int, add: bool) -> Any:
-    """Relax from an increment of 0, which is then added to the flow or, without ``add``, returned."""
+def relax(
+    device: Device,
+    workspace: Workspace,
+    *,
+    pairs: int,
+    size: tuple[int, int],
+    num_sweeps: int,
+    add: bool,
+    regions: Regions | None = None,
+) -> Any:
+    """Relax from an increment of 0, which is then added to the flow or, without ``add``, returned.
+
+    Args:
+        size: (W, H) of the level.
+        regions: of its pictures; by default those that take the least time.
+    """
     width, height = size
-    regions = plan_regions(width, height, num_sweeps)
+    regions = regions or plan_regions(width, height, num_sweeps)
     launches = list(regions.launches(num_sweeps))
     before = None
     for number, sweeps in enumerate(launches):

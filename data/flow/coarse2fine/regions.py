@@ -24,10 +24,7 @@ class Regions:
     down: int
     rows: int  # of a region, all of which have `REGION_WIDTH` columns
     sweeps: int  # of a launch
-
-    @property
-    def halo(self) -> int:
-        return 0 if self.across == self.down == 1 else 2 * self.sweeps
+    halo: int
 
     @property
     def threads(self) -> int:
@@ -49,7 +46,7 @@ class Regions:
 def plan_regions(width: int, height: int, num_sweeps: int) -> Regions:
     """The cheapest regions by an estimate: time in proportion to ``pixels * (SWEEPS_TO_LOAD + sweeps)`` a launch."""
     if width <= REGION_WIDTH and height <= MOST_ROWS:
-        return Regions(1, 1, _rows(height, 1, 0), num_sweeps)
+        return Regions(1, 1, _rows(height, 1, 0), num_sweeps, halo=0)
 
     def cost(regions: Regions) -> int:
         return regions.pixels * sum(SWEEPS_TO_LOAD + sweeps for sweeps in regions.launches(num_sweeps))
@@ -62,7 +59,7 @@ def cut(width: int, height: int, sweeps: int) -> Regions:
     overlap = 4 * sweeps
     across = 1 if width <= REGION_WIDTH else -(-(width - overlap) // (REGION_WIDTH - overlap))
     down = 1 if height <= MOST_ROWS else -(-(height - overlap) // (MOST_ROWS - overlap))
-    return Regions(across, down, _rows(height, down, overlap), sweeps)
+    return Regions(across, down, _rows(height, down, overlap), sweeps, halo=0 if across == down == 1 else 2 * sweeps)
 
 
 def _rows(height: int, down: int, overlap: int) -> int:

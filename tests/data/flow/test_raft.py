@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from torchvision.models.optical_flow import Raft_Large_Weights, raft_large
 
 from data.flow import raft as flow_raft
-from data.flow.estimators import estimate_flow, estimate_flow_pairs, estimator_parameters
+from data.flow.estimators import ESTIMATORS, Estimator, estimate_flow, estimate_flow_pairs, estimator_parameters
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,15 @@ def weights_file(network, tmp_path_factory):
 @pytest.fixture
 def weights(weights_file, monkeypatch):
     monkeypatch.setenv("RAFT_WEIGHTS", str(weights_file))
-    monkeypatch.setattr(flow_raft, "_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(flow_raft, "UPDATES", 2)  # for the sake of time
+    use_raft(monkeypatch, updates=2)  # for the sake of time
     return weights_file
+
+
+def use_raft(monkeypatch, *, updates=flow_raft.UPDATES, **options):
+    """Let the estimator compute on the CPU, with these options of `solve_raft`."""
+    chosen = {"device": torch.device("cpu"), "updates": updates}
+    solve, parameters = (partial(function, **chosen) for function in (flow_raft.solve_raft, flow_raft.raft_parameters))
+    monkeypatch.setitem(ESTIMATORS, "raft", Estimator(partial(solve, **options), parameters))
 
 
 @pytest.fixture
@@ -87,7 +94,7 @@ def test_batches_are_bounded_and_complete(weights, images, monkeypatch):
     source, targets = images[0], images[[1, 2, 1]]
     flows = estimate_flow(source, targets, estimator="raft")
     done = []
-    monkeypatch.setattr(flow_raft, "batch_size", lambda height, width, device: 2)
+    use_raft(monkeypatch, updates=2, most_pairs=2)
     batched = estimate_flow(source, targets, estimator="raft", progress=done.append)
     assert done == [2, 1]
     np.testing.assert_allclose(batched, flows, rtol=1e-3, atol=1e-3)
@@ -104,7 +111,7 @@ def test_too_little_memory_is_one_line(weights, images, monkeypatch):
     def fail(first, second, **options):
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 70 GiB")
 
-    monkeypatch.setattr(flow_raft, "_model", lambda weights: fail)
+    use_raft(monkeypatch, network=lambda weights: fail)
     with pytest.raises(ValueError, match=r"does not hold 1 pair.* of 70 x 45; choose a smaller size"):
         estimate_flow(images[0], images[1:], estimator="raft")
 
@@ -116,7 +123,7 @@ def test_gpu_agrees_with_cpu(weights_file, images, monkeypatch):
     monkeypatch.setenv("RAFT_WEIGHTS", str(weights_file))
     flows = estimate_flow(images[0], images[1:], estimator="raft")
     assert estimator_parameters("raft")["device"] == "cuda"
-    monkeypatch.setattr(flow_raft, "_device", lambda: torch.device("cpu"))
+    use_raft(monkeypatch)
     np.testing.assert_allclose(flows, estimate_flow(images[0], images[1:], estimator="raft"), atol=0.05)
 
 
@@ -159,7 +166,7 @@ def test_missing_weights_say_where_they_have_to_lie(no_weights, images, monkeypa
 
 
 def test_weights_are_downloaded_by_torchvision_once(no_weights, weights_file, monkeypatch):
-    monkeypatch.setattr(flow_raft, "_device", lambda: torch.device("cpu"))
+    use_raft(monkeypatch)
     calls = []
 
     def download(url, **options):

@@ -1,6 +1,5 @@
 """The CUDA kernels of softmax splatting: on the processor behind a shim, through NVIDIA's compilers, and on a GPU."""
 
-import functools
 import sys
 import warnings
 from contextlib import nullcontext
@@ -9,12 +8,13 @@ from functools import partial
 import pytest
 import torch
 from helpers.cuda_on_host import build, compile_with_nvcc, compile_with_nvrtc
-from helpers.softsplat_host import stand_in_for_cupy
+from helpers.softsplat_host import host_launch, splatting_on_host, stand_in_for_cupy
 
 from models.splatting import MODES, plan_splat, softsplat
 from models.splatting import cuda as softsplat_cuda
 from models.splatting import operators as softsplat_operators
 from models.splatting import sorted as softsplat_sorted
+from models.splatting.operators import splatting_by
 from models.splatting.reference import softsplat_reference
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,11 +22,21 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU
 
 
 @pytest.fixture
-def host(monkeypatch, tmp_path_factory):
-    """Splatting on the CPU runs the kernels, compiled for the processor."""
-    kernels = build(tmp_path_factory.getbasetemp(), softsplat_cuda.SOURCE)
-    stand_in_for_cupy(kernels, monkeypatch)
-    return kernels
+def kernels(tmp_path_factory):
+    """The kernels, compiled for the processor."""
+    return build(tmp_path_factory.getbasetemp(), softsplat_cuda.SOURCE)
+
+
+@pytest.fixture
+def host(kernels):
+    """Splatting runs these kernels."""
+    with splatting_on_host(kernels):
+        yield kernels
+
+
+def in_layout(memory_format):
+    """Makes results in a layout, as a GPU does that is given values in it; on a processor they are channels last."""
+    return lambda values: torch.empty_like(values, memory_format=memory_format)
 
 
 @pytest.fixture
@@ -71,26 +81,27 @@ def test_agree_with_the_reference_for_each_type(host, mode, dtype):
     assert {f"splat_{name}", f"splat_backward_{name}"} <= set(host.launched)
 
 
-@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("channels", [1, 3, 8, 17, 64])
-def test_any_number_of_channels_in_either_layout(host, monkeypatch, channels_last, channels):
-    monkeypatch.setattr(softsplat_sorted, "_is_channels_last", lambda values: channels_last)
+def test_any_number_of_channels_in_either_layout(kernels, layout, channels):
     inputs = random_case("softmax", channels=channels)
-    found = forward_and_backward(softsplat, inputs, "softmax")
-    assert found[0].is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    with splatting_on_host(kernels, in_layout(layout)):
+        found = forward_and_backward(softsplat, inputs, "softmax")
+    assert found[0].is_contiguous(memory_format=layout)
     for a, b in zip(found, forward_and_backward(softsplat_reference, inputs, "softmax"), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
-def test_values_and_gradients_of_any_strides_are_read_in_place(host):
+def test_values_and_gradients_of_any_strides_are_read_in_place(kernels):
     """Below the public function, which may rearrange them."""
     values, flow, importance = random_case("softmax", channels=5)
-    *entries, _ = softsplat_cuda.plan(flow, importance, mode="softmax")
+    splatting = softsplat_cuda.CudaSplatting(host_launch(kernels))
+    *entries, _ = splatting.plan(flow, importance, mode="softmax")
     begin, source, weight, peak, total = entries
-    splat = partial(softsplat_cuda.splat, begin=begin, source=source, weight=weight)
+    splat = partial(splatting.splat, begin=begin, source=source, weight=weight)
     plain = splat(values)
     motion = {"flow": flow, "importance": importance, "peak": peak, "total": total, "mode": "softmax"}
-    backward = partial(softsplat_cuda.splat_backward, **motion, needs_values=True, needs_motion=True)
+    backward = partial(splatting.splat_backward, **motion, needs_values=True, needs_motion=True)
     gradients = backward(plain, values, output=plain)
 
     def strided(tensor):
@@ -113,12 +124,11 @@ def test_values_and_gradients_of_any_strides_are_read_in_place(host):
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_sizes_and_tolerances_of_the_gpu_test_suit_the_kernels(host, monkeypatch, layout, dtype):
+def test_sizes_and_tolerances_of_the_gpu_test_suit_the_kernels(kernels, layout, dtype):
     """The comparison below, `test_gpu_agrees_with_cpu`, with the kernels on the processor in the GPU's place."""
-    monkeypatch.setattr(softsplat_sorted, "_is_channels_last", lambda values: layout == torch.channels_last)
     inputs = random_case("softmax", channels=35, height=40, width=56, dtype=dtype)
-    found = forward_and_backward(softsplat, inputs, "softmax")
-    monkeypatch.undo()
+    with splatting_on_host(kernels, in_layout(layout)):
+        found = forward_and_backward(softsplat, inputs, "softmax")
     tolerance = {torch.float32: 1e-3, torch.bfloat16: 1e-1}[dtype]
     for a, b in zip(found, forward_and_backward(softsplat, inputs, "softmax"), strict=True):
         assert_nearly_all_close(a, b, tolerance)
@@ -134,16 +144,18 @@ def test_one_image_along_many_flows_keeps_its_layout():
         assert result.is_contiguous(memory_format=memory_format)
 
 
-def test_a_stream_is_looked_at_once_and_without_a_warning(host, monkeypatch):
+def test_a_stream_is_looked_at_once_and_without_a_warning(kernels, monkeypatch):
     made = []
+    cupy = stand_in_for_cupy(kernels, monkeypatch)
 
     def external_stream(address):
         made.append(address)
         warnings.warn("ExternalStream is deprecated", DeprecationWarning, stacklevel=2)
         return nullcontext()
 
-    monkeypatch.setattr(sys.modules["cupy"].cuda, "ExternalStream", external_stream)
-    with warnings.catch_warnings():
+    cupy.cuda.ExternalStream = external_stream
+    launch = softsplat_cuda.CupyLaunch()
+    with warnings.catch_warnings(), splatting_by(softsplat_cuda.CudaSplatting(launch)):
         warnings.simplefilter("error")
         for _ in range(2):
             softsplat(*random_case("softmax"))
@@ -190,35 +202,46 @@ def test_half_precision_is_converted_exactly(host, dtype):
     torch.testing.assert_close(moved.double(), exact, atol=1e-7, rtol=torch.finfo(dtype).eps)
 
 
-def test_one_compilation_serves_all(host):
-    for channels, height in ((3, 6), (9, 11)):
-        for mode in MODES:
-            forward_and_backward(softsplat, random_case(mode, channels=channels, height=height), mode)
-    assert host.compiled == 1
-    assert softsplat_cuda._module.cache_info().misses == 1
+def test_one_compilation_serves_all(kernels, monkeypatch):
+    stand_in_for_cupy(kernels, monkeypatch)
+    with splatting_by(softsplat_cuda.CudaSplatting(softsplat_cuda.CupyLaunch())):
+        for channels, height in ((3, 6), (9, 11)):
+            for mode in MODES:
+                forward_and_backward(softsplat, random_case(mode, channels=channels, height=height), mode)
+    assert kernels.compiled == 1
 
 
 # ---- Without CuPy ----
 
 
+@pytest.fixture
+def forgotten():
+    """Whether there are kernels is found out anew."""
+    softsplat_cuda.cuda_splatting.cache_clear()
+    yield
+    softsplat_cuda.cuda_splatting.cache_clear()
+
+
+@pytest.mark.usefixtures("forgotten")
 def test_one_warning_without_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)  # makes `import cupy` fail
-    monkeypatch.setattr(softsplat_cuda, "_cupy", functools.cache(softsplat_cuda._cupy.__wrapped__))
     with pytest.warns(UserWarning, match=r"CuPy can't be imported .* install the cupy package") as caught:
-        assert not softsplat_cuda.is_usable()
+        assert softsplat_cuda.cuda_splatting() is None
     assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert not softsplat_cuda.is_usable()
+        assert softsplat_cuda.cuda_splatting() is None
 
 
-def test_one_warning_where_cupy_cannot_compile(host, monkeypatch):
-    def fail():
+@pytest.mark.usefixtures("forgotten")
+def test_one_warning_where_cupy_cannot_compile(kernels, monkeypatch):
+    def fail(self):
         raise RuntimeError("no NVRTC\nsecond line")
 
-    monkeypatch.setattr(host, "compile", fail)
+    monkeypatch.setattr(type(kernels), "compile", fail)
+    stand_in_for_cupy(kernels, monkeypatch)
     with pytest.warns(UserWarning, match=r"CuPy can't compile them \(no NVRTC\); "):
-        assert not softsplat_cuda.is_usable()
+        assert softsplat_cuda.cuda_splatting() is None
 
 
 # ---- NVIDIA's compilers ----
@@ -344,12 +367,12 @@ def test_gpu_passes_pytorchs_own_checks():
 
 @pytest.mark.gpu
 @on_gpu
-def test_gpu_without_cupy_agrees_with_cpu(monkeypatch):
-    monkeypatch.setattr(softsplat_cuda, "is_usable", lambda: False)
+def test_gpu_without_cupy_agrees_with_cpu():
     for layout in (torch.contiguous_format, torch.channels_last):
         inputs = [tensor.contiguous(memory_format=layout) for tensor in random_case("softmax", height=40, width=56)]
         on_cpu = forward_and_backward(softsplat, inputs, "softmax")
-        found = forward_and_backward(softsplat, [tensor.cuda() for tensor in inputs], "softmax")
+        with splatting_by(softsplat_sorted):
+            found = forward_and_backward(softsplat, [tensor.cuda() for tensor in inputs], "softmax")
+            assert plan_splat(*(tensor.cuda() for tensor in inputs[1:])).coverage.is_cuda
         for a, b in zip(found, on_cpu, strict=True):
             torch.testing.assert_close(a.cpu(), b, atol=1e-3, rtol=1e-3)
-        assert plan_splat(*(tensor.cuda() for tensor in inputs[1:])).coverage.is_cuda

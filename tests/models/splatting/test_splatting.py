@@ -1,17 +1,18 @@
 """Softmax splatting against a per-pixel loop, its exact cases, gradients and bad input, in each of its forms."""
 
 import math
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
 from helpers.cuda_on_host import build
-from helpers.softsplat_host import stand_in_for_cupy
+from helpers.softsplat_host import splatting_on_host
 
 from models.splatting import MODES, plan_splat, softsplat, splat_with_weight
-from models.splatting import compiled as softsplat_compiled
-from models.splatting import cuda as softsplat_cuda
 from models.splatting import sorted as softsplat_sorted
+from models.splatting.cuda import SOURCE
+from models.splatting.operators import splatting_by
 from models.splatting.reference import softsplat_reference
 
 pytestmark = pytest.mark.usefixtures("one_thread", "form")
@@ -21,13 +22,16 @@ pytestmark = pytest.mark.usefixtures("one_thread", "form")
 def form(request, monkeypatch, tmp_path_factory):
     """The CPU's form with and without numba, that of devices without `embedding_bag`, and the CUDA kernels compiled for
     the processor."""
-    if request.param != "compiled":
-        monkeypatch.setattr(softsplat_compiled, "is_usable", lambda: False)
     if request.param == "plain":
-        monkeypatch.setattr(softsplat_sorted, "_has_embedding_bag", lambda rows: False)
-    elif request.param == "kernels":
-        stand_in_for_cupy(build(tmp_path_factory.getbasetemp(), softsplat_cuda.SOURCE), monkeypatch)
-    return request.param
+        monkeypatch.setattr(softsplat_sorted, "EMBEDDING_BAG_DEVICES", ())
+    contexts = {"compiled": nullcontext, "kernels": lambda: splatting_on_host(built(tmp_path_factory))}
+    with contexts.get(request.param, lambda: splatting_by(softsplat_sorted))():
+        yield request.param
+
+
+def built(folders):
+    """The kernels, compiled once a process."""
+    return build(folders.getbasetemp(), SOURCE)
 
 
 def splat_by_loop(values, flow, importance, mode):
@@ -77,7 +81,7 @@ def test_agrees_with_the_loop(mode):
 def test_agrees_with_the_reference_forward_and_backward(mode):
     def run(splat):
         values, flow, importance = (t.requires_grad_() for t in random_case(channels=19, dtype=torch.float64))
-        output = splat(values, flow, importance_for(mode, importance), mode)
+        output = splat(values, flow, importance_for(mode, importance), mode=mode)
         inputs = [values, flow] + ([importance] if mode in ("linear", "softmax") else [])
         return [output, *torch.autograd.grad(output.square().sum(), inputs)]
 
