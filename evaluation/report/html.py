@@ -140,7 +140,7 @@ def _groups(report: Mapping) -> str:
     for title, group in group_reports(report):
         names = metric_names(group["table"])
         headers = [metric_of(name).label + ARROWS.get(metric_of(name).better or "", "") for name in names]
-        rows = [[_figure(cell_of(group, row, name)) for name in names] for row in group["table"]]
+        rows = [[_figure(cell_of(group, row, metric=name)) for name in names] for row in group["table"]]
         tables.append(html_table(title, headers, list(group["table"]), rows))
     return section("groups", "Groups of sequences", "\n".join(tables)) if tables else ""
 

@@ -67,7 +67,7 @@ def format_table(report: Mapping, width: int | None = None) -> str:
     notes = [*shared_counts(report), *table_notes(report)]
     lines += ["", *notes] if notes else []
     for title, group in group_reports(report):
-        cells = {row: {name: str(cell_of(group, row, name)) for name in metrics} for row in group["table"]}
+        cells = {row: {name: str(cell_of(group, row, metric=name)) for name in metrics} for row in group["table"]}
         shown = [name for name in metrics if any(name in values for values in group["table"].values())]
         lines += ["", title, *_grid(cells, shown, width)]
     lines += [f"warning: {warning}" for warning in report.get("warnings") or ()]
