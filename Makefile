@@ -20,7 +20,7 @@ INSTALL := [ -t 1 ] && quiet= || quiet=--quiet; \
 help:
 	@echo "make demo    animate $(PHOTO) into $(OUTPUTS)/ (PHOTO=path names another)"
 	@echo "make test    run the tests, but for the slow ones"
-	@echo "make slow    run the slow ones: several processes, a run killed between any two files, the GPU's rehearsal"
+	@echo "make slow    run the slow ones: several processes, kills, published networks, benchmarks, the GPU's rehearsal"
 	@echo "make lint    run ruff and mypy"
 	@echo "make simulated  install Blender into $(BLENDER_VENV), 1.1 GB, and make $(SCENES) simulated scenes in $(OUTPUTS)/"
 	@echo "make clean   remove $(VENV), $(BLENDER_VENV), $(OUTPUTS) and the tools' caches"
@@ -31,10 +31,10 @@ demo: $(VENV)/.installed
 		--viewer $(OUTPUTS)/$(basename $(notdir $(PHOTO))).html
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not slow and not weights"
 
 slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m slow
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "slow or weights"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

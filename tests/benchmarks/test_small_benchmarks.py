@@ -15,6 +15,8 @@ from benchmarks.datasets import decoding, memory
 from benchmarks.timing import time_in_turn
 from models.motion.reference_unet import ReferenceUNetConfig
 
+pytestmark = pytest.mark.slow
+
 
 def results(main: Callable[[list[str]], int], arguments: list[str], folder: Path) -> dict:
     """What a benchmark writes into its report."""

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from baselines.lfdm.config import TINY
 from baselines.lfdm.diffusion import (
@@ -54,6 +52,9 @@ def test_times_go_from_the_noisiest_step_to_none() -> None:
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
 def test_samplers_agree_with_diffusers(sampler: str) -> None:
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
     steps, alphas = 12, cosine_alphas(12)
     options = {
         "num_train_timesteps": steps,

@@ -102,6 +102,7 @@ def test_an_earlier_run_is_replaced(tmp_path: Path, monkeypatch) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_environment_says_what_is_there_and_what_is_missing() -> None:
     start = [sys.executable, "-m", "benchmarks.gpu.without", "cv2,cupy", "benchmarks.environment"]
     text = subprocess.run(start, cwd=ROOT, capture_output=True, text=True, check=True).stdout

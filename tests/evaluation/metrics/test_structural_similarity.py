@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from evaluation.metrics.structural_similarity import StructuralSimilarity
 
@@ -15,6 +14,8 @@ def pictures(count: int, height: int = 40, width: int = 57, seed: int = 0) -> to
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.3])
 def test_equals_torchmetrics(noise: float) -> None:
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     targets = pictures(3)
     frames = (targets + noise * torch.randn(targets.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
     expected = structural_similarity_index_measure(

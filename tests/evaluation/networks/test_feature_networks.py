@@ -56,6 +56,7 @@ def dti3d_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_dti3d_features_do_not_depend_on_the_batch_and_short_clips_repeat(dti3d_folder: Path) -> None:
     network = load_feature_network("dti3d_16", dti3d_folder)
     assert (network.name, network.dimension) == ("dti3d_16", 1024)

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.integrate import solve_ivp
-from scipy.linalg import expm
 
 from models.dynamics.oscillators import DampedOscillators, Damping, Transition
 
@@ -23,6 +21,8 @@ def moving(damping: Damping, seed: int = 0) -> DampedOscillators:
 @pytest.mark.parametrize("damping", DAMPINGS)
 @pytest.mark.parametrize("force", [0.0, np.array([1 + 2j, -0.5, 3j, 0.1])])
 def test_one_step_agrees_with_an_ode_integrator(damping, force):
+    from scipy.integrate import solve_ivp
+
     oscillators = moving(damping)
     omega, gamma = oscillators.omega, oscillators.gamma
 
@@ -38,6 +38,8 @@ def test_one_step_agrees_with_an_ode_integrator(damping, force):
 
 @pytest.mark.parametrize("excess", [0.0, *(sign * 10.0**-k for k in range(1, 16) for sign in (1, -1))])
 def test_near_critical_damping_agrees_with_the_matrix_exponential(excess):
+    from scipy.linalg import expm
+
     omega = 6.0
     gamma = 2 * omega * (1 + excess)
     for seconds in STEPS:

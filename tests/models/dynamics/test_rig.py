@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from helpers.modal_scenes import swaying_motion, swaying_volume
-from scipy.integrate import solve_ivp
 
 from models.dynamics.basis import ModalBasis
 from models.dynamics.events import WIND_STEP, Drag, Event, Impulse, Pluck, Wind, shortened
@@ -138,6 +137,8 @@ def test_the_force_of_wind_is_what_it_does_on_every_pixel(basis):
 
 
 def test_gusts_agree_with_an_ode_integrator(basis):
+    from scipy.integrate import solve_ivp
+
     wind, seconds = Wind(1.0, gusts=0.8, start=0.05, end=0.3, seed=3), 0.4
     omega, force = basis.angular_frequencies, wind.force(basis)
     gamma, size = 0.4 + 0.08 * omega**2, len(omega)

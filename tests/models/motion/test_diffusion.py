@@ -10,7 +10,7 @@ from helpers.motion_models import photographs, tiny_model
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.choices import SAMPLERS
+from models.choices import DEFAULT_SAMPLER, SAMPLERS
 from models.motion.autoencoder import SliceAutoencoder
 from models.motion.diffusion import (
     draw_noise,
@@ -169,7 +169,9 @@ def jump(volume: Tensor, num_frames: int) -> Tensor:
     return (motion[:, -1] - motion[:, 0]).abs().mean(dim=(1, 2, 3)) / inside
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(
+    "sampler", [DEFAULT_SAMPLER, *(pytest.param(s, marks=pytest.mark.slow) for s in SAMPLERS if s != DEFAULT_SAMPLER)]
+)
 def test_loop_guidance_lowers_the_seam_of_a_model_of_motion_that_does_not_loop(sampler: str) -> None:
     model, images, seeds = drifting_model(), photographs(8), list(range(8))
     frames = model.config.num_frames

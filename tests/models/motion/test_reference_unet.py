@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from diffusers import UNet2DModel
 from helpers.motion_models import photographs
 from safetensors.torch import save_file
 
@@ -20,8 +20,10 @@ SMALL = ReferenceUNetConfig(block_channels=(8, 8, 16, 16), layers_per_block=1, n
 STD = REFERENCE_STD[:4]
 
 
-def trained_elsewhere() -> UNet2DModel:
+def trained_elsewhere() -> Any:
     """A small network of the reference implementation's class and channels."""
+    from diffusers import UNet2DModel
+
     torch.manual_seed(0)
     return UNet2DModel(
         in_channels=15,
@@ -48,6 +50,8 @@ def small_model(vqvae: Path, unet: object = None) -> MotionModel:
 
 
 def test_the_default_is_diffusers_default_with_15_and_12_channels_and_275_million_parameters() -> None:
+    from diffusers import UNet2DModel
+
     with torch.device("meta"):
         ours = ReferenceUNet(ReferenceUNetConfig(), 12)
         theirs = UNet2DModel(in_channels=15, out_channels=12, class_embed_type="timestep")

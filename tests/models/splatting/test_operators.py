@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.places import ROOT
-from torch._dynamo.testing import CompileCounterWithBackend
 
 from models.splatting import MODES, operators, plan_splat, softsplat
 from models.splatting.reference import prepare
@@ -29,6 +28,7 @@ def splat_in(mode):
     return lambda values, flow, importance=None: softsplat(values, flow, importance=importance, mode=mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "dtype"), [*((mode, torch.float32) for mode in MODES), ("softmax", torch.bfloat16)])
 def test_operators_pass_pytorchs_own_checks(mode, dtype):
     """Schema, fake implementation, autograd registration and tracing with static and dynamic shapes."""
@@ -112,6 +112,8 @@ def test_compiled_in_one_graph(mode):
 
 
 def test_compiled_once_for_all_sizes():
+    from torch._dynamo.testing import CompileCounterWithBackend
+
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(softsplat, backend=counter, fullgraph=True, dynamic=True)
     for channels, height in ((3, 5), (4, 7), (6, 12)):
