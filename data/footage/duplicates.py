@@ -1,8 +1,9 @@
-"""Copies of a video among others: re-encoded, rescaled or slightly trimmed ones, by what their pictures look like.
+"""Finding copies among videos: re-encoded, rescaled or slightly trimmed versions of the same recording.
 
-A video's fingerprint holds 64-bit perceptual hashes of a few of its frames and the course of the light in a coarse
-grid over its first seconds. Hashes tell scenes apart. Another take of the same scene by the same camera looks alike,
-frame by frame; its motion takes another course, which a copy's does not. Functions here know nothing of files.
+Each video gets a fingerprint with two parts: 64-bit perceptual hashes of a few frames, and the brightness of each cell
+of a coarse grid over the first seconds, its course. The hashes tell scenes apart. They cannot tell a copy from a second
+take of the same scene, whose frames look alike; the course can, because the second take moves differently. Nothing here
+reads files.
 """
 
 from __future__ import annotations
@@ -16,34 +17,34 @@ import numpy as np
 
 HASH_BITS = 64
 MAX_DISTANCE = 10  # bits; copies differ by 0 to 8, pictures of different scenes by 20 to 40
-MAX_HASHES = 16  # of a video
-GRID = 8  # cells a side
-COURSE_RATE = 10.0  # samples a second
-COURSE_SAMPLES = 80
-LEVELS = 16  # steps of the stored light a gray level
-MIN_OVERLAP = 10  # samples, to compare two courses at all
+MAX_HASHES = 16  # hashes kept of a video
+GRID = 8  # rows and columns of cells
+COURSE_RATE = 10.0  # samples of the course a second
+COURSE_SAMPLES = 80  # samples of a course, at most
+LEVELS = 16  # brightness is stored in sixteenths of a gray level
+MIN_OVERLAP = 10  # samples; with fewer in common, two courses are not compared
 SLACK = 1  # samples by which the shorter of two courses may stick out of the longer one
-LIVELY = 4  # cells in which most happens are compared
-CODEC_NOISE = 0.75  # gray levels squared: what strong compression adds to their course
-SAME_COURSE = 0.92  # correlation of two courses far above that noise
+LIVELY = 4  # number of cells that are compared: those in which most happens
+CODEC_NOISE = 0.75  # variance, in gray levels squared, that strong compression adds to a cell's course
+SAME_COURSE = 0.92  # least correlation of a copy's course, where the motion is far above that noise
 
 
 @dataclass(frozen=True)
 class Fingerprint:
     """What copies of a video have in common, as plain values that fit into JSON."""
 
-    hashes: tuple[int, ...]  # of frames spread over the video, see perceptual_hash()
-    course: str  # base64 of little-endian int16 [samples, GRID * GRID]: mean light of each cell in 1/16 gray levels
+    hashes: tuple[int, ...]  # perceptual_hash() of frames spread over the video
+    course: str  # base64 of little-endian int16 [samples, GRID * GRID]: mean of each cell in 1/16 gray levels
 
 
 class FingerprintCollector:
-    """Takes the frames of a video one by one; memory holds a few numbers, whatever its length."""
+    """Makes the fingerprint of a video from its frames, given one by one; memory does not grow with its length."""
 
     def __init__(self) -> None:
         self._hashes: list[int] = []
         self._course: list[np.ndarray] = []
-        self._last: tuple[float, np.ndarray] | None = None  # time and light of the frame before
-        self._sum: np.ndarray = np.zeros(GRID * GRID)  # of light times seconds, since the last sample
+        self._last: tuple[float, np.ndarray] | None = None  # time of the frame before, and its cells
+        self._sum: np.ndarray = np.zeros(GRID * GRID)  # brightness times seconds since the last sample
         self._next_hash = 0.0
         self._hash_interval = 0.5  # seconds; doubles whenever there are too many
 
@@ -69,7 +70,7 @@ class FingerprintCollector:
                 self._hash_interval *= 2
 
     def _sample(self, light: np.ndarray, seconds: float) -> None:
-        """Continue the course up to this frame: means over equal spans of time, so that frame rates do not matter."""
+        """Continue the course up to this frame. A sample is the mean over a span of time, whatever the frame rate."""
         position, earlier = self._last or (seconds, light)
         while position < seconds and len(self._course) < COURSE_SAMPLES:
             end = (len(self._course) + 1) / COURSE_RATE
@@ -81,15 +82,15 @@ class FingerprintCollector:
         self._last = seconds, light
 
     def fingerprint(self) -> Fingerprint:
-        """What was collected."""
+        """The fingerprint of the frames so far."""
         course = np.stack(self._course) if self._course else np.empty((0, GRID * GRID), "<i2")
         return Fingerprint(tuple(self._hashes), base64.b64encode(course.tobytes()).decode("ascii"))
 
 
 def perceptual_hash(gray: np.ndarray) -> int:
-    """64 bits of a gray picture ``[32, 32]``: which of its 8x8 lowest DCT coefficients lie above their median.
+    """Perceptual hash of a gray picture ``[32, 32]``: which of its 8x8 lowest DCT coefficients exceed their median.
 
-    The constant, which is the brightness, is set to the median itself and so never counts.
+    The first coefficient is the brightness. Its bit is always 0, so that brighter and darker copies agree.
     """
     import cv2
 
@@ -100,9 +101,10 @@ def perceptual_hash(gray: np.ndarray) -> int:
 
 
 def hash_distance(first: Sequence[int], second: Sequence[int]) -> int:
-    """Differing bits of two videos: the median, over the frames of the one with fewer, to the nearest of the other.
+    """How many bits the hashes of two videos differ by; `HASH_BITS` where one of them has no hashes.
 
-    A part of a long video is thus as near to it as a copy. `HASH_BITS` where a video has no hashes.
+    Each hash of the video with fewer is compared with the nearest of the other, and the median of these distances is
+    taken. So a part of a long video is as near to it as a copy of the whole.
     """
     if not first or not second:
         return HASH_BITS
@@ -112,16 +114,16 @@ def hash_distance(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 def same_course(first: str, second: str) -> bool:
-    """Whether the light of two videos takes one course, the shorter being a part of the longer; see `Fingerprint`.
+    """Whether the shorter of two courses (see `Fingerprint`) is a part of the longer one.
 
-    At each offset in time the cells in which most happens are freed of mean and trend and correlated as one. What a
-    copy reaches falls with the strength of the motion, since compression adds noise: of two videos in which next to
-    nothing moves, this can't tell. It is True if they are too short to compare.
+    The two are compared at each offset in time: mean and trend of the liveliest cells are removed, and these cells
+    correlated together. Compression adds noise, so the weaker the motion, the less correlation is asked for; videos in
+    which next to nothing moves cannot be told apart. True where the two are too short to be compared.
     """
     longer, shorter = sorted((_course(first), _course(second)), key=len, reverse=True)
     if len(shorter) < MIN_OVERLAP:
         return True
-    # Of a course that is as long as courses get the rest is not known: the other may begin or end later.
+    # A course of full length was cut off: the other one may go on beyond its end, or begin before it.
     beyond, ahead = (len(shorter) // 2 if len(course) == COURSE_SAMPLES else SLACK for course in (longer, shorter))
     # A copy may begin between two samples.
     return any(
@@ -132,7 +134,7 @@ def same_course(first: str, second: str) -> bool:
 
 
 def _go_together(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two courses ``[samples, cells]`` are those of copies, compared as far as both go."""
+    """Whether two courses ``[samples, cells]`` that begin together are those of copies."""
     length = min(len(first), len(second))
     one, other = _detrended(first[:length]), _detrended(second[:length])
     powers = (one**2).mean(axis=0), (other**2).mean(axis=0)
@@ -147,19 +149,20 @@ def _course(text: str) -> np.ndarray:
 
 
 def _detrended(values: np.ndarray) -> np.ndarray:
-    """Values ``[samples, cells]`` less each cell's best straight line."""
+    """Values ``[samples, cells]`` without each cell's mean and linear trend."""
     times = np.arange(len(values)) - (len(values) - 1) / 2
     centred = values - values.mean(axis=0)
     return centred - np.outer(times, times @ centred / (times @ times))
 
 
 def near_duplicates(fingerprints: Iterable[Fingerprint | None]) -> dict[int, tuple[int, int]]:
-    """Which videos are copies: number -> (number of the one that is kept, differing bits).
+    """Which videos are copies of earlier ones: number -> (number of the video it copies, differing bits).
 
-    The first of several copies is kept. Of those kept the nearest is named; a video without fingerprint is neither.
+    The first of several copies is kept. A copy names the nearest of the videos that are kept. Videos without a
+    fingerprint are left out of the comparison.
     """
     kept: list[tuple[int, Fingerprint]] = []
-    owners: np.ndarray = np.empty(0, np.int64)  # of each hash of those kept, its place in `kept`
+    owners: np.ndarray = np.empty(0, np.int64)  # for each hash of a kept video, the video's place in `kept`
     hashes: np.ndarray = np.empty(0, np.uint64)
     copies: dict[int, tuple[int, int]] = {}
     for number, fingerprint in enumerate(fingerprints):

@@ -1,8 +1,9 @@
-"""Interlaced video: pictures whose even and odd lines were taken at different times, woven into one frame.
+"""Detecting interlaced video, whose frames are woven from even and odd lines taken at different times.
 
-It shows as combs along whatever moves, which optical flow follows. Headers are often wrong about it, so the pixels are
-asked: in progressive video the odd lines of a frame fit its own even lines best and those of the frames before and
-after equally well. Where odd lines were taken half a frame later, they fit the next frame as well as their own.
+Moving edges then look like combs, which would mislead the optical flow. Headers are often wrong about interlacing, so
+the pixels decide. In progressive video the odd lines of a frame fit the even lines of the frame before and of the frame
+after equally well. In interlaced video the odd lines were taken half a frame later (or earlier), so they fit one of the
+two neighbours better than the other.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from collections import deque
 
 import numpy as np
 
-MAX_COLUMNS = 80  # that are looked at
-MOVING = 6.0  # gray levels of difference between the same lines of neighbouring frames
-FEWEST_MOVING = 300  # pixels in all, to say anything
-INTERLACED = 0.2  # of what progressive (0) and interlaced (1) motion amounts to
+MAX_COLUMNS = 80  # columns of a frame that are examined, at most
+MOVING = 6.0  # gray levels by which a moving pixel differs from the frames before and after
+FEWEST_MOVING = 300  # moving pixels, over all frames, that a verdict needs
+INTERLACED = 0.2  # combing() above which a video counts as interlaced
 
 
 class CombingDetector:
-    """Takes the frames of a video one by one; memory holds a few columns of three frames."""
+    """Examines a video whose frames are given one by one; memory holds a few columns of three frames."""
 
     def __init__(self) -> None:
         self._frames: deque[np.ndarray] = deque(maxlen=3)
-        self._fits = np.zeros(2)  # of odd lines to the even lines of the frame before, and to those of the next one
+        self._fits = np.zeros(2)  # misfit of odd lines to the even lines of the frame before, and of the next one
         self._motion = 0.0
         self._pixels = 0
 
@@ -39,7 +40,7 @@ class CombingDetector:
             self._examine(*self._frames)
 
     def _examine(self, before: np.ndarray, frame: np.ndarray, after: np.ndarray) -> None:
-        # Moving in all fields, so that a cut or a flash, which is a difference to one side, does not count.
+        # Pixels that differ from both neighbours. A cut or a flash is a difference to one of them only.
         odd = frame[1:-1:2]
         even_motion = np.minimum(np.abs(frame - before)[:-2:2], np.abs(after - frame)[2::2])
         odd_motion = np.minimum(np.abs(odd - before[1:-1:2]), np.abs(after[1:-1:2] - odd))
@@ -50,11 +51,11 @@ class CombingDetector:
         self._pixels += int(moving.sum())
 
     def combing(self) -> float:
-        """How much of the motion lies between the fields: about 0 for progressive video, 1 for interlaced; 0 if still.
+        """About 0 for progressive video, about 1 for interlaced video; 0 where next to nothing moves.
 
-        By how much worse odd lines fit the one neighbouring frame than the other, over the motion from frame to frame.
-        Every frame counts, so that gaps between the frames of progressive video cancel: each follows one and precedes
-        another.
+        It is the difference between the misfits of the odd lines to the two neighbouring frames, over the motion from
+        frame to frame. All frames are added up: dropped frames make single frames of progressive video fit one side
+        worse, but each gap is before one frame and after another, so these differences cancel.
         """
         if self._pixels < FEWEST_MOVING:
             return 0.0
@@ -67,7 +68,7 @@ class CombingDetector:
 
 
 def keep_one_field(frame: np.ndarray) -> np.ndarray:
-    """A frame ``[H, W, 3]`` of interlaced video with its even lines alone, the odd ones interpolated between them."""
+    """A frame ``[H, W, 3]`` of interlaced video whose odd lines are the means of the even lines beside them."""
     import cv2
 
     result = frame.copy()

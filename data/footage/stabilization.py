@@ -1,9 +1,9 @@
-"""Slow drift of the camera, measured on what stands still and removed; what sways keeps its motion.
+"""Removing slow drift of the camera from a clip, without removing the swaying in it.
 
-Points of the first frame are followed into every other one. Those that move smoothly are candidates for what stands
-still. A similarity (shift, rotation, scale) is fitted to them robustly, then again to those that follow it in most
-frames. The similarities are smoothed over time, so that only what is slower than swaying is taken out, and the border
-that is not always visible is cropped.
+Points of the first frame are tracked through all others. Points that move slowly and smoothly are taken to stand still
+in the scene. For each frame a similarity (shift, rotation, scale) is fitted to them, first robustly, then again to the
+points that follow it in most frames. These similarities are smoothed over time, so that only motion slower than swaying
+is removed. Last, the frames are cropped to what is always visible.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from __future__ import annotations
 import numpy as np
 
 WORKING_SCALE = 2  # frames are moved at twice the resolution of the result, then averaged down: that keeps them sharp
-SLOW_SECONDS = 0.75  # of the smoothing: of motion of 0.1 Hz 99 % are removed, of 0.2 Hz 93, of 0.5 Hz 24, of 1 Hz none
-MAX_POINTS = 400
-FEWEST_POINTS = 12
-TOLERANCE = 1.0  # working pixels between a point that stands still and the similarity
-STILL = 0.7  # of the frames in which such a point must follow it
-CALM = 1.5  # times the fast motion of the calmest tenth of points is what a candidate may have,
-CALM_PIXELS = 0.3  # and this in any case, in working pixels
-SMALLEST_VIEW = 0.6  # of the picture's sides that may be left
+# Width of the smoothing. It removes 99 % of motion at 0.1 Hz, 93 % at 0.2 Hz, 24 % at 0.5 Hz and none at 1 Hz.
+SLOW_SECONDS = 0.75
+MAX_POINTS = 400  # points that are tracked, at most
+FEWEST_POINTS = 12  # points that a similarity is fitted to, at least
+TOLERANCE = 1.0  # working pixels that a point which stands still may be away from where the similarity puts it
+STILL = 0.7  # share of the frames in which it has to be within that distance
+CALM = 1.5  # a candidate may move fast by so many times what the calmest tenth of points do,
+CALM_PIXELS = 0.3  # or by so many working pixels, whichever is more
+SMALLEST_VIEW = 0.6  # share of the picture's sides that has to be left
 
 
 def stabilize(frames: np.ndarray, fps: float, size: tuple[int, int]) -> np.ndarray:
-    """Frames as a camera without drift would have taken them from where it was at first.
+    """The frames that the camera would have taken had it stayed where it was at first.
 
     Args:
         frames: uint8 ``[T, H, W, 3]``, best `WORKING_SCALE` times as large as the result.
@@ -32,7 +33,7 @@ def stabilize(frames: np.ndarray, fps: float, size: tuple[int, int]) -> np.ndarr
         uint8 ``[T, height, width, 3]``.
 
     Raises:
-        ValueError: nothing that stands still is seen, or the drift leaves too little of the picture.
+        ValueError: too few points stand still, or the drift leaves too little of the picture.
     """
     import cv2
 
@@ -45,7 +46,7 @@ def stabilize(frames: np.ndarray, fps: float, size: tuple[int, int]) -> np.ndarr
             f"camera motion: its drift leaves {share:.0%} of the picture's sides after stabilisation, "
             f"{SMALLEST_VIEW:.0%} are needed"
         )
-    # From pixels of the result, enlarged, to those of the first frame, whose centres are at whole numbers.
+    # Maps pixels of the enlarged result to pixels of the first frame. Pixel centres have whole numbers.
     zoom = np.array([[share, 0, centre_x - share * (width - 1) / 2], [0, share, centre_y - share * (height - 1) / 2]])
     result = np.empty((len(frames), size[1], size[0], 3), np.uint8)
     for index, (frame, transform) in enumerate(zip(frames, transforms, strict=True)):
@@ -57,9 +58,9 @@ def stabilize(frames: np.ndarray, fps: float, size: tuple[int, int]) -> np.ndarr
 
 
 def camera_path(frames: np.ndarray, fps: float) -> np.ndarray:
-    """How the camera moved: float64 ``[T, 4]``, log scale, rotation in radians, shift x and y in pixels.
+    """How the camera moved: float64 ``[T, 4]``, logarithm of the scale, rotation in radians, shift x and y in pixels.
 
-    They take what stands still from frame 0 to frame t, about the centre of the picture. Zero for frame 0.
+    Row t is the similarity about the picture's centre that maps what stands still in frame 0 to frame t. Row 0 is zero.
 
     Args:
         frames: uint8 ``[T, H, W, 3]``.
@@ -92,26 +93,26 @@ def camera_path(frames: np.ndarray, fps: float) -> np.ndarray:
 def slow_part(path: np.ndarray, fps: float) -> np.ndarray:
     """The slow part of a camera's path ``[T, 4]``, zero at frame 0.
 
-    A parabola is fitted around each time with Gaussian weights of `SLOW_SECONDS`, so that a drift that is even or
-    evenly accelerated is taken as it is, up to the ends.
+    Around each time a parabola is fitted, with Gaussian weights of width `SLOW_SECONDS`. So a drift of constant speed
+    or constant acceleration is found exactly, even at the ends of the clip.
     """
     smooth = smoothing_matrix(len(path), fps) @ path
     return smooth - smooth[0]
 
 
 def smoothing_matrix(num_frames: int, fps: float) -> np.ndarray:
-    """``[T, T]`` that takes a series to the value at each time of the parabola that fits best around it."""
+    """The smoothing as a matrix ``[T, T]``: it maps a series to the values of the fitted parabolas."""
     times = np.arange(num_frames) / fps / SLOW_SECONDS
     rows = np.empty((num_frames, num_frames))
     for row, time in zip(rows, times, strict=True):
-        weights = np.exp(-0.25 * (times - time) ** 2)  # the square roots: least squares squares them
+        weights = np.exp(-0.25 * (times - time) ** 2)  # square roots of the weights, because least squares squares them
         powers = (times - time)[:, None] ** np.arange(min(3, num_frames))
         row[:] = np.linalg.pinv(weights[:, None] * powers)[0] * weights
     return rows
 
 
 def similarity_matrix(values: np.ndarray, width: int, height: int) -> np.ndarray:
-    """``[2, 3]`` that maps points of frame 0 to another frame; ``values`` as in :func:`camera_path`."""
+    """``[2, 3]`` that maps points of frame 0 to another frame; ``values`` are a row of :func:`camera_path`."""
     scale, angle = np.exp(values[0]), values[1]
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
@@ -121,7 +122,8 @@ def similarity_matrix(values: np.ndarray, width: int, height: int) -> np.ndarray
 def visible_view(transforms: list[np.ndarray], width: int, height: int) -> tuple[float, float, float]:
     """The largest part of frame 0, in its aspect ratio, that all frames show: centre x, y and share of the sides.
 
-    A corner lies inside a frame if four inequalities hold that are linear in the three unknowns: a linear programme.
+    That a corner lies inside a frame is four inequalities, linear in the three unknowns. So the answer is the solution
+    of a linear programme.
     """
     from scipy.optimize import linprog
 
@@ -148,7 +150,7 @@ def _tracks(frames: np.ndarray, first: np.ndarray, points: np.ndarray) -> np.nda
         gray = cv2.cvtColor(frames[index], cv2.COLOR_RGB2GRAY)
         tracks[index] = _follow(first, gray, points, last)
         seen = np.isfinite(tracks[index, :, 0])
-        # Lost ones are looked for again where the others have gone.
+        # Lost points are searched for again, displaced as the others are in the median.
         if seen.any():
             last = np.where(
                 seen[:, None], tracks[index], points + np.median(tracks[index, seen] - points[seen], axis=0)
@@ -157,7 +159,7 @@ def _tracks(frames: np.ndarray, first: np.ndarray, points: np.ndarray) -> np.nda
 
 
 def _calm(tracks: np.ndarray, fps: float) -> np.ndarray:
-    """Which points ``[N]`` are seen in most frames and hardly move but slowly: what sways fast does not stand still."""
+    """Which points ``[N]`` are seen in most frames and have hardly any fast motion, as what sways has."""
     seen = np.isfinite(tracks[..., 0])
     calm = seen.mean(axis=0) >= STILL
     times = np.arange(len(tracks))
@@ -173,7 +175,7 @@ def _calm(tracks: np.ndarray, fps: float) -> np.ndarray:
 
 
 def _follow(first: np.ndarray, gray: np.ndarray, points: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """Where points ``[N, 2]`` of the first frame are now; NaN for those that are lost or do not find back."""
+    """Where points ``[N, 2]`` of the first frame are now; NaN where tracking fails or does not lead back."""
     import cv2
 
     window: dict = {"winSize": (21, 21), "maxLevel": 3, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
@@ -186,7 +188,7 @@ def _follow(first: np.ndarray, gray: np.ndarray, points: np.ndarray, guess: np.n
 def _fit_robustly(
     points: np.ndarray, targets: np.ndarray, width: int, height: int, otherwise: np.ndarray
 ) -> np.ndarray:
-    """Values of the similarity that most points follow; ``otherwise`` where too few are seen."""
+    """The similarity that most points follow, as a row of :func:`camera_path`; ``otherwise`` where too few are seen."""
     import cv2
 
     seen = np.isfinite(targets[:, 0])
@@ -201,11 +203,11 @@ def _fit_robustly(
 
 
 def _fit(points: np.ndarray, targets: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Values of the least squares similarity between points ``[N, 2]`` and their targets."""
+    """The least squares similarity between points ``[N, 2]`` and their targets, as a row of :func:`camera_path`."""
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     start, end = points - centre, targets - centre
     start_mean, end_mean = start.mean(axis=0), end.mean(axis=0)
-    # As complex numbers a similarity is one factor and a shift.
+    # With points as complex numbers, a similarity is a multiplication by one factor and a shift.
     one, other = ((values - mean) @ np.array([1, 1j]) for values, mean in ((start, start_mean), (end, end_mean)))
     factor = np.vdot(one, other) / np.vdot(one, one)
     shift = end_mean @ np.array([1, 1j]) - factor * (start_mean @ np.array([1, 1j]))
@@ -213,7 +215,7 @@ def _fit(points: np.ndarray, targets: np.ndarray, width: int, height: int) -> np
 
 
 def _standing_still(points: np.ndarray, targets: np.ndarray, path: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Which points ``[N]`` follow the path in most frames in which they are seen, and are seen in most."""
+    """Which points ``[N]`` follow the camera's path in most of all frames."""
     residuals = np.stack(
         [_residuals(points, now, values, width, height) for now, values in zip(targets, path, strict=True)]
     )
@@ -221,7 +223,7 @@ def _standing_still(points: np.ndarray, targets: np.ndarray, path: np.ndarray, w
 
 
 def _residuals(points: np.ndarray, targets: np.ndarray, values: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Distance in pixels of each target from where the similarity takes its point; infinite for lost ones."""
+    """Distance in pixels between each target and where the similarity maps its point; infinite for lost points."""
     distances = np.linalg.norm(targets - _moved(points, similarity_matrix(values, width, height)), axis=1)
     return np.where(np.isfinite(distances), distances, np.inf)
 

@@ -1,4 +1,4 @@
-"""The page about a dataset folder, put together from what was counted and measured."""
+"""The page about a dataset folder, made from its counts and measurements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RANKING = {
     "consistency": ("Least consistent flow", "Most consistent flow", "forward-backward consistency"),
     "rms_amplitude": ("Least motion", "Most motion", "rms amplitude, as the manifest has no consistency"),
 }
-MANY_FREQUENCIES_DIFFER = 0.02  # of a frequency, beyond which the page says that sequences' own differ
+MANY_FREQUENCIES_DIFFER = 0.02  # relative difference of the sequences' frequencies that the page mentions
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Contents:
     statistics: dict[str, Any] | None  # stats.json
     parameters: dict[str, Any]  # parameters.json
     spectra: Spectra | None
-    measured: int  # sequences that the spectra are of
+    measured: int  # number of sequences whose spectra were measured
     seed: int
 
     @cached_property
@@ -64,7 +64,7 @@ class Contents:
         return {name: np.quantile(values, fractions).tolist() for name, values in kept.items()}
 
     def numbers(self) -> dict[str, Any]:
-        """What is measured, as plain values."""
+        """The measurements as plain values, for JSON."""
         values: dict[str, Any] = {"quantiles": self.quantiles()}
         if self.spectra is not None:
             mean = self.spectra.amplitude.mean(axis=0).astype(float)
@@ -75,7 +75,7 @@ class Contents:
 
 
 def dataset_page(contents: Contents, numbers: dict[str, Any]) -> str:
-    """The page as HTML; ``numbers`` stands in it as JSON."""
+    """The page as HTML, with ``numbers`` in it as JSON."""
     sections = [
         counts_section(contents.summary),
         rejections_section(contents.summary),

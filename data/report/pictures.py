@@ -1,4 +1,4 @@
-"""Pictures of one sequence for the page of a dataset: first frame, a later one, how much moves where, and a flow."""
+"""Pictures of one sequence for the page of a dataset: first frame, a later frame, its flow, and a map of the motion."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from data.dataset.reading import importance_motion
 from data.dataset.sequence_file import read_sequence, read_slice, sequence_path
 from data.media.pictures import clipped_flow_color, magnitude_map, wheel_picture
 
-WHEEL = 0.26  # of a picture's height
+WHEEL = 0.26  # height of the colour wheel over the picture's
 
 
 @dataclass(frozen=True)
 class SequencePictures:
-    """WebP pictures with what stands under each."""
+    """WebP pictures with their captions."""
 
     pictures: tuple[tuple[str, bytes], ...]
-    largest_motion: float  # pixels, the brightest of the motion map
-    largest_flow: float  # pixels, the fullest colour of the flow
+    largest_motion: float  # pixels: what the brightest colour of the motion map stands for
+    largest_flow: float  # pixels: what the fullest colour of the flow stands for
 
 
 def sequence_pictures(folder: str | Path, row: dict) -> SequencePictures:

@@ -1,4 +1,4 @@
-"""Spectra and coefficients of many spectral volumes, file by file: what the paper's Fig. 2 shows of its own."""
+"""Spectra and coefficients of many spectral volumes, for the paper's Fig. 2; one file is in memory at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from data.dataset.sequence_file import read_sequence, sequence_path
 from models.spectral_volume import SpectralNormalizer
 
-PATTERNS = 1 << 16  # of float16
+PATTERNS = 1 << 16  # number of bit patterns of float16
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Spectra:
     """Spectra of N sequences with K frequencies each."""
 
     hertz: np.ndarray  # [K], the mean over the sequences, whose lengths may differ by a tenth
-    spread: float  # largest relative difference of a sequence's frequencies to these
+    spread: float  # largest relative difference between a sequence's frequencies and these
     amplitude: np.ndarray  # float32 [N, K, 2]: mean |S| over the picture of x and y, pixels
     counts: np.ndarray  # int64 [K, 65536]: how often each bit pattern of float16 occurs in the four real channels
 
@@ -70,13 +70,13 @@ def measure_spectra(
 
 
 def normalized_values(normalizer: SpectralNormalizer, values: np.ndarray, frequency: int) -> np.ndarray:
-    """What a normaliser makes of coefficients of one frequency: float64 [N] in pixels -> [N]."""
+    """Normalised coefficients of one frequency: float64 [N] in pixels -> [N]."""
     volume = torch.from_numpy(values)[None, None, None, None].expand(1, 1, 4, 1, -1)
     return normalizer.normalize(volume, torch.tensor([[frequency]]))[0, 0, 0, 0].numpy()
 
 
 def share_outside(values: np.ndarray, counts: np.ndarray) -> float:
-    """Share of a counted sample beyond [-1, 1]."""
+    """Share of a counted sample outside [-1, 1]."""
     return float(counts[np.abs(values) > 1].sum() / max(1, counts.sum()))
 
 
@@ -87,7 +87,7 @@ def density(values: np.ndarray, counts: np.ndarray, edges: np.ndarray) -> np.nda
 
 
 def absolute_quantile(values: np.ndarray, counts: np.ndarray, fraction: float) -> float:
-    """A value that at least this share of a counted sample doesn't exceed in size."""
+    """The least value that this share of a counted sample does not exceed in absolute value."""
     order = np.argsort(np.abs(values))
     place = np.searchsorted(counts[order].cumsum(), fraction * counts.sum())
     return float(np.abs(values)[order][min(place, len(order) - 1)])

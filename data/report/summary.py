@@ -20,16 +20,16 @@ Row = dict[str, Any]  # of data.dataset.manifest.iterate_manifest
 
 QUALITY = ("consistency", "rms_amplitude")  # what sequences are ranked by: the first of these that the manifest has
 STATISTICS = tuple(name for name in NUMBERS if name != "fps")
-CANDIDATES = 16  # times as many are kept as shown, so that those shown can be of different videos
-MOST_REJECTIONS = 500  # rows listed one by one
-MOST_REASONS = 100  # kinds of reasons told apart
+CANDIDATES = 16  # so many times more rows are kept than shown, so that different videos can be shown
+MOST_REJECTIONS = 500  # rejected rows that are listed one by one
+MOST_REASONS = 100  # kinds of reasons that are counted separately
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\w)")
 # The name of a file is no kind of reason. What stands behind it is the same for all of a kind.
 NAMES = re.compile(r"(duplicate of |the same file as )(.+?)(?=$| \(distance)")
 
 
 class Rejections:
-    """Sequences, or videos without any, that were dropped for one reason but for its numbers."""
+    """Sequences, and videos without sequences, dropped for the same reason, whatever the numbers in it."""
 
     def __init__(self, texts: tuple[str, ...], numbers: list[float]) -> None:
         self.texts = texts  # of the reason, around its numbers
@@ -52,7 +52,7 @@ class Rejections:
 
 
 class Extremes:
-    """The rows with the lowest (``sign`` 1) or highest (-1) keys of all that were offered."""
+    """Keeps the rows with the lowest (``sign`` 1) or highest (-1) keys of those offered."""
 
     def __init__(self, size: int, sign: int) -> None:
         self.size, self.sign, self.offered = size, sign, 0
@@ -81,7 +81,7 @@ class Sample:
         self._random = random.Random(seed)
 
     def offer(self, row: Row) -> None:
-        """Take the row with the probability that all rows have in the end."""
+        """Take the row with such a probability that in the end all rows were equally likely."""
         self.offered += 1
         if len(self._rows) < self.size:
             self._rows.append(row)

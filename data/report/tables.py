@@ -72,7 +72,7 @@ def _each_rejection(summary: Summary) -> str:
 
 
 def notes_list(lines: Iterable[str]) -> str:
-    """Remarks under each other, which are text."""
+    """Remarks as text, one under the other."""
     listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f'<ul class="notes">{listed}</ul>' if listed else ""
 

@@ -1,7 +1,8 @@
 """Softmax splatting: differentiable forward warping (paper section 5, "image-based rendering").
 
-A pixel at x moves to x + flow(x) and is shared bilinearly among the four pixels around its landing point; what lands
-outside the image is dropped. Where several pixels meet, the mode decides: with bilinear weight b and importance z
+A pixel at x moves to x + flow(x), and its value is divided bilinearly among the four pixels around that point; what
+lands outside the image is dropped. The mode says how values that meet are combined. With bilinear weights b and
+importance z it is
 
 * ``summation``: ``sum(b v)``
 * ``average``:   ``sum(b v) / sum(b)``
@@ -9,8 +10,7 @@ outside the image is dropped. Where several pixels meet, the mode decides: with 
 * ``softmax``:   ``sum(b exp(z) v) / sum(b exp(z))``
 
 All three inputs get gradients. Pixels on which nothing lands are 0 and give no gradient. Softmax subtracts the largest
-importance *at each target*, so importance of any magnitude is safe and no far-away pixel can push another one's weight
-to zero.
+importance *at each target*: importance of any magnitude is safe, and pixels that land elsewhere have no influence.
 
 The work is done in two steps. :func:`plan_splat` finds targets and normalised weights of a flow once; a
 :class:`SplatPlan` then moves any number of tensors. Both are PyTorch operators (:mod:`models.splatting.operators`) with

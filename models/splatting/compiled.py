@@ -1,9 +1,9 @@
-"""Planning a splat on the CPU in compiled loops: what :mod:`models.splatting.sorted` does, in a fifth of the time.
+"""Planning a splat on the CPU in compiled loops: the result of :mod:`models.splatting.sorted` in a fifth of the time.
 
-The corners of each image are sorted by counting: how many land on each target, where the targets' entries begin, and
-then each corner into its place. Images are independent, so threads share them out and results don't depend on their
-number. numba compiles the loops at the first call and keeps them in its cache; where it is not installed, or for
-tensors that are not on the CPU, the sorted form serves.
+A counting sort orders the corners of each image by target: it counts how many land on each target, computes where each
+target's entries begin, and puts every corner into its place. Images are independent, so threads divide them among
+themselves and the result does not depend on the number of threads. numba compiles the loops at the first call and
+caches them. Without numba, and for tensors that are not on the CPU, the sorted form is used.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def plan(
     torch.cumsum(begin, 0, dtype=torch.int32, out=begin)
     _for_each(batch, fill)
     end = int(begin[-1])
-    source[end:], weight[end:] = 0, 0  # of corners that land nowhere
+    source[end:], weight[end:] = 0, 0  # entries of corners that land nowhere
     return begin, source, weight, peak, total, coverage
 
 

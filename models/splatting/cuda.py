@@ -4,10 +4,10 @@ The kernels read and write PyTorch's memory in place, on PyTorch's current strea
 (CuPy keeps the result on disk) for all shapes and strides: float32, float16 and bfloat16 with sums in float32, and
 float64.
 
-A target's list of what lands on it is counted, filled and weighed once (:func:`plan`); then each output pixel sums its
-list (:func:`splat`), and each input pixel gathers its gradient from its four corners (:func:`splat_backward`). No
-floating-point number is added atomically. Only the order within the lists is up to chance, and with it the last bit of
-a sum; under `torch.use_deterministic_algorithms` the lists are sorted.
+``plan`` makes a list for each target of the pixels that land on it, in three kernels: count, fill, weigh. In ``splat``
+each output pixel sums its list; in ``splat_backward`` each input pixel gathers its gradient from its four corners. No
+floating-point number is added atomically. Only the order within a list varies from run to run, and with it the last bit
+of a sum; under `torch.use_deterministic_algorithms` the lists are sorted.
 
 The methods of :class:`CudaSplatting` implement the operators of :mod:`models.splatting.operators`, where their
 arguments are described.
@@ -30,8 +30,8 @@ from models.splatting.sorted import new_result
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 BLOCK = 128  # threads
-GATHER_CHANNELS = 8  # at most, of a thread of `splat`; the kernel has the same number
-BACKWARD_CHANNELS = 16  # at most, of a thread of `splat_backward`; each thread adds three numbers a pixel to memory
+GATHER_CHANNELS = 8  # channels that a thread of `splat` takes, at most; the kernel has the same number
+BACKWARD_CHANNELS = 16  # channels that a thread of `splat_backward` takes, at most; it writes three numbers a pixel
 
 
 class Launch(Protocol):
@@ -180,7 +180,7 @@ def _grid(values: Tensor, channels_each: int) -> tuple[int, tuple[int, int, int]
 
 
 def _threads(size: int, lanes: int) -> int:
-    """Of a kernel whose threads share the channels of a pixel: whole blocks of pixels, as the kernels number them."""
+    """Threads of a kernel in which ``lanes`` of them share the channels of a pixel: whole blocks of pixels."""
     return -(-size // BLOCK) * BLOCK * lanes
 
 

@@ -1,8 +1,8 @@
 """The readable form of softmax splatting: plain PyTorch, every step differentiable, on any device.
 
 The fast forms (:mod:`models.splatting.sorted`, :mod:`models.splatting.cuda`) are tested against this one, and second
-derivatives are taken through it. Pixels are numbered through the whole batch, ``b * H * W + y * W + x``; ``S`` is
-their number ``B * H * W``. It is also the number of a target that does not exist, where all that misses the image goes.
+derivatives are taken through it. The pixels of a batch are numbered ``b * H * W + y * W + x``; ``S = B * H * W`` is how
+many there are, and also the number of an additional target that collects what misses the image.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def corners(flow: Tensor) -> tuple[Tensor, Tensor]:
     """
     batch, _, height, width = flow.shape
     size = batch * height * width
-    # What moves further lands outside, and may not fit into the integers below. NaN compares false, too.
+    # A longer flow lands outside in any case, and may not fit into the integers below. NaN compares false, too.
     usable = (flow.abs() <= 2 * max(height, width)).all(dim=1)
     flow = flow.where(usable[:, None], 0)
     whole = flow.detach().floor()
@@ -121,8 +121,8 @@ def at(values: Tensor, targets: Tensor) -> Tensor:
 
 
 def divisor(total: Tensor) -> Tensor:
-    """What to divide by where the weights sum to ``total``: infinite where nothing lands, so that values and gradients
-    are 0 there, and never so small that a gradient overflows."""
+    """What weights are divided by: ``total``, but never so small that a gradient overflows, and infinite where nothing
+    lands, so that values and gradients are 0 there."""
     return total.clamp_min(torch.finfo(total.dtype).tiny).where(total > 0, torch.inf)
 
 

@@ -1,9 +1,9 @@
-"""Softmax splatting by sorted sums: the fast form on the CPU, and the one that stands in for the CUDA kernels.
+"""Softmax splatting by sorted sums: the fast form on the CPU, also used on GPUs without the CUDA kernels.
 
-Corners are sorted by the pixel that they land on, so that each output pixel is a weighted sum over consecutive
-entries. Values travel as rows ``[pixels, channels]`` and `embedding_bag` adds them up: each addition touches contiguous
-memory, and the result does not depend on the number of threads. Backwards nothing needs sorting, because each pixel
-gathers from its own four corners.
+The corners are sorted by the pixel that they land on, so each output pixel is a weighted sum over consecutive entries.
+Values are laid out as rows ``[pixels, channels]``, which `embedding_bag` adds up: memory is read in order, and the
+result does not depend on the number of threads. The backward pass needs no sorting, because each pixel gathers from its
+own four corners.
 
 The three functions implement the operators of :mod:`models.splatting.operators`, where their arguments are described.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from models.splatting.reference import at, corners, divisor, sum_at, weigh
 
 EMBEDDING_BAG_DEVICES = ("cpu", "cuda")
-PLANES = 16  # read at once when planes become rows: a cache line of float32
+PLANES = 16  # planes read at once when planes become rows: a cache line of float32
 
 
 def plan(
@@ -167,7 +167,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _factor(targets: Tensor, importance: Tensor | None, peak: Tensor, mode: str) -> Tensor | float:
-    """What a corner's bilinear weight was multiplied with before normalisation: ``[4, S]`` or ``[1, S]``."""
+    """The factor of each corner's bilinear weight before normalisation: ``[4, S]`` or ``[1, S]``."""
     if mode in ("summation", "average"):
         return 1.0
     assert importance is not None
@@ -193,8 +193,8 @@ def _rows(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 def channels_last(tensor: Tensor) -> Tensor:
     """The tensor itself, if its memory is channels last, or a copy that is.
 
-    Two and a half times as fast as PyTorch's own copy at 64 channels of 256x160: planes whose size is a power of two
-    times something share cache lines' places, so only as many are read at once as the cache has room for.
+    Two and a half times as fast as PyTorch's own copy at 64 channels of 256x160. Planes whose size is a multiple of a
+    large power of two compete for the same places in the cache, so only as many are read at once as fit.
     """
     if tensor.is_contiguous(memory_format=torch.channels_last):
         return tensor
