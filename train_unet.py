@@ -145,9 +145,9 @@ def _add_scale_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--precision",
-        choices=("bfloat16", "float32"),
-        default="bfloat16",
-        help="precision of the forward pass (default: bfloat16)",
+        choices=("auto", "bfloat16", "float32"),
+        default="auto",
+        help="precision of the forward pass (default: auto, bfloat16 where the hardware is made for it)",
     )
     add("--workers", type=process_count, default=1, metavar="N", help="threads that draw samples ahead (default: 1)")
     add(

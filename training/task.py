@@ -21,7 +21,7 @@ class RunOptions:
     output: Path
     seed: int = 0
     accumulation: int = 1  # parts of a process's share of a batch whose gradients are added up
-    precision: str = "float32"  # or bfloat16, which runs the forward pass under autocast
+    precision: str = "float32"  # bfloat16 runs the forward pass under autocast, "auto" where hardware is made for it
     workers: int = 1  # threads that draw samples while a step computes
     save_every: float = 3.0  # minutes
     evaluate_every: int = 500  # steps

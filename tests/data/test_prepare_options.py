@@ -155,4 +155,3 @@ def test_input_that_cannot_be_used_leaves_no_folder(
     assert main([str(tmp_path / "a.mp4"), "--output", str(tmp_path / "dataset"), "--workers", "1", *options]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
-

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 import train_unet
 from models.motion.config import PRESETS, MotionConfig
 from models.motion.model import MotionModel
+from models.rendering.model import has_fast_bfloat16
 from models.motion.reference_unet import ReferenceUNetConfig
 from models.motion.stages import STAGES
 from models.motion.vq_autoencoder import VQAutoencoderConfig
@@ -97,6 +98,8 @@ def test_all_stages_leave_a_checkpoint_that_samples(trained: Path) -> None:
     assert torch.isfinite(volume).all()
     report = json.loads((trained / "report.json").read_text())
     assert report["amplitude_gain_from"] == "validation"
+    fast = has_fast_bfloat16(torch.device("cpu"))
+    assert report["precision"] == ("bfloat16" if fast else "float32")  # emulated, bfloat16 is far slower
     assert 0 < model.amplitude_limit < 100
     assert set(report["frequency_attention"]) == {"localisation", "amplitude_ratio", "coherence"}
     pictures = ("samples/autoencoder_000004.png", "samples/frequency_attention_000004.png")
