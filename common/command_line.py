@@ -64,7 +64,11 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
 
 
 def _one_line(error: ValueError | OSError) -> str:
-    line = _described(error)  # in which a value from a file may be thousands of characters long
+    return _shortened(_described(error))
+
+
+def _shortened(line: str) -> str:
+    """A line without the middle of a value that is thousands of characters long."""
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 200]} ... {line[-200:]}"
 
 
@@ -197,4 +201,4 @@ class OneLineParser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def error(self, message: str):
-        self.exit(2, f"error: {message} (see --help)\n")
+        self.exit(2, f"error: {_shortened(' '.join(message.split()))} (see --help)\n")

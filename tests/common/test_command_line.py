@@ -80,6 +80,17 @@ def test_an_options_wrong_value_is_one_line_that_names_it(value: str, capsys: py
     assert len(error) < 150
 
 
+def test_a_choice_that_is_none_is_told_in_a_short_line(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = OneLineParser()
+    parser.add_argument("--device", choices=("cpu", "cuda"))
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["--device", "9" * 5000])
+    error = capsys.readouterr().err
+    assert error.startswith("error: argument --device: invalid choice: '999")
+    assert "cuda" in error
+    assert len(error) < 1000
+
+
 def test_values_after_two_dashes_are_no_options() -> None:
     parser = OneLineParser()
     parser.add_argument("names", nargs="*")
