@@ -20,9 +20,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "ground cover": ("grass", "field"),
     "plant": ("plant",),
     "sky": ("sky",),
-    "built": (
-        *("wall", "building", "floor", "ceiling", "road", "bed", "window", "cabinet", "sidewalk", "door", "table"),
-        *("chair", "car", "sofa", "shelf", "house", "mirror", "rug", "armchair"),
+    "built": ("wall", "building", "ceiling", "window", "door", "car", "house", "mirror"),
+    "support": (
+        *("floor", "road", "bed", "cabinet", "sidewalk", "table", "chair", "sofa", "shelf", "rug", "armchair"),
     ),
     "rock": ("earth", "mountain"),
     "water": ("water", "sea"),

@@ -14,7 +14,7 @@ SMALLEST = 0.008  # of the photo
 LIKELY = 0.5  # probability of vegetation from which on a place is a plant
 LARGE = 0.06  # of the photo: the outlines of smaller regions have to be clear
 OUTLINE = 0.35  # mean strength of edges along them
-SCRAP, SCRAP_SHARE = 0.05, 0.3  # of the photo, and of what vegetation is in focus: smaller things are scraps of it
+SCRAP, SCRAP_SHARE = 0.05, 0.35  # of the photo, and of what vegetation is in focus: smaller things are scraps of it
 FOCUSED = 0.38  # even sharpness from which on vegetation is seen well enough to move
 SUBJECT = 0.6  # matte from which on a leafy place belongs to the subject
 FLAT = 1.6  # width in heights from which on a region is many plants side by side
@@ -34,16 +34,18 @@ def find_foliage(evidence: Evidence, heads: np.ndarray) -> list[Thing]:
     masks = {"tree": evidence.group("tree"), "ground cover": evidence.group("ground cover")}
     plants = np.maximum(evidence.vegetation - sum(masks.values()), 0)
     if evidence.classes is not None:  # petals and blur spoil the classes of close-ups, leaves have their colour still
-        unsure = evidence.group("person", "water") * evidence.leafy
+        unsure = evidence.even(evidence.leafy) * (1 - np.minimum(evidence.vegetation + evidence.group("sky"), 1))
         plants = plants + unsure * (evidence.subject > SUBJECT)
     else:
         plants = evidence.vegetation * ramp(evidence.sharp, 0.1, 0.4)
     masks["plant"] = plants
     vegetation = np.sum(list(masks.values()), axis=0)
-    still = evidence.group("sky", "built", "rock")
+    leaves = (evidence.subject > SUBJECT) * evidence.even(evidence.leafy)
+    still = evidence.group("sky", "built", "support", "rock") * (1 - leaves)
     present = (vegetation > LIKELY) & (vegetation > still) & ~heads
     kind_of = np.argmax(np.stack([cv2.GaussianBlur(mask, (0, 0), 6.0) for mask in masks.values()]), axis=0)
-    if _is_close_up(evidence, masks):
+    near = _is_close_up(evidence, masks)
+    if near:
         kind_of[:] = list(masks).index("plant")
     edges = edge_strength(evidence.photo, evidence.regions)
     things = []
@@ -52,7 +54,7 @@ def find_foliage(evidence: Evidence, heads: np.ndarray) -> list[Thing]:
         for part in _parts(where, heads):
             if part.mean() > LARGE or edges[_border(part)].mean() > OUTLINE:
                 things += _thing(kind, part, evidence, sharp)
-    return sorted(without_scraps(things, evidence), key=lambda thing: thing.depth)
+    return sorted(without_scraps(things, evidence, near), key=lambda thing: thing.depth)
 
 
 def _border(mask: np.ndarray) -> np.ndarray:
@@ -63,13 +65,16 @@ def _border(mask: np.ndarray) -> np.ndarray:
 
 def _is_close_up(evidence: Evidence, masks: dict[str, np.ndarray]) -> bool:
     """Whether the photo shows some plants from near: no sky, and nothing built or rocky in focus."""
-    far = evidence.group("sky").mean() + (evidence.group("built", "rock") * evidence.sharp).mean()
+    far = evidence.group("sky").mean() + (evidence.group("built", "support", "rock") * evidence.sharp).mean()
     return bool(far < 0.12 and masks["plant"].mean() > 0.6 * masks["tree"].mean())
 
 
-def without_scraps(things: list[Thing], evidence: Evidence) -> list[Thing]:
+def without_scraps(things: list[Thing], evidence: Evidence, near: bool) -> list[Thing]:
     """The things without small pieces of much more vegetation, most of which can't be told from its surroundings."""
-    seen = float((np.maximum(evidence.vegetation, evidence.leafy) * evidence.sharp > 0.3).mean())
+    green = np.maximum(evidence.vegetation, evidence.leafy)
+    if near:  # leaves that fill the photo move together, in focus or not, or stay still together
+        return [thing for thing in things if thing.mask.mean() > SCRAP_SHARE * float((green > 0.5).mean())]
+    seen = float((green * evidence.sharp > 0.3).mean())
     return [thing for thing in things if thing.mask.mean() > min(SCRAP, SCRAP_SHARE * seen)]
 
 

@@ -12,13 +12,17 @@ MOST_HEADS = 24
 FEWEST_SAMPLES = 60  # pixels that GrabCut needs of either kind
 SOLIDITY = 0.5  # of its convex hull, at least
 OUTLINE = 0.3  # strength of the edges around it, at least
-NECK = 0.55  # heads that touch are two where the neck is narrower than this share of the smaller one
+NECK = 0.63  # heads that touch are two where the neck is narrower than this share of the smaller one
 SMALLER = 0.3  # of the thickness of the thickest of several heads that touch, at least
+CERTAIN = 0.7  # product of two mattes, from which on the edges around a head need not be clear
+STALK = 0.3  # width in that of the head, below which its lowest rows are a stalk
+AGREEING = 0.55  # intersection over union of two mattes, from which on they show the same
 STANDS = 0.45  # focused table or floor right below, from which on a thing stands there
 LIKELY, UNLIKELY = 0.35, -0.35  # scores that GrabCut starts from
 WEIGHTS = {  # of the evidence for a head, chosen by looking at the photos
     **{"petal": 1.5, "matte": 1.1, "saliency": 0.7, "person": 0.5, "rare": 1.0, "sharp": 0.5},
-    **{"sky": -1.8, "built": -0.3, "tree": -0.8, "water": -0.2, "rock": -0.7, "agreed": 1.0, "leafy": -0.9},
+    **{"sky": -1.8, "built": -0.3, "tree": -0.8, "water": -0.2, "rock": -0.7},
+    **{"agreed": 1.0, "behind": -1.0, "leafy": -0.9},
 }
 OFFSET = -1.25
 
@@ -34,6 +38,7 @@ def find_heads(evidence: Evidence) -> list[np.ndarray]:
         if area < SMALLEST or area > LARGEST:
             continue
         for head in split_touching(part):
+            head = without_stalk(head)
             if head.mean() >= SMALLEST and _is_head(head, evidence, edges):
                 heads.append(head)
     heads.sort(key=lambda head: -float(head.sum()))
@@ -42,6 +47,8 @@ def find_heads(evidence: Evidence) -> list[np.ndarray]:
 
 def head_scores(evidence: Evidence) -> np.ndarray:
     """How much speaks for a head at each pixel, float32 [H, W], even over superpixels; above 0 is likely."""
+    import cv2
+
     known = {
         "petal": evidence.petal,
         "sharp": evidence.sharp - 0.4,
@@ -54,10 +61,23 @@ def head_scores(evidence: Evidence) -> np.ndarray:
             known[name] = np.zeros_like(matte) if empty else matte - 0.35
     if evidence.matte is not None and evidence.saliency is not None:
         known["agreed"] = evidence.matte * evidence.saliency
+        if agreeing(evidence):  # then blur that is not of the subject is behind it
+            near = cv2.dilate(evidence.sharp, np.ones((31, 31), np.uint8))  # petals are smooth within sharp outlines
+            known["behind"] = (1 - np.maximum(evidence.matte, evidence.saliency)) * (1 - near)
     if evidence.classes is not None:
-        known |= {name: evidence.classes[name] for name in ("person", "sky", "built", "tree", "water", "rock")}
+        known |= {name: evidence.classes[name] for name in ("person", "sky", "tree", "water", "rock")}
+        known["built"] = evidence.group("built", "support")
     total = sum(WEIGHTS[name] * values for name, values in known.items())
     return evidence.even(np.asarray(total, np.float32) + OFFSET + 0.45)
+
+
+def agreeing(evidence: Evidence) -> bool:
+    """Whether both mattes are there and show the same subject, neither next to nothing nor nearly all of the photo."""
+    if evidence.matte is None or evidence.saliency is None:
+        return False
+    first, second = evidence.matte, evidence.saliency
+    both, either = np.count_nonzero((first > 0.5) & (second > 0.5)), np.count_nonzero((first > 0.5) | (second > 0.5))
+    return bool(0.01 * first.size < both and either < 0.7 * first.size and both > AGREEING * either)
 
 
 def _rarity(evidence: Evidence) -> np.ndarray:
@@ -150,6 +170,18 @@ def split_touching(mask: np.ndarray) -> list[np.ndarray]:
     return [labels == number for number in range(2, len(kept) + 2)]
 
 
+def without_stalk(head: np.ndarray) -> np.ndarray:
+    """A head without a stalk that was taken for part of it: thin rows at its lower end."""
+    rows = np.flatnonzero(head.any(axis=1))
+    widths = head.sum(axis=1)[rows]
+    thick = np.flatnonzero(widths > STALK * widths.max())
+    if len(rows) - 1 - thick[-1] < 0.08 * len(rows):
+        return head
+    result = head.copy()
+    result[rows[thick[-1]] + 1 :] = False
+    return result
+
+
 def _separate(peaks: list, smooth: np.ndarray) -> list:
     """Peaks of the distance to the border whose straight connection to higher ones has a neck."""
     kept: list = []
@@ -174,9 +206,14 @@ def _is_head(mask: np.ndarray, evidence: Evidence, edges: np.ndarray) -> bool:
     hull = sum(cv2.contourArea(cv2.convexHull(contour)) for contour in contours)
     rim = (part > 0) & (cv2.erode(part, np.ones((3, 3), np.uint8), borderValue=1) == 0)
     strength = float(np.percentile(edges[rows, columns][rim], 35)) if rim.any() else 1.0
+    if evidence.matte is not None and evidence.saliency is not None:
+        agreed = float((evidence.matte * evidence.saliency)[mask].mean())
+        strength = max(strength, float(agreed > CERTAIN))  # a sharp flower before blurred ones of its colour
     petal = float(np.maximum(evidence.petal, evidence.subject)[mask].mean())
     solid = part.sum() / max(hull, 1)
-    return bool(solid > SOLIDITY and strength > OUTLINE and petal > 0.3 and not _stands(mask, evidence))
+    beside = agreeing(evidence) and float(evidence.subject[mask].mean()) < 0.3  # then scraps of blur are likelier
+    enough = solid > (0.75 if beside else SOLIDITY) and mask.mean() > (2 if beside else 1) * SMALLEST
+    return bool(enough and strength > OUTLINE and petal > 0.3 and not _stands(mask, evidence))
 
 
 def _stands(mask: np.ndarray, evidence: Evidence) -> bool:
@@ -189,4 +226,4 @@ def _stands(mask: np.ndarray, evidence: Evidence) -> bool:
     below[: height[-1] - depth] = False
     if below.sum() < 20:
         return False
-    return bool((evidence.group("built") * evidence.sharp)[below].mean() > STANDS)
+    return bool((evidence.group("support") * evidence.sharp)[below].mean() > STANDS)

@@ -13,7 +13,7 @@ from data.synthetic.segments import bounding_box
 from data.synthetic.things.cloth import find_cloth
 from data.synthetic.things.evidence import Evidence, gather_evidence
 from data.synthetic.things.flames import find_flames
-from data.synthetic.things.foliage import find_foliage, ground_hinge
+from data.synthetic.things.foliage import find_foliage, ground_hinge, plant_hinge
 from data.synthetic.things.heads import find_heads
 from data.synthetic.things.stems import Stem, find_stem, stem_contrast, stem_in_matte
 from data.synthetic.things.thing import Thing
@@ -34,6 +34,7 @@ SURE_STILL = 0.8  # share of what never sways from which on a photo without thin
 LEAST = 0.004  # of the photo that has to move
 UNLEAFY = 0.08  # mean of leaf colours, above which bright spots are taken for petals rather than flames
 DARK = 100  # mean level below which bright warm blobs are flames that light the scene
+SMALLEST_BUNCH, LEAFY_BUNCH = 0.06, 0.2  # of the photo, and share of leaves: a bunch with its leaves, not a head
 SMALLEST_BED = 0.03  # of the photo: smaller heads that touch may move as one
 BED_WIDTH = 2.2  # heights
 FULL = 0.68  # of the convex hull, which one head takes at least
@@ -85,8 +86,12 @@ def find_flowers(evidence: Evidence) -> tuple[list[Thing], int]:
     lines = stem_contrast(evidence.photo)
     every = np.any(heads, axis=0)
     taken = np.zeros(every.shape, bool)
+    green = evidence.even(evidence.leafy)
     flowers, seen = [], 0
     for head in heads:
+        if head.mean() > SMALLEST_BUNCH and float((green > 0.65)[head].mean()) > LEAFY_BUNCH:
+            flowers.append(Thing("plant", head, plant_hinge(head), 1.5))
+            continue
         if is_bed(head):
             flowers.append(Thing("bed", head, ground_hinge(head), 1.0))
             continue
@@ -130,7 +135,7 @@ def _listed(things: list[Thing]) -> str:
 def _doubt(evidence: Evidence, things: list[Thing], flowers: list[Thing], *, certain: bool) -> tuple[str, str] | None:
     """Verdict and reason where a photo isn't one that sways as found."""
     moving = float(np.any([thing.mask for thing in things], axis=0).mean()) if things else 0.0
-    never = float(evidence.group("sky", "built", "rock", "water").mean())
+    never = float(evidence.group("sky", "built", "support", "rock", "water").mean())
     plants = float(np.maximum(evidence.vegetation, evidence.leafy).mean())
     if moving < LEAST:
         if not certain and never > SURE_STILL:
@@ -140,7 +145,7 @@ def _doubt(evidence: Evidence, things: list[Thing], flowers: list[Thing], *, cer
         return DOUBTFUL, "a subject like a flower, but no plants around it"
     subject = evidence.subject > 0.6
     if subject.mean() > 0.01 and flowers:
-        built = float(evidence.group("built")[subject].mean())
+        built = float(evidence.group("built", "support")[subject].mean())
         if built > 0.6 and float(evidence.petal[subject].mean()) < 0.4:
             return DOUBTFUL, "the matte's subject is built or furniture"
     return None

@@ -9,7 +9,7 @@ import numpy as np
 from data.synthetic.segments import bounding_box
 from data.synthetic.things.evidence import Evidence
 
-WIDTHS = (3, 5, 8, 12)  # photo pixels, of stems that are looked for
+WIDTHS = (3, 5, 8, 12, 18, 26)  # photo pixels, of stems that are looked for
 CLEAR = 7.0  # Lab units between a stem and both of its sides
 GAP = 24  # photo pixels over which the mean contrast must stay clear
 SHORTEST = 0.45  # of the head's height
@@ -19,6 +19,7 @@ ENOUGH = 14.0  # Lab units of contrast, above which a line is not more of a stem
 CROOKED = 2.5  # photo pixels between a path and the parabola next to it, in the mean, from which on it is no stem
 MOST_REST = 1.2  # of the head's area that the rest of a subject may take to be its stem
 THICKEST = 0.28  # thickness of that in square roots of the head's area
+THIN = 0.1  # the same of what is clearly a stem, whatever its direction
 WIDEST = 0.8  # mean width of that in radii of the head
 STEEP = 0.8  # pixels to the side a pixel down, at most, from head to foot
 
@@ -42,7 +43,7 @@ def stem_contrast(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     best, widths = np.zeros(photo.shape[:2], np.float32), np.full(photo.shape[:2], WIDTHS[0], np.float32)
     for width in WIDTHS:
-        smooth = cv2.blur(lab, (max(1, width // 2), 7))
+        smooth = cv2.blur(lab, (max(1, width // 2), 3))
         shift = width
         left, right = np.roll(smooth, shift, axis=1), np.roll(smooth, -shift, axis=1)
         here_left, here_right = smooth - left, smooth - right
@@ -76,8 +77,11 @@ def find_stem(
     ys, xs = np.nonzero(head)
     middle = float(xs.mean())
     low, high = int(middle - 0.36 * width), int(middle + 0.36 * width) + 1
-    likeness = np.minimum(lines[0], ENOUGH) * (0.35 + 0.65 * np.maximum(evidence.leafy, evidence.subject))
-    likeness = likeness * (1 - evidence.group("built") * evidence.sharp) * ~taken
+    likeness = np.minimum(lines[0], ENOUGH) * (
+        0.35 + 0.65 * np.maximum.reduce([evidence.leafy, evidence.subject, 0.8 * evidence.sharp])
+    )
+    # Fences and frames are upright lines too.
+    likeness = likeness * (1 - evidence.group("built", "support") * evidence.sharp * (1 - evidence.leafy)) * ~taken
     path = _follow(likeness, head, others, (max(0, low), min(head.shape[1], high)))
     if path is not None and len(path[0]) >= max(SHORTEST * height, 14) and _is_smooth(*path):
         path_y, path_x = path
@@ -108,18 +112,21 @@ def stem_in_matte(head: np.ndarray, every: np.ndarray, evidence: Evidence) -> St
     if mask.sum() < 40 or mask.sum() > MOST_REST * head.sum():
         return None
     thickness = float(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3).max())
-    if thickness > THICKEST * float(head.sum()) ** 0.5 or evidence.group("built")[mask].mean() > 0.6:
+    if thickness > THICKEST * float(head.sum()) ** 0.5 or evidence.group("built", "support")[mask].mean() > 0.6:
         return None
     ys, xs = np.nonzero(head)
     center = np.array([xs.mean(), ys.mean()])
     rest_y, rest_x = np.nonzero(mask)
-    away = np.hypot(rest_x - center[0], rest_y - center[1]) + 0.4 * (rest_y - center[1])
+    away = np.hypot(rest_x - center[0], rest_y - center[1]) + (rest_y - center[1])
     far = np.array([rest_x[away.argmax()], rest_y[away.argmax()]], float)
     radius = float(head.sum() / np.pi) ** 0.5
     length = float(np.linalg.norm(far - center))
     if length < 1.5 * radius or mask.sum() > WIDEST * radius * (length - radius):
         return None
     direction = (far - center) / length
+    thin = thickness < THIN * float(head.sum()) ** 0.5
+    if direction[1] < (0.0 if thin else 0.5):  # leaves stick out to the sides, stems go down
+        return None
     foot, top = far + 0.4 * (length - radius) * direction, center + 0.9 * radius * direction
     return Stem((float(foot[0]), float(foot[1])), (float(top[0]), float(top[1])), mask)
 
