@@ -92,7 +92,7 @@ class Scene:
     oscillators: Oscillators = field(default_factory=Oscillators)
     extent: float = 3.0  # metres that a gust crosses
     amplitude: tuple[float, float] = (2.0, 0.5)  # median in pixels at 256 px width, and the spread of its logarithm
-    brightness: float = 0.42  # of the picture's mean, 0 to 1
+    brightness: float = 0.46  # of the picture's mean, 0 to 1
     season: str = "summer"
     haze: float = 0.1  # share of the air in the colour of what is far away
     bounces: int = 3

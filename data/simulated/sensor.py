@@ -48,12 +48,12 @@ def film_curve(light: np.ndarray) -> np.ndarray:
 
 def draw_sensor(light: np.ndarray, brightness: float, random: np.random.Generator) -> Sensor:
     """A random camera, exposed so that the mean of the picture is about ``brightness``, 0 to 1."""
-    wanted = float(np.clip(brightness * np.exp(random.normal(0, 0.14)), 0.12, 0.7))
+    wanted = float(np.clip(brightness * np.exp(random.normal(0, 0.1)), 0.12, 0.7))
     warmth, tint = random.normal(0, 0.05), random.normal(0, 0.02)
     return Sensor(
         gain=_exposure(light, wanted),
         balance=(float(np.exp(warmth)), float(np.exp(tint)), float(np.exp(-warmth))),
-        contrast=float(random.uniform(0.85, 1.15)),
+        contrast=float(random.uniform(0.85, 1.1)),
         saturation=float(random.uniform(0.78, 1.12)),
         lift=float(random.uniform(0.0, 0.035)),
         vignette=float(random.uniform(0.0, 0.3)),

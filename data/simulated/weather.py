@@ -31,7 +31,7 @@ def draw_weather(random: np.random.Generator, *, behind: float | None = None) ->
     name = str(random.choice(list(DAYLIGHT), p=list(DAYLIGHT.values())))
     azimuth = random.uniform(0, 2 * np.pi)
     if behind is not None:
-        azimuth = behind + random.choice([-1, 1]) * random.uniform(0.3, 2.3)
+        azimuth = behind + random.choice([-1, 1]) * random.uniform(0.3, 1.9)
     elevation = np.radians(random.uniform(28, 62))
     if name == "low sun":
         elevation = np.radians(random.uniform(7, 18))

@@ -85,7 +85,7 @@ def placed(axes: np.ndarray, position: Sequence[float]) -> list[list[float]]:
     """The matrix of an object whose x, y and z are the rows of ``axes``, as Blender takes it."""
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = axes.T, position
-    return matrix.tolist()
+    return matrix.T.tolist()  # Blender takes it column by column
 
 
 def _looking_along(direction: np.ndarray) -> np.ndarray:

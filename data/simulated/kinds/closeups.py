@@ -25,14 +25,14 @@ def closeup_flower(random: np.random.Generator) -> Scene:
     roots = np.zeros((count, 3))
     roots[1:, :2] = random.uniform(-1.4, 1.4, (count - 1, 2)) * reach * [1.2, 1.5]
     target = np.array([random.uniform(-0.7, 0.7) * reach, 0, heights[0] - random.uniform(0.1, 0.5) * reach])
-    distance = reach * random.uniform(2.6, 4.6) * 2
+    distance = 2 * reach * random.uniform(1.5, 3.6)
     position = target + distance * np.array([random.uniform(-0.3, 0.3), -1.0, random.uniform(0.1, 0.5)])
     camera = Camera(
         position=tuple(position),
         target=tuple(target),
         lens=float(random.uniform(60, 100)),
         focus=float(np.linalg.norm(position - heights[0] * UP)),
-        fstop=float(random.uniform(0.7, 2.8)),
+        fstop=float(random.uniform(1.2, 4.0)),
         roll=float(random.normal(0, 0.03)),
     )
     weather = draw_weather(random, behind=-np.pi / 2)
@@ -62,8 +62,8 @@ def garden_behind(scene: Scene, random: np.random.Generator, *, scale: float, di
             radii,
             scene.oscillators,
             random,
-            count=420,
-            size=0.14 * float(np.mean(radii)),
+            count=620,
+            size=0.115 * float(np.mean(radii)),
             color=green,
             spread=0.35,
         ),

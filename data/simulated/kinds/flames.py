@@ -44,12 +44,17 @@ def _candle(
         replace(wax, colors=(wax.colors * (0.75 + 0.6 * glow)).clip(0, 0.95).astype(np.float32)).moved(place),
         replace(materials.CERAMIC, roughness=0.5, translucency=0.3, emission=0.03),
     )
-    if random.uniform() < 0.4:
-        glass = lathe(
-            [(1.5 * radius, 0), (1.7 * radius, height * 0.5), (1.7 * radius, height + 0.02)],
-            np.array([0.5, 0.55, 0.55]),
-        )
-        scene.add(glass.moved(place), replace(materials.GLASS, translucency=0.9))
+    if random.uniform() < 0.5:
+        dish = [
+            (0, 0),
+            (1.5 * radius, 0),
+            (2.1 * radius, 0.012),
+            (2.0 * radius, 0.014),
+            (1.4 * radius, 0.004),
+            (0, 0.004),
+        ]
+        surface = materials.METAL if random.uniform() < 0.5 else materials.CERAMIC
+        scene.add(lathe(dish, linear(150, 140, 124), sides=26).moved(place), surface)
     wick = place + (height - 0.005) * UP
     scene.add(cylinder(0.0012, 0.011, linear(30, 24, 20), sides=6).moved(wick), materials.CLAY)
     size = float(random.uniform(0.03, 0.05))

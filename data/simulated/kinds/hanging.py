@@ -25,7 +25,7 @@ def lanterns(random: np.random.Generator) -> Scene:
         random,
         height=(1.4, 1.8),
         distance=float(random.uniform(2.0, 3.5)),
-        aim=2.05,
+        aim=2.2,
         lens=(35, 65),
         fstop=(1.4, 8.0),
         extent=2.5,
@@ -69,7 +69,7 @@ def _lantern(scene: Scene, random: np.random.Generator, top: np.ndarray, color: 
     ends = [cylinder(cap, 0.02, linear(50, 40, 34)).moved((0, 0, s * radius * flat * 0.96)) for s in (-1, 1)]
     tassel = cylinder(0.012, 0.14, color * 0.8, sides=8).moved((0, 0, -radius * flat - 0.14))
     string = cylinder(0.003, drop + 0.05, linear(70, 66, 60), sides=5).moved(top - (drop + 0.03) * UP)
-    surface = replace(materials.FABRIC, translucency=0.35, emission=float(random.uniform(1.5, 4)) if lit else 0.0)
+    surface = replace(materials.FABRIC, translucency=0.35, emission=float(random.uniform(0.5, 1.6)) if lit else 0.0)
     scene.add(attached(body.moved(center), node), surface)
     scene.add(attached(merge([*ends, tassel]).moved(center), node), materials.CLAY)
     scene.add(attached(string, node), materials.FABRIC)

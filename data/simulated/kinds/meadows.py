@@ -29,6 +29,8 @@ def meadow(random: np.random.Generator) -> Scene:
         fstop=(2.0, 11.0) if random.uniform() < 0.7 else None,
         extent=3.0,
     )
+    if random.uniform() < 0.8:
+        scene.season = str(random.choice(["spring", "summer"]))
     green = lawn(scene, random)
     roots = tufts(scattered(scene.camera, 900, random, near=0.45 * distance, far=16 * distance), 6, random, radius=0.05)
     heights = random.uniform(0.22, 0.42) * np.exp(random.normal(0, 0.25, len(roots)))
@@ -169,12 +171,13 @@ def lavender(random: np.random.Generator) -> Scene:
     scene.add(ground(linear(150, 124, 92), random), materials.EARTH)
     parts: dict[str, list] = {}
     for row in (-1.6, -0.4, 0.8, 2.0):
-        y = distance * (1 / random.uniform(0.12, 1.6, 34)) - distance
-        roots = np.stack([row + random.normal(0, 0.14, 34), y, np.zeros(34)], axis=1)
-        heights = 0.5 * np.exp(random.normal(0, 0.12, 34))
+        y = distance * (1 / random.uniform(0.12, 1.6, 20)) - distance
+        plants = np.stack([row + random.normal(0, 0.1, 20), y, np.zeros(20)], axis=1)
+        roots = tufts(plants, 5, random, radius=0.07)
+        heights = 0.5 * np.exp(random.normal(0, 0.12, len(roots)))
         for name, mesh in flowers(SPECIES["lavender"], roots, heights, scene.oscillators, random, lean=0.3).items():
             parts.setdefault(name, []).append(mesh)
-        tuft = tufts(roots, 9, random, radius=0.09)
+        tuft = tufts(plants, 16, random, radius=0.11)
         mesh, _ = grass(
             tuft,
             0.3 * np.exp(random.normal(0, 0.2, len(tuft))),
@@ -218,9 +221,9 @@ def grass_macro(random: np.random.Generator) -> Scene:
         random,
         height=(0.3, 0.42),
         distance=distance,
-        aim=0.36,
+        aim=0.34,
         lens=(55, 90),
-        fstop=(1.0, 2.8),
+        fstop=(4.0, 14.0),
         extent=1.2,
         amplitude=(4.0, 0.5),
     )

@@ -60,7 +60,7 @@ def far_away(scene: Scene, random: np.random.Generator, *, trees: int = 14, near
         color = 0.75 * green + 0.25 * linear(80, 90, 80)
         height = float(random.uniform(8, 45))
         scene.add(
-            hills(random, color, distance=600.0, height=height, haze=haze * (0.4 + scene.haze)), materials.FAR_LEAF
+            hills(random, color, distance=600.0, height=height, haze=haze * (0.15 + scene.haze)), materials.FAR_LEAF
         )
     if not trees:
         return
@@ -68,11 +68,11 @@ def far_away(scene: Scene, random: np.random.Generator, *, trees: int = 14, near
     spots = np.stack([random.uniform(-0.8, 0.8, trees) * distance, distance, np.zeros(trees)], axis=1)
     high = random.uniform(2.0, 6.5, trees)
     radii = np.stack([high * random.uniform(0.5, 1.1, trees), high * 0.6, high], axis=1)
-    spots[:, 2] = 0.85 * high
+    spots[:, 2] = 0.55 * high
     share = np.clip(scene.haze * 0.7, 0, 0.6)
-    color = (1 - share) * green * random.uniform(0.6, 0.9) + share * haze
+    color = (1 - share) * green * random.uniform(0.6, 0.9) + 0.4 * share * haze
     mesh = foliage_cloud(
-        spots, radii, scene.oscillators, random, count=520, size=0.55, color=color, sway=0.012, spread=0.25
+        spots, radii, scene.oscillators, random, count=620, size=0.8, color=color, sway=0.012, spread=0.25
     )
     scene.add(mesh, materials.FAR_LEAF)
 

@@ -18,7 +18,7 @@ from data.simulated.kinds import (
     hanging,
     meadows,
     rooms,
-    stones,
+    still,
     streets,
     woods,
 )
@@ -60,14 +60,14 @@ KINDS: dict[str, Kind] = {
     "pot_room": Kind(rooms.pot_room, 1.3),
     "curtain": Kind(rooms.curtain, 0.9),
     "candles": Kind(flames.candles, 1.5),
-    "still_life": Kind(rooms.still_life, 1.0, still=True),
-    "furniture": Kind(rooms.furniture, 0.9, still=True),
+    "still_life": Kind(still.still_life, 1.0, still=True),
+    "furniture": Kind(still.furniture, 0.9, still=True),
     "houses": Kind(streets.houses, 1.2, still=True),
     "parked_cars": Kind(streets.parked_cars, 0.9, still=True),
     "walls": Kind(facades.walls, 0.9, still=True),
-    "rocks": Kind(stones.rocks, 1.0, still=True),
-    "lake": Kind(stones.lake, 0.9, still=True),
-    "courtyard": Kind(stones.courtyard, 0.9, still=True),
+    "rocks": Kind(still.rocks, 1.0, still=True),
+    "lake": Kind(still.lake, 0.9, still=True),
+    "courtyard": Kind(still.courtyard, 0.9, still=True),
 }
 
 

@@ -16,7 +16,6 @@ from data.simulated.shapes.furnishing import (
     SPINES,
     books,
     bowl,
-    chair,
     earth,
     fruit,
     mug,
@@ -224,34 +223,3 @@ def _hanging_cloth(scene: Scene, random: np.random.Generator, *, side: float, co
         along=u,
         depth=0.05,
     )
-
-
-def still_life(random: np.random.Generator) -> Scene:
-    """Bowls, fruit, books and cups on a table; nothing moves."""
-    scene = room(random, distance=float(random.uniform(0.9, 1.6)), aim=0.12, lens=(35, 60))
-    clutter(scene, random, int(random.integers(5, 11)), keep=0.0)
-    return scene
-
-
-def furniture(random: np.random.Generator) -> Scene:
-    """A room with chairs and shelves; nothing moves."""
-    scene = room(
-        random, distance=float(random.uniform(2.4, 3.6)), aim=0.1, lens=(24, 35), back=float(random.uniform(1.2, 2.0))
-    )
-    floor = grids(
-        np.array([[[-5, -4, -0.75], [5, -4, -0.75]], [[-5, 3, -0.75], [5, 3, -0.75]]], float)[None],
-        linear(*WOODS[int(random.integers(len(WOODS)))]),
-    )
-    floor = replace(floor, uvs=floor.vertices[:, :2].copy())
-    scene.add(floor, replace(materials.WOOD, pattern_size=(0.4, 5.0)), smooth=False)
-    color = linear(*WOODS[int(random.integers(len(WOODS)))])
-    for _ in range(int(random.integers(2, 5))):
-        spot = (float(random.uniform(-1.6, 1.6)), float(random.choice([-0.75, 0.8])), -0.75)
-        scene.add(chair(color).turned(float(random.uniform(-3, 3))).moved(spot), materials.WOOD, smooth=False)
-    back = float(scene.things[0].mesh.vertices[0, 1])
-    for level in range(int(random.integers(2, 5))):
-        z, x = -0.4 + 0.42 * level, float(random.uniform(0.6, 1.0))
-        scene.add(box((1.3, 0.24, 0.03), color * 0.9, center=(x, back - 0.12, z)), materials.WOOD, smooth=False)
-        scene.add(books(random, width=1.1).moved((x, back - 0.12, z + 0.015)), materials.CLAY, smooth=False)
-    clutter(scene, random, int(random.integers(2, 6)), keep=0.0)
-    return scene

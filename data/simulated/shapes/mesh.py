@@ -9,6 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 UP = np.array([0.0, 0.0, 1.0])
+# The 24 corners of a box of side 1, four a face; which coordinates span each corner's face; and the faces.
+BOX_AXES = ((1, 2), (0, 2), (0, 1))
+BOX_CORNERS = np.array(
+    [
+        [{axis: sign, first: u, second: v}[number] for number in range(3)]
+        for axis, (first, second) in enumerate(BOX_AXES)
+        for sign in (-0.5, 0.5)
+        for u, v in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
+    ]
+)
+BOX_PLANES = np.repeat(BOX_AXES, 8, axis=0)
+BOX_QUADS = np.arange(24, dtype=np.int32).reshape(6, 4)
 LEVELS = 8  # modes a vertex takes part in: two of the stem, of the branch, of the twig and of the leaf
 
 
@@ -104,19 +116,14 @@ def grids(
 
 def box(size: ArrayLike, color: ArrayLike, *, center: ArrayLike = (0, 0, 0)) -> Mesh:
     """A box with faces of their own, so that its edges are sharp; uvs are metres along each face."""
-    half = np.asarray(size, float) / 2
-    sides = []
-    for axis, sign in ((0, -1), (0, 1), (1, -1), (1, 1), (2, -1), (2, 1)):
-        first, second = [other for other in range(3) if other != axis]
-        if axis != 2:
-            first, second = min(first, second), 2
-        corner = np.zeros((2, 2, 3))
-        corner[..., axis] = sign * half[axis]
-        corner[..., first] = np.array([-1, 1]) * half[first]
-        corner[..., second] = np.array([[-1], [1]]) * half[second]
-        sheet = grids(corner[None] + np.asarray(center), np.asarray(color))
-        sides.append(replace(sheet, uvs=(sheet.uvs * (2 * half[first], 2 * half[second])).astype(np.float32)))
-    return merge(sides)
+    size = np.asarray(size, float)
+    return Mesh(
+        (BOX_CORNERS * size + np.asarray(center)).astype(np.float32),
+        BOX_QUADS,
+        np.zeros((0, 3), np.int32),
+        np.broadcast_to(np.asarray(color, np.float32), (24, 3)).copy(),
+        ((BOX_CORNERS + 0.5) * size)[np.arange(24)[:, None], BOX_PLANES].astype(np.float32),
+    )
 
 
 def rotation(axis: ArrayLike, angle: float) -> np.ndarray:

@@ -10,12 +10,12 @@ from data.simulated.shapes.nodes import BRANCH, STEM, Nodes, still_nodes
 from data.simulated.wind import Oscillators
 
 
-def ground(color: np.ndarray, random: np.random.Generator, *, reach: float = 60.0, rough: float = 0.03) -> Mesh:
+def ground(color: np.ndarray, random: np.random.Generator, *, reach: float = 500.0, rough: float = 0.03) -> Mesh:
     """An uneven plane around the origin, finer near it."""
-    steps = np.sign(np.linspace(-1, 1, 41)) * np.abs(np.linspace(-1, 1, 41)) ** 2.2 * reach
+    steps = np.sign(np.linspace(-1, 1, 61)) * np.abs(np.linspace(-1, 1, 61)) ** 3.2 * reach
     x, y = np.meshgrid(steps, steps, indexing="ij")
     far = np.hypot(x, y)
-    z = random.normal(0, rough, x.shape) * np.minimum(1 + far * 0.2, 6) * (far > 0.4)
+    z = random.normal(0, rough, x.shape) * np.minimum(1 + far * 0.2, 12) * (far > 0.4)
     points = np.stack([x, y, z], axis=-1)
     shades = color * np.exp(random.normal(0, 0.08, (*x.shape, 1)))
     return grids(points[None], shades[None])

@@ -13,8 +13,8 @@ class TreeSpecies:
 
     branches: int = 26
     twigs: int = 9  # of a branch
-    leaves: int = 26  # of a twig
-    leaf: float = 0.02  # length as a share of the tree's height
+    leaves: int = 32  # of a twig
+    leaf: float = 0.028  # length as a share of the tree's height
     bare: float = 0.25  # share of the trunk without branches
     rise: tuple[float, float] = (0.1, 1.1)  # of branches low and high on the trunk, over their length
     reach: tuple[float, float] = (0.42, 0.14)  # length of branches low and high, as a share of the height
@@ -38,7 +38,7 @@ TREES = {
         reach=(0.26, 0.1),
         hang=0.9,
         trunk=0.013,
-        leaf=0.016,
+        leaf=0.022,
         bark=(196, 190, 180),
         twigs=8,
         crooked=0.08,
@@ -55,9 +55,9 @@ TREES = {
         leaf=0.024,
         shape=LeafShape(outline="lanceolate", width=0.11, across=2),
     ),
-    "poplar": TreeSpecies(branches=46, bare=0.08, rise=(2.4, 3.0), reach=(0.2, 0.1), twigs=6, trunk=0.014, leaf=0.016),
+    "poplar": TreeSpecies(branches=46, bare=0.08, rise=(2.4, 3.0), reach=(0.2, 0.1), twigs=6, trunk=0.014, leaf=0.022),
     "maple": TreeSpecies(
-        branches=28, reach=(0.4, 0.2), shape=LeafShape(outline="lobed", width=0.48, across=2), leaf=0.026
+        branches=28, reach=(0.4, 0.2), shape=LeafShape(outline="lobed", width=0.48, across=2), leaf=0.034
     ),
     "fir": TreeSpecies(
         branches=70,

@@ -78,10 +78,10 @@ def tree(
     )
     thin = species.trunk * lengths[:, None] * np.linspace(0.55, 0.08, steps)
     woods.append(tubes(limbs, steps, thin, np.broadcast_to(bark, (species.branches, 3)), sides=5))
-    return _with_twigs(species, limbs, lengths, woods, oscillators, random, height=height, foot=float(root[2]))
+    return with_twigs(species, limbs, lengths, woods, oscillators, random, height=height, foot=float(root[2]))
 
 
-def _with_twigs(
+def with_twigs(
     species: TreeSpecies,
     limbs: Nodes,
     lengths: np.ndarray,
@@ -89,9 +89,18 @@ def _with_twigs(
     oscillators: Oscillators,
     random: np.random.Generator,
     *,
-    height: float,
-    foot: float,
+    height: float = 1.0,
+    foot: float = 1.0,
 ) -> Wood:
+    """Twigs on branches.
+
+    Args:
+        limbs: N * STEPS nodes of the branches.
+        lengths: [N], of the branches.
+        woods: meshes of what they grow on, to which the twigs' are added.
+        height: of the tree in metres, by which leaves are sized; 1 for a branch alone, as is ``foot``.
+        foot: height of the tree's foot.
+    """
     count, each, steps = len(lengths), species.twigs, STEPS
     which = np.repeat(np.arange(count), each)
     along = np.clip(np.tile((np.arange(each) + 0.6) / each, count) + random.normal(0, 0.06, count * each), 0.12, 1)

@@ -16,7 +16,7 @@ from data.dataset.sequence_file import read_sequence, sequence_path
 from data.simulated.command import main
 from models.spectral_volume import motion_at_times
 
-COMMON = ["--size", "64x40", "--num-frames", "24", "--num-frequencies", "13", "--split", "1,0,0", "--device", "cpu"]
+COMMON = ["--size", "48x30", "--num-frames", "24", "--num-frequencies", "13", "--split", "1,0,0", "--device", "cpu"]
 KINDS = ["--kinds", "hanging_sign", "candles", "walls"]
 
 
@@ -27,20 +27,20 @@ def simulate(folder: Path, python: Path, *more: str) -> int:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("simulated")
-    assert simulate(folder / "dataset", install_stand_in(folder), "--scenes", "6", "--stored-frames", "3") == 0
+    assert simulate(folder / "dataset", install_stand_in(folder), "--scenes", "4", "--stored-frames", "2") == 0
     return folder / "dataset"
 
 
 def test_the_folder_is_a_dataset_like_any_other(dataset: Path) -> None:
     rows = load_manifest(dataset, "train")
-    assert len(rows) == 6
+    assert len(rows) == 4
     assert {row["estimator"] for row in rows} == {"exact"}
     kinds = {row["source"].rpartition("_")[0] for row in rows}
     assert kinds == {"hanging_sign", "candles", "walls"}
     assert load_statistics(dataset)["num_frequencies"] == 13
     sample = SpectralVolumeDataset(dataset, split="train", num_frequencies=8)[0]
-    assert sample["spectral_volume"].shape == (8, 4, 40, 64)
-    assert FramePairDataset(dataset, split="train")[0]["flow"].shape == (2, 40, 64)
+    assert sample["spectral_volume"].shape == (8, 4, 30, 48)
+    assert FramePairDataset(dataset, split="train")[0]["flow"].shape == (2, 30, 48)
     with (dataset / "scenes.csv").open(newline="") as file:
         listed = list(csv.DictReader(file))
     assert {row["id"] for row in listed} == {row["id"] for row in rows}
@@ -65,19 +65,19 @@ def test_flows_are_what_the_volume_says(dataset: Path) -> None:
 def test_frames_come_with_depth_flow_back_and_what_is_hidden(dataset: Path) -> None:
     row = next(row for row in load_manifest(dataset, "train") if row["source"].startswith("hanging_sign"))
     tensors = read_sequence(sequence_path(dataset, row["id"]))
-    assert tensors["depth"].shape == (40, 64)
+    assert tensors["depth"].shape == (30, 48)
     assert 0 < float(tensors["depth"][tensors["depth"] > 0].min()) < 10
-    assert tensors["depths"].shape == tensors["hidden"].shape == (3, 40, 64)
-    assert tensors["backward_flows"].shape == tensors["flows"].shape == (3, 2, 40, 64)
+    assert tensors["depths"].shape == tensors["hidden"].shape == (2, 30, 48)
+    assert tensors["backward_flows"].shape == tensors["flows"].shape == (2, 2, 30, 48)
     assert tensors["backward_flows"].abs().max() > 0
 
 
 def test_the_same_command_resumes_and_gives_the_same_bytes(dataset: Path, tmp_path: Path) -> None:
     python = install_stand_in(tmp_path)
     other = tmp_path / "dataset"
-    assert simulate(other, python, "--scenes", "2", "--stored-frames", "3") == 0
+    assert simulate(other, python, "--scenes", "2", "--stored-frames", "2") == 0
     before = {path: path.stat().st_mtime_ns for path in (other / "sequences").iterdir()}
-    assert simulate(other, python, "--scenes", "6", "--stored-frames", "3") == 0
+    assert simulate(other, python, "--scenes", "4", "--stored-frames", "2") == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before, "finished scenes are left alone"
     for path in (dataset / "sequences").iterdir():
         assert (other / "sequences" / path.name).read_bytes() == path.read_bytes()
@@ -86,7 +86,7 @@ def test_the_same_command_resumes_and_gives_the_same_bytes(dataset: Path, tmp_pa
 
 def test_more_scenes_leave_the_first_ones_as_they_are(dataset: Path, tmp_path: Path) -> None:
     few = tmp_path / "dataset"
-    assert simulate(few, install_stand_in(tmp_path), "--scenes", "1", "--stored-frames", "3") == 0
+    assert simulate(few, install_stand_in(tmp_path), "--scenes", "1", "--stored-frames", "2") == 0
     (only,) = load_manifest(few, "train")
     assert only["id"] in {row["id"] for row in load_manifest(dataset, "train")}
 

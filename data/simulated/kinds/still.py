@@ -1,4 +1,4 @@
-"""Landscapes in which nothing moves: rocks, still water, steps, statues and benches."""
+"""Scenes in which nothing moves: rocks, still water, courtyards, still lifes, furniture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 from data.simulated.description import Scene
 from data.simulated.kinds import materials
 from data.simulated.kinds.outdoors import looking
+from data.simulated.kinds.rooms import WOODS, clutter, room
 from data.simulated.shapes.buildings import bench, bollard
+from data.simulated.shapes.furnishing import books, chair
 from data.simulated.shapes.mesh import box, grids, linear
 from data.simulated.shapes.solids import ball, cylinder, lathe, rock
 from data.simulated.shapes.surroundings import greens, ground, hills
@@ -51,7 +53,7 @@ def _ranges(scene: Scene, random: np.random.Generator) -> None:
     haze = linear(186, 196, 206) * 0.9
     for distance, height in ((900.0, random.uniform(60, 160)), (400.0, random.uniform(8, 40))):
         color = 0.5 * greens(scene.season, random) + 0.5 * linear(110, 104, 96)
-        share = haze * (scene.haze + 0.4 * (distance > 500))
+        share = haze * (0.1 + 0.8 * scene.haze + 0.15 * (distance > 500))
         scene.add(hills(random, color, distance=distance, height=float(height), haze=share), materials.FAR_LEAF)
 
 
@@ -135,4 +137,35 @@ def courtyard(random: np.random.Generator) -> Scene:
         else:
             scene.add(cylinder(0.22, 2.6, color, sides=22).moved(spot), materials.STONE)
             scene.add(box((0.65, 0.65, 0.2), color).moved((spot[0], spot[1], 0.1)), materials.STONE, smooth=False)
+    return scene
+
+
+def still_life(random: np.random.Generator) -> Scene:
+    """Bowls, fruit, books and cups on a table; nothing moves."""
+    scene = room(random, distance=float(random.uniform(0.9, 1.6)), aim=0.12, lens=(35, 60))
+    clutter(scene, random, int(random.integers(5, 11)), keep=0.0)
+    return scene
+
+
+def furniture(random: np.random.Generator) -> Scene:
+    """A room with chairs and shelves; nothing moves."""
+    scene = room(
+        random, distance=float(random.uniform(2.4, 3.6)), aim=0.1, lens=(24, 35), back=float(random.uniform(1.2, 2.0))
+    )
+    floor = grids(
+        np.array([[[-5, -4, -0.75], [5, -4, -0.75]], [[-5, 3, -0.75], [5, 3, -0.75]]], float)[None],
+        linear(*WOODS[int(random.integers(len(WOODS)))]),
+    )
+    floor = replace(floor, uvs=floor.vertices[:, :2].copy())
+    scene.add(floor, replace(materials.WOOD, pattern_size=(0.4, 5.0)), smooth=False)
+    color = linear(*WOODS[int(random.integers(len(WOODS)))])
+    for _ in range(int(random.integers(2, 5))):
+        spot = (float(random.uniform(-1.6, 1.6)), float(random.choice([-0.75, 0.8])), -0.75)
+        scene.add(chair(color).turned(float(random.uniform(-3, 3))).moved(spot), materials.WOOD, smooth=False)
+    back = float(scene.things[0].mesh.vertices[0, 1])
+    for level in range(int(random.integers(2, 5))):
+        z, x = -0.4 + 0.42 * level, float(random.uniform(0.6, 1.0))
+        scene.add(box((1.3, 0.24, 0.03), color * 0.9, center=(x, back - 0.12, z)), materials.WOOD, smooth=False)
+        scene.add(books(random, width=1.1).moved((x, back - 0.12, z + 0.015)), materials.CLAY, smooth=False)
+    clutter(scene, random, int(random.integers(2, 6)), keep=0.0)
     return scene
