@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 import train_unet
 from models.motion.config import PRESETS, MotionConfig
 from models.motion.model import MotionModel
-from models.rendering.model import has_fast_bfloat16
 from models.motion.reference_unet import ReferenceUNetConfig
 from models.motion.stages import STAGES
 from models.motion.vq_autoencoder import VQAutoencoderConfig
+from models.rendering.model import has_fast_bfloat16
 from models.spectral_volume import NORMALIZATIONS
 from training.log import read_csv
 from training.motion.run import MotionRun, MotionTraining, train_motion
