@@ -15,7 +15,7 @@ import numpy as np
 WHITE = 4 / 256  # of the width
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Read the folder and write the picture."""
     from data.dataset.manifest import iterate_manifest
     from data.media.images import write_image
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=24)
     parser.add_argument("--columns", type=int, default=2)
     parser.add_argument("--skip", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     rows = [row for row in iterate_manifest(arguments.dataset) if row["status"] == "kept"]
     chosen = by_turns(rows)[arguments.skip : arguments.skip + arguments.scenes]
     pictures = [picture for row in chosen for picture in scene_pictures(arguments.dataset, row)]

@@ -75,7 +75,7 @@ def window_box(random: np.random.Generator) -> Scene:
         random,
         height=(1.5, 1.9),
         distance=float(random.uniform(1.6, 2.6)),
-        aim=1.55,
+        aim=1.38,
         lens=(35, 60),
         fstop=(2.8, 16.0),
         extent=1.5,

@@ -9,9 +9,10 @@ from data.simulated.kinds import materials
 from data.simulated.kinds.outdoors import far_away, lawn, looking
 from data.simulated.kinds.streets import put_house
 from data.simulated.shapes.fabrics import sheet, stripes
-from data.simulated.shapes.furnishing import SPINES
 from data.simulated.shapes.mesh import linear
 from data.simulated.shapes.solids import cylinder
+
+FLAGS = ((178, 40, 44), (40, 80, 150), (230, 228, 222), (226, 190, 60), (60, 120, 80), (120, 160, 190), (210, 120, 60))
 
 
 def flag(random: np.random.Generator) -> Scene:
@@ -49,7 +50,7 @@ def put_flag(scene: Scene, random: np.random.Generator, foot: np.ndarray, *, sid
     x = side * (0.03 + wide * (u - 0.06 * slack * u**2))
     z = top - high * v - slack * wide * u**1.6 * (0.6 + 0.4 * v)
     points = np.stack([x, y, z], axis=-1) + foot
-    tints = np.stack([linear(*c) for c in random.permutation(np.array([*SPINES, (230, 228, 222), (226, 190, 60)]))[:3]])
+    tints = np.stack([linear(*c) for c in random.permutation(np.array(FLAGS))[:3]])
     mesh = sheet(
         points,
         stripes(rows, columns, tints, random)[None],

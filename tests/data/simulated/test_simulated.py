@@ -13,7 +13,9 @@ from helpers.blender_stand_in import install_stand_in
 from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.reading import FramePairDataset, SpectralVolumeDataset
 from data.dataset.sequence_file import read_sequence, sequence_path
+from data.media.images import read_image
 from data.simulated.command import main
+from docs.draw.scenes import main as draw_scenes
 from models.spectral_volume import motion_at_times
 
 COMMON = ["--size", "48x30", "--num-frames", "24", "--num-frequencies", "13", "--split", "1,0,0", "--device", "cpu"]
@@ -130,3 +132,12 @@ def test_still_scenes_are_not_random_in_their_statistics(dataset: Path) -> None:
     assert rows
     assert all(row["rms_amplitude"] == 0 and row["moving_fraction"] == 0 for row in rows)
     assert np.isfinite([row["p95_magnitude"] for row in load_manifest(dataset, "train")]).all()
+
+
+def test_scenes_are_drawn_with_their_amplitude_and_a_later_frame(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_scenes([str(dataset), str(tmp_path / "sheet.png"), "--scenes", "3", "--columns", "1"])
+    assert read_image(tmp_path / "sheet.png").shape == (3 * 30 + 2 * 3, 3 * 48 + 2 * 3, 3)
+    drawn = [name.rpartition("_")[0] for name in capsys.readouterr().out.split()]
+    assert sorted(drawn) == ["candles", "hanging_sign", "walls"], "every kind before any kind twice"
