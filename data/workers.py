@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import multiprocessing
 import os
 import pickle
@@ -12,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from common.command_line import MachineFailure
+from data.dask_cluster import CONNECT_SECONDS, dask_client
 
 
 def available_cores() -> int:
@@ -31,7 +30,6 @@ def available_cores() -> int:
 
 AHEAD = 2  # items a worker: one that it works on, one that waits for it
 DASK_AHEAD = 100  # besides: without waiting work, a cluster that grows by demand would not grow
-CONNECT_SECONDS = 30
 WINDOWS_PROCESSES = 61  # for more of them Windows can't wait at once
 
 
@@ -54,7 +52,7 @@ class Workers:
     def __init__(self, count: int = 1, *, dask: str | None = None, connect_seconds: float = CONNECT_SECONDS) -> None:
         self.count = count
         self.remote = dask is not None
-        self._client = _dask_client(dask, connect_seconds) if dask is not None else None
+        self._client = dask_client(dask, connect_seconds) if dask is not None else None
         self._executor: Executor | None = None
         self._asked = -1e9  # time at which the cluster's size was asked for
         self._window = 0
@@ -253,56 +251,6 @@ def _use_one_thread() -> None:
         sys.modules["torch"].set_num_threads(1)
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(1)
-
-
-# Dask -----------------------------------------------------------------------------------------------------------------
-
-
-def _dask_client(scheduler: str, connect_seconds: float):  # -> distributed.Client, which is optional
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ValueError("--dask needs a package that is not installed here: pip install distributed") from error
-    if "://" not in scheduler and scheduler.endswith(".json"):
-        if not Path(scheduler).is_file():
-            raise ValueError(f"--dask {scheduler}: no such scheduler file; dask scheduler --scheduler-file writes it")
-        _expect_scheduler_file(Path(scheduler))
-        options: dict[str, Any] = {"scheduler_file": scheduler}
-    else:
-        options = {"address": scheduler}
-    options |= {"timeout": connect_seconds, "set_as_default": False}
-    try:
-        asyncio.run(_expect_answer(options))
-        client = Client(**options)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"--dask {scheduler}: no scheduler answers there ({' '.join(str(error).split())}); start one with dask "
-            "scheduler"
-        ) from error
-    if not client.nthreads():
-        print("note: the Dask cluster has no workers yet, waiting for them", file=sys.stderr)
-    return client
-
-
-def _expect_scheduler_file(path: Path) -> None:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        values = None
-    if not isinstance(values, dict) or not isinstance(values.get("address"), str):
-        raise ValueError(f"--dask {path}: not a scheduler file; dask scheduler --scheduler-file writes it")
-
-
-async def _expect_answer(options: Mapping[str, Any]) -> None:
-    """Connect once and leave again. A client that works in a thread of its own can't be closed if it fails to connect,
-    and the interpreter then waits a minute for it when it ends."""
-    from distributed import Client
-
-    client = Client(**options, asynchronous=True)
-    try:
-        await client
-    finally:
-        await client.close()
 
 
 _worker_ready = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -47,11 +48,14 @@ VERSION = 1  # to be raised with every change of what data.footage.scan finds
 VARIABLE = "SCAN_CACHE"  # of the environment: the folder, or nothing for none
 
 
-def look_at(path: Path) -> tuple[str, VideoInfo]:
+def look_at(path: Path, *, scan: Callable[[Path], VideoInfo] | None = None) -> tuple[str, VideoInfo]:
     """SHA-256 of a video and what :func:`data.footage.scan.scan_footage` finds in it.
 
     A file that this user's cache knows under its path, size and time of change is not opened; what can't be read is not
     kept.
+
+    Args:
+        scan: in place of `scan_footage`.
 
     Raises:
         ValueError, OSError: as reading the file and `scan_footage` do.
@@ -60,7 +64,7 @@ def look_at(path: Path) -> tuple[str, VideoInfo]:
     known = _read(kept) if kept else None
     if known:
         return known
-    result = file_sha256(path), scan_footage(path)
+    result = file_sha256(path), (scan or scan_footage)(path)
     if kept:
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)

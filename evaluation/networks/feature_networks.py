@@ -92,9 +92,7 @@ def load_feature_network(name: str, folder: Path | None = None, device: torch.de
     load_i3d_state(network, tensors, str(find_weights(name, folder)))
     network = _for_inference(network, device)
     length = int(name.rpartition("_")[2])
-    return FeatureNetwork(
-        name, FEATURE_CHANNELS, sha256, 1, device, lambda x: network.features(_dti3d_input(x, length))
-    )
+    return FeatureNetwork(name, FEATURE_CHANNELS, sha256, 1, device, lambda x: network.features(dti3d_input(x, length)))
 
 
 def build_fid_inception(tensors: dict[str, Tensor], features: str = "2048") -> nn.Module:
@@ -218,7 +216,7 @@ def _kinetics_input(clips: Tensor) -> Tensor:
     return _channels_first(2 * resized / 255 - 1)
 
 
-def _dti3d_input(clips: Tensor, length: int) -> Tensor:
+def dti3d_input(clips: Tensor, length: int) -> Tensor:
     """uint8 ``[N, T, 3, H, W]`` -> ``[N, 3, length, 224, 224]`` in [-1, 1], corners aligned.
 
     As DTFVD's authors do, a clip shorter than ``length`` frames is repeated three times and cut.

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from models.motion.autoencoder import SliceAutoencoder
+from models.motion.slice_autoencoder import SliceAutoencoder
 
 
 class Denoiser(nn.Module):

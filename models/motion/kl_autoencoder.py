@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.plain import Depth, Multipliers, Width
-from models.motion.autoencoder import SLICE_CHANNELS, GaussianAutoencoder
 from models.motion.blocks import ResidualBlock, SpatialAttention, group_norm
+from models.motion.slice_autoencoder import SLICE_CHANNELS, GaussianAutoencoder
 
 
 @dataclass(frozen=True)

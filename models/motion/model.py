@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from common.checkpoint import build_fitting, load_checkpoint, load_weights, save_checkpoint
 from common.plain import from_plain, plain_value
-from models.motion.autoencoder import SliceAutoencoder
 from models.motion.config import PREDICTIONS, PRESETS, MotionConfig
 from models.motion.denoiser import Denoiser
 from models.motion.diffusion import (
@@ -28,6 +27,7 @@ from models.motion.diffusion import (
 )
 from models.motion.image_encoder import convert_published_weights
 from models.motion.reference_unet import ReferenceUNetConfig
+from models.motion.slice_autoencoder import SliceAutoencoder
 from models.motion.stages import FORMER_NAMES, STAGES
 from models.motion.vq_autoencoder import HUB_ID, VQAutoencoderConfig
 from models.spectral_volume import SpectralNormalizer, rms_amplitude

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from common.checkpoint import load_weights
 from common.plain import Depth, Range, Width, Widths, read_json
-from models.motion.autoencoder import SLICE_CHANNELS, SliceAutoencoder
+from models.motion.slice_autoencoder import SLICE_CHANNELS, SliceAutoencoder
 
 Codes = Annotated[int, Range(1, 1 << 20)]
 VQModel = Any  # diffusers', which is imported where one is made; its class hides that it is a torch module

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.choices import DEFAULT_SAMPLER, SAMPLERS
-from models.motion.autoencoder import SliceAutoencoder
 from models.motion.diffusion import (
     draw_noise,
     loop_loss,
@@ -21,6 +20,7 @@ from models.motion.diffusion import (
     sample_latents,
 )
 from models.motion.model import PRESETS, MotionModel
+from models.motion.slice_autoencoder import SliceAutoencoder
 from models.spectral_volume import SpectralNormalizer, rms_amplitude, spectral_volume_to_motion
 
 MEAN, STD = 0.7, 0.4  # of the distribution that the exact denoiser knows
