@@ -117,7 +117,7 @@ def test_what_goes_wrong_is_said_on_the_page(browser, client, tmp_path):
     window = Window(browser, client)
     page, trouble = window.page, window.page.locator("#trouble")
     window.hand_over("drop", b"no picture", "notes<b>.png")
-    trouble.get_by_text("notes<b>.png: not a photo that can be read").wait_for()
+    trouble.get_by_text("notes<b>.png: not an image that can be read").wait_for()
     window.hand_over("drop", picture(400, 300)[:-3000], "cut.png")
     page.locator("li .error").get_by_text("damaged image").wait_for()
     page.get_by_role("button", name="Remove").click()
