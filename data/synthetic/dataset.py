@@ -31,7 +31,7 @@ from data.synthetic.things.reading import STILL
 from data.workers import Workers
 
 EXACT = "exact"  # the estimator in the manifest
-SCENE_VERSION = 2  # version of the way scenes are made, by which a finished file is recognised
+SCENE_VERSION = 3  # version of the way scenes are made, by which a finished file is recognised
 
 
 @dataclass(frozen=True, kw_only=True)

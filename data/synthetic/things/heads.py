@@ -12,10 +12,11 @@ MOST_HEADS = 24
 FEWEST_SAMPLES = 60  # pixels that GrabCut needs of either kind
 SOLIDITY = 0.5  # of its convex hull, at least
 OUTLINE = 0.3  # strength of the edges around it, at least
-NECK = 0.63  # heads that touch are two where the neck is narrower than this share of the smaller one
+NECK = 0.72  # heads that touch are two where the neck is narrower than this share of the smaller one
 SMALLER = 0.3  # of the thickness of the thickest of several heads that touch, at least
 CERTAIN = 0.7  # product of two mattes, from which on the edges around a head need not be clear
 STALK = 0.3  # width in that of the head, below which its lowest rows are a stalk
+GAP = 0.04  # between petals of one head, at most, in half square roots of its area
 AGREEING = 0.55  # intersection over union of two mattes, from which on they show the same
 STANDS = 0.45  # focused table or floor right below, from which on a thing stands there
 LIKELY, UNLIKELY = 0.35, -0.35  # scores that GrabCut starts from
@@ -136,14 +137,13 @@ def _parts(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def split_touching(mask: np.ndarray) -> list[np.ndarray]:
-    """Heads that touch, parted at their necks by a watershed on the distance to the border."""
+    """Heads that touch, parted at their necks by the discs that fit into them."""
     import cv2
 
-    gap = 2 * int(0.06 * mask.sum() ** 0.5) + 1  # between petals of one head
+    gap = 2 * int(GAP * float(mask.sum()) ** 0.5) + 1
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((gap, gap), np.uint8))
     distance = cv2.distanceTransform(np.pad(closed, 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     smooth = cv2.GaussianBlur(distance, (0, 0), 2.0)
-    seeds = np.zeros(mask.shape, np.int32)
     taken: list[tuple[int, int, float]] = []
     level = float(smooth.max())
     while level > 3:  # peaks from the highest, each if the ridge to those before is low enough
@@ -157,17 +157,16 @@ def split_touching(mask: np.ndarray) -> list[np.ndarray]:
     kept = _separate([peak for peak in taken if peak[2] > SMALLER * float(smooth.max())], smooth)
     if len(kept) < 2:
         return [mask]
-    for number, (y, x, size) in enumerate(kept, 2):
-        cv2.circle(seeds, (int(x), int(y)), max(1, int(0.4 * size)), number, -1)
-    seeds[~mask] = 1
-    relief = (255 * (1 - smooth / max(1e-6, float(smooth.max())))).astype(np.uint8)
-    labels = cv2.watershed(np.dstack([relief] * 3), seeds)
-    borders = (labels < 0) & mask
-    if borders.any():
-        from data.synthetic.segments import fill_nearest
-
-        labels = np.where(mask, fill_nearest(np.where(mask, labels, 1), (labels > 1) & mask), 1)
-    return [labels == number for number in range(2, len(kept) + 2)]
+    ys, xs = np.nonzero(mask)
+    # From the rim of the disc that fits into each head: heads meet at the neck between them.
+    distances = [np.hypot(ys - y, xs - x) - size for y, x, size in kept]
+    owner = np.argmin(distances, axis=0)
+    parts = []
+    for number in range(len(kept)):
+        part = np.zeros(mask.shape, bool)
+        part[ys[owner == number], xs[owner == number]] = True
+        parts.append(part)
+    return parts
 
 
 def without_stalk(head: np.ndarray) -> np.ndarray:
