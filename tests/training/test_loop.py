@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common import checkpoint
@@ -124,7 +125,7 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 
 def assert_same_run(first: Path, second: Path) -> None:
-    one, other = (checkpoint.load_file(folder / "state" / "training.safetensors") for folder in (first, second))
+    one, other = (load_file(folder / "state" / "training.safetensors") for folder in (first, second))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert read_training_state(first) == read_training_state(second)
