@@ -154,5 +154,5 @@ def test_a_checkpoint_holds_all_weights_and_needs_no_source(vqvae: Path, tmp_pat
     config = json.loads(path.read_text())
     config["model"]["unet"]["kind"] = "other"
     path.write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="model.unet.kind is 'other', expected one of spectral, reference"):
+    with pytest.raises(ValueError, match=r"model.unet.kind is 'other', expected one of spectral, reference"):
         MotionModel.from_pretrained(tmp_path / "checkpoint")
