@@ -191,7 +191,7 @@ def test_it_learns(dataset: Path, tmp_path: Path) -> None:
 
 
 def test_init_starts_from_another_run(dataset: Path, finished: Path, tmp_path: Path) -> None:
-    command = options(dataset, tmp_path, "--max-steps", "1", "--learning-rate", "1e-12", "--init", str(finished))
+    command = options(dataset, tmp_path, "--max-steps", "1", "--learning-rate", "2e-12", "--init", str(finished))
     assert script.main(command) == 0
     started, given = load_file(tmp_path / "model.safetensors"), load_file(finished / "model.safetensors")
     assert all(torch.allclose(started[name], given[name], atol=1e-6) for name in given)

@@ -31,6 +31,7 @@ from training.saved_state import STATE_FILE
 from training.state import StepSamples, learning_rate_at, step_generator
 from training.task import Findings, Plan, RunOptions, Update
 
+LOGGED = ("psnr", "ssim", "lpips")  # measures of a validation that the log keeps
 GOALS = {"lpips": Goal("lpips_model", -1), "psnr": Goal("psnr_model", 1)}
 PAINTED_IDENTITY = 0.05  # share of pairs without motion for models that paint frames from features alone
 PAIR_BYTES = 7  # a pixel of a stored frame (3) and its flow in float16 (4)
@@ -95,7 +96,12 @@ class RendererTask:
         name, folder = f"step_{step:06d}", self.output / "samples"
         self.validation.write_picture(folder / f"{name}.png", self.model)
         self.validation.write_video(folder, name, self.model, whole=last)
-        figures = {f"{metric}_{row}": value for row, values in self.table.items() for metric, value in values.items()}
+        figures = {
+            f"{metric}_{row}": values[metric]
+            for row, values in self.table.items()
+            for metric in LOGGED
+            if metric in values
+        }
         title = f"step {step}, {self.validation.frames} validation frames"
         return Findings(figures=figures, text=f"{title}\n{format_table(self.table)}")
 
@@ -107,7 +113,7 @@ class RendererTask:
 def renderer_plan(config: RendererConfig, *, validated: bool) -> Plan:
     """What the loop has to know of the training."""
     temporal = ("temporal",) if config.temporal else ()
-    figures = tuple(f"{metric}_{row}" for metric in ("psnr", "ssim", "lpips") for row in ROWS) if validated else ()
+    figures = tuple(f"{metric}_{row}" for metric in LOGGED for row in ROWS) if validated else ()
     columns = ("loss", "l1", "perceptual", "learning_rate", "gradient_norm", "seconds", *temporal, *figures)
     return Plan(
         name="renderer",

@@ -131,7 +131,7 @@ def take(frames: SequenceFrames, count: int) -> SequenceFrames:
 
 def format_table(table: Mapping[str, Mapping[str, float]]) -> str:
     """One line a row."""
-    units = {"psnr": "{:7.3f} dB", "ssim": "SSIM {:.4f}", "lpips": "LPIPS {:.4f}"}
+    units = {"psnr": "{:7.3f} dB", "ssim": "SSIM {:.4f}", "lpips": "LPIPS {:.4f}", "sharpness": "sharpness {:.3f}"}
     return "\n".join(
         f"{row:<18}" + "   ".join(units[metric].format(value) for metric, value in values.items())
         for row, values in table.items()

@@ -85,7 +85,7 @@ def test_mistakes_are_answered_in_one_line(run_folder: Path, photo: Path, tmp_pa
     assert "no train videos in the layout fire" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["endpoint", str(photo), "left,right", *out])
-    assert "'left,right' are not numbers" in capsys.readouterr().err
+    assert "a list such as 0.5,0.1,0.2 is expected" in capsys.readouterr().err
 
 
 def test_help_needs_no_torch() -> None:

@@ -47,7 +47,10 @@ def tiny_checkpoint(folder: Path, num_frequencies: int = 4) -> Path:
 
 def train_here(options: list[str], _) -> int:
     """The same training without the seconds that a process takes to start."""
-    return train_unet.main(options)
+    try:
+        return train_unet.main(options)
+    except SystemExit as end:  # as the process that trains would end
+        return int(end.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -201,16 +204,32 @@ def test_bad_input_is_one_line(run: Path, small_dataset: Path, tmp_path: Path, r
         recorded(small_dataset, tmp_path, rows=("K=4",), max_steps=-1)
 
 
+HOLDER = """
+import subprocess, sys, time
+from pathlib import Path
+from evaluation.tables.ablation_training import exclusive
+with exclusive(Path(sys.argv[1])) as lock:
+    subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], pass_fds=(lock,))
+    print("started", flush=True)
+    time.sleep(60)
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="locks of this kind exist on POSIX systems alone")
 def test_two_ablations_do_not_share_a_folder(small_dataset: Path, tmp_path: Path) -> None:
-    with ablation_training.exclusive(tmp_path) as lock:
-        # What the first process started holds the lock on after that process was killed.
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,))
+    root = Path(ablation_training.__file__).parents[2]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    first = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], cwd=root, **pipes)
     try:
+        assert first.stdout.readline() == b"started\n"
+        first.kill()  # what it started holds the lock on
+        first.wait()
         with pytest.raises(ValueError, match="is running there"):
             evaluate_ablation(ablation_options(small_dataset, tmp_path))
     finally:
-        child.communicate(b"\n")
+        first.stdin.close()
+    assert first.stdout.read() == b""  # until the other one has ended as well
+    first.stdout.close()
     with ablation_training.exclusive(tmp_path):
         pass
 

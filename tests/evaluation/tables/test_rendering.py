@@ -219,6 +219,12 @@ def test_a_checkpoint_that_renders_nan_is_named(small_dataset: Path, tmp_path: P
     with torch.no_grad():
         model.head.bias.fill_(torch.nan)
     model.save_pretrained(tmp_path / "frame_synthesis")
+    with pytest.raises(ValueError, match=r"head\.bias holds values that are not finite"):
+        table_of(options(small_dataset, tmp_path, frames="stored"))
+    with torch.no_grad():  # finite weights whose results are not
+        for parameter in model.parameters():
+            parameter.fill_(3e38)
+    model.save_pretrained(tmp_path / "frame_synthesis")
     with pytest.raises(FloatingPointError, match="frames of model are not finite"):
         table_of(options(small_dataset, tmp_path, frames="stored"))
 
