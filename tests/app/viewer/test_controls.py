@@ -1,6 +1,7 @@
 """The page's controls: modes, sliders, the loop, recording; and how long a frame takes."""
 
 import json
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -122,6 +123,8 @@ def test_recording_saves_a_video(page: OpenPage):
 
 def test_sixty_frames_a_second_of_work(browser, tmp_path: Path, record_property):
     """Modes of the size that the pretrained model gives; drawing in software is reported, computing has to keep up."""
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
+        pytest.skip("other programs keep the processor busy: a time says nothing")
     volume = swaying_volume(16, (288, 160)) * 2
     path = tmp_path / "large.html"
     path.write_text(viewer_page(photo(), MotionFile(volume[0], 150, 30.0, (WIDTH, HEIGHT), "0" * 64)))
