@@ -23,7 +23,7 @@ from common import checkpoint
 from common.files import remove_stale_files
 from training import saved_state
 from training import state as run_state
-from training.best import BestCheckpoint
+from training.best import FOLDER, BestCheckpoint
 from training.log import CsvLog, TensorBoardLog, plot_log
 from training.processes import Processes
 from training.state import StepSamples
@@ -107,8 +107,8 @@ class _Training:
         self.board: TensorBoardLog | None = None
         if not self.processes.is_main:
             return
-        for folder in (self.options.output, self.options.output / "samples"):
-            remove_stale_files(folder)  # which a killed process leaves
+        for name in (".", "samples", saved_state.STATE_FILE.parent, FOLDER):
+            remove_stale_files(self.options.output / name)  # which a killed process leaves
         self.log = CsvLog(self.options.output / self.plan.log, self.plan.columns, self.first)
         if self.options.tensorboard:
             self.board = TensorBoardLog(self.options.output / "tensorboard" / self.plan.name, self.first)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from common.files import TEMPORARY_NAME
 SECONDS = 60.0  # of work, after which a command is taken to hang
 # Audit events of Python that show foreign code at work; ffmpeg alone may be started.
 FORBIDDEN = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "exec")
+PROGRESS = re.compile(r"\d%\||\d(it|s| \w+)/(s|it)\b")  # a bar that tqdm draws
 _watched: list[str] | None = None
 _hooked = False
 
@@ -55,7 +57,7 @@ def complaint(status: int, errors: str, seen: list[str], *, changed: bool, left:
         return f"started something: {seen[0]}"
     if left:
         return f"left {left[0]} behind"
-    lines = [line for line in errors.splitlines() if line.strip() and "it/s" not in line and "%|" not in line]
+    lines = [line for line in errors.splitlines() if line.strip() and not PROGRESS.search(line)]
     if "Traceback" in errors:
         return f"printed a traceback: {lines[-1]}"
     if status == 0:

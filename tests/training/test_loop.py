@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from common import checkpoint
+from common.files import temporary_name
 from training.best import Goal
 from training.log import read_csv
 from training.loop import train
@@ -152,6 +155,17 @@ def test_a_stopped_run_is_resumed_to_the_last_bit(scores: dict, tmp_path: Path) 
     for name, value in whole.averaged.state_dict().items():  # the averages, once the run has ended
         assert torch.equal(value, resumed.averaged.state_dict()[name])
         assert torch.equal(value, weights(tmp_path / "whole")[name])
+
+
+def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    name = temporary_name(Path("a.safetensors")).replace(f".{os.getpid()}.", f".{ended.pid}.")
+    for folder in (".", "state", "samples", "best"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_bytes(b"half")
+    run(Toy(ALONE), tmp_path)
+    assert list(tmp_path.rglob(name)) == []
 
 
 def test_both_players_of_an_adversarial_training_learn_and_are_logged(tmp_path: Path) -> None:
