@@ -162,7 +162,7 @@ def noise_levels(scheduler, timestep: Tensor) -> tuple[float, float]:
 
 
 def predicted_clean_and_noise(
-    prediction: str, output: Tensor, noisy: Tensor, alpha: float, sigma: float
+    prediction: str, output: Tensor, noisy: Tensor, alpha: float | Tensor, sigma: float | Tensor
 ) -> tuple[Tensor, Tensor]:
     """The clean latents and the noise that a network output stands for, with ``v = alpha noise - sigma x``."""
     if prediction == "epsilon":

@@ -217,9 +217,11 @@ class MotionModel(nn.Module):
         scheduler = make_scheduler(self.config, sampler or self.config.sampler)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         condition = self.encode_condition(image)
+        index = torch.arange(self.config.num_frequencies, device=image.device).expand(len(image), -1)
 
         def denoise(noisy: Tensor, timestep: Tensor) -> Tensor:
-            output = self._guided_output(noisy, timestep, condition, weight, strength)
+            times = timestep.to(noisy.device).expand(len(noisy))
+            output = self.guided(noisy, times, index, condition, guidance=weight, strength=strength)
             if not loop_guidance:
                 return output
             alpha, sigma = noise_levels(scheduler, timestep)
@@ -297,20 +299,36 @@ class MotionModel(nn.Module):
         height, width = image.shape[-2] // factor, image.shape[-1] // factor
         return self.config.num_frequencies, self.autoencoder.latent_channels, height, width
 
-    def _guided_output(
-        self, latents: Tensor, timestep: Tensor, condition: Tensor, guidance: float, strength: Tensor | None = None
+    def denoise(
+        self,
+        latents: Tensor,  # [B, k, C, h, w] noisy
+        timestep: Tensor,  # [B]
+        frequency_index: Tensor,  # [B, k] which frequencies they are
+        condition: Tensor,  # of encode_condition, or zeros for no photo
+        *,
+        strength: Tensor | None = None,  # [B] in pixels, which only a model with wind is told
     ) -> Tensor:
-        """The network's output under classifier-free guidance, ``(1 + w) e(c) - w e(0)``."""
-        told = {} if strength is None else {"strength": strength}
-        batch, count = latents.shape[:2]
-        times = timestep.to(latents.device).expand(batch)
-        index = torch.arange(count, device=latents.device).expand(batch, count)
-        output = self.unet(latents, times, index, condition, self.frequency_attention, **told)
+        """What the network predicts of noisy latents, ``[B, k, C, h, w]``."""
+        told = {"strength": strength} if self.config.wind else {}
+        return self.unet(latents, timestep, frequency_index, condition, self.frequency_attention, **told)
+
+    def guided(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        frequency_index: Tensor,
+        condition: Tensor,
+        *,
+        guidance: float,
+        strength: Tensor | None = None,
+    ) -> Tensor:
+        """:meth:`denoise` under classifier-free guidance, ``(1 + w) e(c) - w e(0)``."""
+        output = self.denoise(latents, timestep, frequency_index, condition, strength=strength)
         if guidance == 0:
             return output
         # One after the other rather than as one batch of twice the size: no slower on a CPU, half the memory.
         nothing = torch.zeros_like(condition)
-        unconditional = self.unet(latents, times, index, nothing, self.frequency_attention, **told)
+        unconditional = self.denoise(latents, timestep, frequency_index, nothing, strength=strength)
         return (1 + guidance) * output - guidance * unconditional
 
 

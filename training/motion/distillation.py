@@ -13,6 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from models.motion.diffusion import predicted_clean_and_noise
 from models.motion.model import MotionModel, alphas_cumprod
 from training.motion.losses import MotionBatch, diffusion_parts
 from training.state import StepSamples
@@ -49,35 +50,32 @@ class DistillationLoss(nn.Module):
         noise = samples.normal(latents.shape[1:]).to(latents)
         noisy = self._alpha(start) * latents + self._sigma(start) * noise
         target = self.target(noisy, start, (middle, end), batch)
-        told = {"strength": batch.strength} if model.config.wind else {}
-        condition = model.encode_condition(image)
-        output = model.unet(noisy, start, index, condition, model.frequency_attention, **told)
+        output = model.denoise(noisy, start, index, model.encode_condition(image), strength=batch.strength)
         errors = (output - target).square().mean(dim=(2, 3, 4))
         return errors.mean(), diffusion_parts(model, errors.detach(), index=index, timestep=start)
 
     @torch.no_grad()
     def target(self, noisy: Tensor, start: Tensor, following: Sequence[Tensor], batch: MotionBatch) -> Tensor:
         """The velocity at ``start`` that one DDIM step needs to arrive where the teacher's two do."""
+        teacher = self._teacher[0]
+        condition = teacher.encode_condition(batch.image)
         reached, time = noisy, start
         for then in following:
-            clean, unit = self._parts(reached, time, batch)
+            output = teacher.guided(
+                reached,
+                time,
+                batch.frequency_index,
+                condition,
+                guidance=teacher.config.guidance,
+                strength=batch.strength,
+            )
+            clean, unit = predicted_clean_and_noise(
+                teacher.config.prediction, output, reached, self._alpha(time), self._sigma(time)
+            )
             reached, time = self._alpha(then) * clean + self._sigma(then) * unit, then
         ratio = self._sigma(time) / self._sigma(start)
         clean = (reached - ratio * noisy) / (self._alpha(time) - ratio * self._alpha(start))
         return (self._alpha(start) * noisy - clean) / self._sigma(start)
-
-    def _parts(self, noisy: Tensor, time: Tensor, batch: MotionBatch) -> tuple[Tensor, Tensor]:
-        """Clean latents and noise that the teacher sees, under its guidance."""
-        teacher = self._teacher[0]
-        told = {"strength": batch.strength} if teacher.config.wind else {}
-        condition = teacher.encode_condition(batch.image)
-        index, attends, weight = batch.frequency_index, teacher.frequency_attention, teacher.config.guidance
-        output = teacher.unet(noisy, time, index, condition, attends, **told)
-        if weight:
-            without = teacher.unet(noisy, time, index, torch.zeros_like(condition), attends, **told)
-            output = (1 + weight) * output - weight * without
-        alpha, sigma = self._alpha(time), self._sigma(time)
-        return alpha * noisy - sigma * output, sigma * noisy + alpha * output
 
     def _alpha(self, time: Tensor) -> Tensor:
         return _levels(self.schedule, time).sqrt()
