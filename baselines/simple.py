@@ -16,9 +16,8 @@ from evaluation.prediction import OWN_WIND, Predict, Prediction, Setting
 from evaluation.sequences import EvaluationSequence, load_sequences
 from models.dynamics.loop import LoopMotion, Playback
 from models.photos import Photo
-from models.spectral_volume import motion_strength, resize_motion, rms_amplitude
+from models.spectral_volume import LEAST_STRENGTH, motion_strength, resize_motion, rms_amplitude
 
-LEAST_WIND = 0.1  # pixels; where the measured motion is weaker still, that is told
 MOST_OTHER_STARTS = 4  # of a video's other sequences that a ceiling is the mean over
 JELLY_FREQUENCIES = (1, 2, 3)  # periods in a sequence: where most of the power of swaying is
 
@@ -61,7 +60,7 @@ def wind_of(setting: Setting, sequence: EvaluationSequence) -> str | float | Non
     width, height = setting.pipeline.motion_config.size
     scale = math.sqrt(width * height / (sequence.size[0] * sequence.size[1]))
     strength = scale * float(motion_strength(setting.true_volume(sequence)))
-    return max(strength, LEAST_WIND) / setting.pipeline.usual_wind
+    return max(strength, LEAST_STRENGTH) / setting.pipeline.usual_wind
 
 
 def repeat(setting: Setting) -> Predict:

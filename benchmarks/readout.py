@@ -13,6 +13,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 
 from benchmarks.timing import benchmark_parser
 from common.command_line import run_script, write_report
-from common.option_types import count
+from common.option_types import count, positive
 from evaluation.metrics.distances import values_by_source
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 GRID_WIDTH = 64
 BASE = "base"
 BLUR = 16.0  # pixels at the sequence's size, of the gradient that stands for nothing learned
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         "first SCENES alone; may be given several times. NAME+NAME=, with nothing behind it, joins rows named before",
     )
     add("--max-sequences", type=count, default=3, metavar="N", help="at most N sequences of each video (default: 3)")
-    add("--ridge", type=float, default=10.0, help="strength of the regularisation (default: 10)")
+    add("--ridge", type=positive, default=10.0, help="strength of the regularisation (default: 10)")
     return run_script(_run, parser.parse_args(argv))
 
 
@@ -144,8 +144,9 @@ def measure(
         ValueError: a folder that is no dataset, a joined row whose parts were not named before.
     """
     encoder = load_encoder()
-    known = read_scenes(base, encoder, per_source)
-    film = {folder.name: read_scenes(folder, encoder, per_source) for folder in tests}
+    read = functools.cache(functools.partial(read_scenes, encoder=encoder, per_source=per_source))
+    known = read(base)
+    film = {folder.name: read(folder) for folder in tests}
     rows = {BASE: normal_equations(known)}
     extra: dict[str, Normal] = {}
     for addition in additions:
@@ -155,13 +156,13 @@ def measure(
             if missing:
                 raise ValueError(f"--add {addition.name}=: there is no row {missing[0]!r} before it")
         else:
-            scenes = read_scenes(addition.folder, encoder, per_source, addition.scenes)
+            scenes = read(addition.folder, most_sources=addition.scenes)
             share = addition.weight * len(known) / len(scenes)
             extra[addition.name] = scaled(normal_equations(scenes), share)
         rows[addition.name] = sum((extra[part] for part in parts), start=rows[BASE])
     scores = {base.name: left_out(known, rows, ridge)}
+    fits = {row: normal.solve(ridge) for row, normal in rows.items()}
     for name, scenes in film.items():
-        fits = {row: normal.solve(ridge) for row, normal in rows.items()}
         scores[name] = {row: [(scene, scene.features @ fit) for scene in scenes] for row, fit in fits.items()}
     return {name: summary(of) for name, of in scores.items()}
 
@@ -180,11 +181,11 @@ def left_out(scenes: Sequence[Scene], rows: Mapping[str, Normal], ridge: float) 
 
 def summary(predictions: Mapping[str, Sequence[tuple[Scene, np.ndarray]]]) -> dict:
     """Mean correlation of each row, and its gain over the base, with standard errors over videos."""
-    tested = [scene for scene, _ in predictions[BASE] if scene.moves]
+    tested = [scene for scene, _ in predictions[BASE]]
     sources = [scene.source for scene in tested]
     values = {"gradient": [correlation(scene.gradient, scene.ranks) for scene in tested]}
     for row, of in predictions.items():
-        values[row] = [correlation(predicted, scene.ranks) for scene, predicted in of if scene.moves]
+        values[row] = [correlation(predicted, scene.ranks) for scene, predicted in of]
     result = {}
     for row, figures in values.items():
         gains = [mine - other for mine, other in zip(figures, values[BASE], strict=True)]
@@ -206,9 +207,11 @@ def standard_error(values: Sequence[float], sources: Sequence[str]) -> float:
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman rank correlation of two maps."""
-    from scipy.stats import spearmanr
+    import torch
 
-    return float(spearmanr(first, second).statistic) if np.ptp(first) > 0 else 0.0
+    from evaluation.metrics.motion import spearman
+
+    return spearman(torch.from_numpy(first), torch.from_numpy(second))
 
 
 # Features -------------------------------------------------------------------------------------------------------------
@@ -226,9 +229,9 @@ def load_encoder() -> EfficientNetLite0:
 
 
 def read_scenes(
-    folder: Path, encoder: EfficientNetLite0, per_source: int, most_sources: int | None = None
+    folder: Path, *, encoder: EfficientNetLite0, per_source: int, most_sources: int | None = None
 ) -> list[Scene]:
-    """Sequences of all splits, at most so many of each video, of so many videos."""
+    """Sequences of all splits in which something moves, at most so many of each video, of so many videos."""
     from tqdm import tqdm
 
     from data.dataset.manifest import load_manifest

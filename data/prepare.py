@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from common.command_line import OneLineParser, options_of, run_script, write_report
-from common.option_types import count, frame_count, frame_rate, frame_size, not_negative
+from common.option_types import count, not_negative
 from common.output_paths import check_paths
 from data.dataset.command_line import (
     add_footage_options,
+    add_sequence_options,
     add_split_options,
     add_worker_options,
     parse_shard,
@@ -54,35 +55,13 @@ def build_parser() -> argparse.ArgumentParser:
     add, default = parser.add_argument, PrepareOptions()
     add("inputs", nargs="+", type=Path, metavar="VIDEO_OR_FOLDER", help="videos, and folders to search for videos")
     add("--output", required=True, type=Path, metavar="DATASET", help="dataset folder; an unfinished one is resumed")
-    add("--size", type=frame_size, default=default.size, metavar="WxH", help="size of the frames (default: 256x160)")
-    add(
-        "--fps",
-        type=frame_rate,
-        default=default.fps,
-        help="frame rate (default: 30); clips within 10 %% of it keep their own rate",
-    )
-    add(
-        "--num-frames",
-        type=frame_count,
-        default=default.num_frames,
-        metavar="T",
-        help="frames in a sequence (default: 150)",
+    add_sequence_options(
+        parser,
+        default,
+        rate="frame rate; clips within 10 %% of it keep their own",
+        stored="keep for training the renderer",
     )
     add("--stride", type=count, default=default.stride, help="frames between the starts of sequences (default: 10)")
-    add(
-        "--num-frequencies",
-        type=count,
-        default=default.num_frequencies,
-        metavar="K",
-        help="frequencies to keep (default: 24)",
-    )
-    add(
-        "--stored-frames",
-        type=count,
-        default=default.stored_frames,
-        metavar="M",
-        help="later frames to keep for training the renderer (default: 10)",
-    )
     add(
         "--flow",
         choices=tuple(ESTIMATORS),

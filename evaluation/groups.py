@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from data.csv_files import read_lines
 
 if TYPE_CHECKING:
     from evaluation.sequences import EvaluationSequence
@@ -73,17 +74,7 @@ def grouping(text: str) -> Grouping:
 
 def _lines(path: Path, column: str) -> list[dict[str, str]]:
     """Lines of a CSV that has this column and one of :data:`NAMING`."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; --group takes COLUMN or FILE.csv:COLUMN")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            lines = [{name: value for name, value in line.items() if isinstance(value, str)} for line in reader]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a CSV file ({error})") from error
-    if column not in columns:
-        raise ValueError(f"{path}: no column {column!r}, only {', '.join(columns) or 'an empty file'}")
-    if not set(NAMING) & set(columns):
+    lines = [line for line in read_lines(path, (column,), option="--group") if column in line]
+    if lines and not any(set(NAMING) & set(line) for line in lines):
         raise ValueError(f"{path}: needs a column {', '.join(NAMING[:-1])} or {NAMING[-1]} that names the videos")
-    return [line for line in lines if column in line]
+    return lines

@@ -7,10 +7,11 @@ a ``--help`` would take seconds.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
+
+from common.option_types import positive
 
 DEFAULT_STEPS = 20  # sampling steps; docs/evaluation.md compares numbers of them
 DEFAULT_SAMPLER = "dpmsolver++"
@@ -29,12 +30,9 @@ def wind_type(*more: str) -> Callable[[str], str | float]:
         if text in expected:
             return text
         try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value > 0):
-            raise argparse.ArgumentTypeError(f"{text!r}: expected {', '.join(expected)} or a number above 0")
-        return value
+            return positive(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}, nor {', '.join(expected)}") from None
 
     return parse
 

@@ -19,6 +19,9 @@ from torch import Tensor
 from common.plain import Range
 from models.choices import NORMALIZATIONS
 
+REFERENCE_WIDTH = 256  # pixels, of the picture in whose pixels amplitudes of any size are told
+LEAST_STRENGTH = 0.1  # pixels; what moves less is called still, and measured flow is never exactly 0
+
 Scale = Annotated[float, Range(1e-9, 1e9)]
 
 

@@ -47,10 +47,7 @@ def build_dataset(
         plan, folder, workers, compute=compute_sequence, resource=SequenceReader, failures=failures
     )
     counts = write_results(plan, folder, failures, num_frames=plan.prepare.num_frames, fps=plan.prepare.fps)
-    listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
-    kept = counts.total() - counts["dropped"]
-    print(f"{folder}: {kept} sequences ({listed}), {counts['dropped']} dropped, {computed} computed now")
-    return report_results(counts, computed)
+    return report_results(folder, counts, computed)
 
 
 def accept_sources(sources: list[Source], folder: Path, *, options: SplitOptions, things: str, existed: bool) -> None:
@@ -223,7 +220,11 @@ def _kept_rows(folder: Path, split: str) -> Iterator[dict[str, str]]:
                 yield row
 
 
-def report_results(counts: Counter, computed: int) -> dict[str, Any]:
-    """What a ``--report`` says about a run."""
+def report_results(folder: Path, counts: Counter, computed: int) -> dict[str, Any]:
+    """Print the closing line of a run; returns what a ``--report`` says about it."""
+    listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
+    dropped = f", {counts['dropped']} dropped" if counts["dropped"] else ""
+    kept = counts.total() - counts["dropped"]
+    print(f"{folder}: {kept} sequences ({listed}){dropped}, {computed} computed now")
     sequences = {name: count for name, count in sorted(counts.items()) if name != "dropped"}
     return {"sequences": sequences, "dropped": counts["dropped"], "computed": computed}

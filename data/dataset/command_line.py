@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Any
 
 from common.command_line import add_common_options
-from common.option_types import not_negative, process_count, share, whole
+from common.option_types import count, frame_count, frame_rate, frame_size, not_negative, process_count, share, whole
 from data.dataset.options import PrepareOptions, SplitOptions
 from data.dataset.shards import Shard
 from data.dataset.splits import SPLITS
@@ -39,6 +40,31 @@ def add_split_options(parser: argparse.ArgumentParser, *, things: str, full_note
     add("--test", nargs="+", default=[], metavar="GLOB", help="file names that go to the test split")
     add("--overwrite", action="store_true", help="delete a dataset made with other options and start again")
     add_common_options(parser)
+
+
+def add_sequence_options(parser: argparse.ArgumentParser, default: Any, *, rate: str, stored: str) -> None:
+    """Add the options about the size and length of sequences and what is kept of them.
+
+    Args:
+        default: the options of the command, from which the defaults are taken.
+        rate: what the frame rate is; stored: what the later frames are kept for, or cost.
+    """
+    add = parser.add_argument
+    width, height = default.size
+    add(
+        "--size",
+        type=frame_size,
+        default=default.size,
+        metavar="WxH",
+        help=f"size of the frames (default: {width}x{height})",
+    )
+    add("--fps", type=frame_rate, default=default.fps, help=f"{rate} (default: {default.fps:g})")
+    for option, value, kind, metavar, what in (
+        ("--num-frames", default.num_frames, frame_count, "T", "frames in a sequence"),
+        ("--num-frequencies", default.num_frequencies, count, "K", "frequencies to keep"),
+        ("--stored-frames", default.stored_frames, count, "M", f"later frames to {stored}"),
+    ):
+        add(option, type=kind, default=value, metavar=metavar, help=f"{what} (default: {value})")
 
 
 def add_worker_options(parser: argparse.ArgumentParser) -> None:

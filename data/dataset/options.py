@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from data.footage.frames import WHOLE, Crop
 
+EXACT = "exact"  # the estimator in the manifest, of motion that was made and not measured
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:

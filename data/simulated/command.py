@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from common.command_line import OneLineParser, options_of, run_script, write_report
-from common.option_types import count, frame_count, frame_rate, frame_size
+from common.option_types import count
 from common.output_paths import check_paths
-from data.dataset.command_line import add_split_options
+from data.dataset.command_line import add_sequence_options, add_split_options
 from data.dataset.folder import naming_full_disks, open_dataset, writing
 from data.simulated.kinds.registry import KINDS
 from data.simulated.options import SimulatedOptions, recorded_options
@@ -42,33 +42,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--output", required=True, type=Path, metavar="DATASET", help="dataset folder; an unfinished one is resumed")
     add("--scenes", type=count, default=default.scenes, metavar="N", help="scenes, a sequence each (default: 100)")
     add("--kinds", nargs="+", choices=tuple(KINDS), default=(), metavar="KIND", help="kinds of scene (default: all)")
-    add("--size", type=frame_size, default=default.size, metavar="WxH", help="size of the frames (default: 256x160)")
-    add(
-        "--num-frames",
-        type=frame_count,
-        default=default.num_frames,
-        metavar="T",
-        help="frames in a sequence (default: 150)",
-    )
-    add(
-        "--fps",
-        type=frame_rate,
-        default=default.fps,
-        help="frame rate, which sets the speed of the motion (default: 30)",
-    )
-    add(
-        "--num-frequencies",
-        type=count,
-        default=default.num_frequencies,
-        metavar="K",
-        help="frequencies to keep (default: 24)",
-    )
-    add(
-        "--stored-frames",
-        type=count,
-        default=default.stored_frames,
-        metavar="M",
-        help="later frames to render and keep, each as costly as the first (default: 1)",
+    add_sequence_options(
+        parser,
+        default,
+        rate="frame rate, which sets the speed of the motion",
+        stored="render and keep, each as costly as the first",
     )
     add(
         "--blender-python",

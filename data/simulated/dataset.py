@@ -17,7 +17,7 @@ from data.dataset.build import accept_sources, report_results, run_jobs, write_r
 from data.dataset.compute import channels_first, stratified_indices
 from data.dataset.sequence import SequenceJob, SequenceOptions, SequencePlan, SequenceResult
 from data.dataset.sequence_file import sequence_metadata
-from data.dataset.splits import SPLITS, assign_splits
+from data.dataset.splits import assign_splits
 from data.dataset.statistics import motion_statistics
 from data.footage.find import sequence_id
 from data.footage.sources import Source
@@ -79,9 +79,7 @@ def build_dataset(
     _write_csv(folder / "scenes.csv", rows)
     failures, computed = run_jobs(plan, folder, workers, compute=make_sequence, resource=blender)
     counts = write_results(plan, folder, failures, num_frames=options.num_frames, fps=options.fps)
-    listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
-    print(f"{folder}: {counts.total() - counts['dropped']} sequences ({listed}), {computed} computed now")
-    return report_results(counts, computed)
+    return report_results(folder, counts, computed)
 
 
 def make_sequence(

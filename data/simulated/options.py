@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from common.hashing import text_sha256
-from data.dataset.options import SplitOptions
+from data.dataset.options import EXACT, SplitOptions
 from data.dataset.sequence import SequenceOptions
 from data.footage.sources import Source
 from data.simulated.kinds.registry import KINDS
 
-EXACT = "exact"  # the estimator in the manifest
 SCENE_VERSION = 1  # version of the way scenes are made, by which a finished file is recognised
 GOLDEN = 0.6180339887498949  # multiples of it fill [0, 1) evenly, however many there are
 SUPERSAMPLING = 1.25  # rendered pixels a pixel of the result, each way

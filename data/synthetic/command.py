@@ -12,14 +12,15 @@ import time
 from pathlib import Path
 
 from common.command_line import OneLineParser, options_of, run_script, write_report
-from common.option_types import count, frame_count, frame_rate, frame_size, positive, process_count
+from common.option_types import count, positive, process_count, share
 from common.output_paths import check_paths
-from data.dataset.command_line import add_split_options
+from data.dataset.command_line import add_sequence_options, add_split_options
 from data.dataset.folder import naming_full_disks, open_dataset, writing
+from data.dataset.options import EXACT
 from data.flow.estimators import ESTIMATORS
 from data.footage.find import find_sources
 from data.media.images import IMAGE_SUFFIXES
-from data.synthetic.dataset import EXACT, PhotoSources, SyntheticOptions, build_dataset, recorded_options
+from data.synthetic.dataset import PhotoSources, SyntheticOptions, build_dataset, recorded_options
 from data.synthetic.maps.command import default_folder
 from data.synthetic.sheet import write_sheet
 from data.synthetic.shown import DOUBTS, read_categories
@@ -53,33 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_choice_of_photos(parser, default)
     add("--held-out", type=count, metavar="N", help="at most N sequences of each validation and test photo")
-    add("--size", type=frame_size, default=default.size, metavar="WxH", help="size of the frames (default: 256x160)")
-    add(
-        "--num-frames",
-        type=frame_count,
-        default=default.num_frames,
-        metavar="T",
-        help="frames in a sequence (default: 150)",
-    )
-    add(
-        "--fps",
-        type=frame_rate,
-        default=default.fps,
-        help="frame rate, which sets the speed of the motion (default: 30)",
-    )
-    add(
-        "--num-frequencies",
-        type=count,
-        default=default.num_frequencies,
-        metavar="K",
-        help="frequencies to keep (default: 24)",
-    )
-    add(
-        "--stored-frames",
-        type=count,
-        default=default.stored_frames,
-        metavar="M",
-        help="later frames to render and keep (default: 10)",
+    add_sequence_options(
+        parser, default, rate="frame rate, which sets the speed of the motion", stored="render and keep"
     )
     add(
         "--flow",
@@ -121,17 +97,6 @@ def add_choice_of_photos(parser: argparse.ArgumentParser, default: SyntheticOpti
         help="photos of which it can't be told what sways: skip them, leave them still, or keep the guess "
         "(default: skip); the manifest says which and why",
     )
-
-
-def share(text: str) -> float:
-    """A number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
-    return value
 
 
 def main(argv: list[str] | None = None) -> int:

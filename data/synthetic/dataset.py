@@ -15,10 +15,10 @@ import torch
 from common.tensor_files import save_tensors
 from data.dataset.build import accept_sources, report_results, run_jobs, write_results
 from data.dataset.compute import channels_first, stratified_indices
-from data.dataset.options import SplitOptions
+from data.dataset.options import EXACT, SplitOptions
 from data.dataset.sequence import SequenceJob, SequenceOptions, SequencePlan, SequenceResult
 from data.dataset.sequence_file import sequence_metadata
-from data.dataset.splits import SPLITS, assign_splits
+from data.dataset.splits import assign_splits
 from data.dataset.statistics import motion_statistics
 from data.flow.estimators import estimate_flow
 from data.footage.find import sequence_id
@@ -26,11 +26,20 @@ from data.footage.sources import Source
 from data.media.images import read_image
 from data.synthetic.scene import SceneParameters
 from data.synthetic.sequence import synthetic_sequence
-from data.synthetic.shown import SKIP, Shown, announce, apply_doubts, reading_of, scan_photos, write_readings
+from data.synthetic.shown import (
+    SKIP,
+    Shown,
+    announce,
+    apply_doubts,
+    known_readings,
+    reading_of,
+    remove_outdated,
+    scan_photos,
+    write_readings,
+)
 from data.synthetic.things.reading import STILL
 from data.workers import Workers
 
-EXACT = "exact"  # the estimator in the manifest
 SCENE_VERSION = 3  # version of the way scenes are made, by which a finished file is recognised
 
 
@@ -132,10 +141,17 @@ def build_dataset(
     Returns:
         What a ``--report`` says about it, the plan, and when the last sequence was made, by `time.perf_counter`.
     """
+    known = known_readings(folder)
     sources, shown = scan_photos(
-        photos.names, options.size, categories=photos.categories, maps=photos.maps, workers=workers
+        photos.names,
+        options.size,
+        categories=photos.categories,
+        maps=photos.maps,
+        known=known,
+        workers=workers,
     )
     accept_sources(sources, folder, options=options, things="photos", existed=existed)
+    remove_outdated(folder, sources, known=known, shown=shown)
     write_readings(folder, shown)
     announce(shown, options.doubtful, photos.maps)
     sources, shown = apply_doubts(sources, shown, options.doubtful)
@@ -144,10 +160,7 @@ def build_dataset(
     failures, computed = run_jobs(plan, folder, workers, compute=compute)
     finished = time.perf_counter()
     counts = write_results(plan, folder, failures, num_frames=options.num_frames, fps=options.fps)
-    listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
-    kept = counts.total() - counts["dropped"]
-    print(f"{folder}: {kept} sequences ({listed}), {computed} computed now")
-    return report_results(counts, computed), plan, finished
+    return report_results(folder, counts, computed), plan, finished
 
 
 def sequence_options(options: SyntheticOptions) -> SequenceOptions:

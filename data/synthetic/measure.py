@@ -10,7 +10,6 @@ it.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -18,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from common.command_line import OneLineParser, run_script, write_report
+from data.csv_files import read_lines
 
-REFERENCE_WIDTH = 256  # pixels, for which amplitudes are given
 BANDS = ((0.0, 0.45), (0.45, 0.85), (0.85, 1.7), (1.7, 3.4), (3.4, 7.0), (7.0, 10.0))  # Hz
 LAG_FREQUENCIES = (0.3, 2.5)  # Hz, in which phases are compared
 
@@ -74,12 +73,7 @@ def read_kinds(path: Path) -> dict[str, str]:
     Raises:
         ValueError: the file lacks one of its columns.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = {"source", "kind"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path}: no column {sorted(missing)[0]!r}, it needs source and kind")
-        return {row["source"]: row["kind"] for row in reader}
+    return {line["source"]: line["kind"] for line in read_lines(path, ("source", "kind"), option="--kinds")}
 
 
 def sequence_numbers(volume: np.ndarray, period: float) -> dict[str, float]:
@@ -88,6 +82,8 @@ def sequence_numbers(volume: np.ndarray, period: float) -> dict[str, float]:
     ``reach`` and ``reach_median`` are the 95th percentile and the median over moving pixels of half the way between
     the extremes of the displacement, along x or y, in pixels at 256 px width.
     """
+    from models.spectral_volume import REFERENCE_WIDTH
+
     scale = REFERENCE_WIDTH / volume.shape[-1]
     coefficients = (volume[1:, :2] + 1j * volume[1:, 2:]) * scale
     hertz = np.arange(1, len(volume)) / period

@@ -12,9 +12,9 @@ from data.synthetic.motion import draw_wind
 from data.synthetic.segments import bounding_box
 from data.synthetic.sway import Motion, sway
 from data.synthetic.things.thing import Thing
+from models.spectral_volume import REFERENCE_WIDTH
 
 PEEL_PADDING = 32  # working pixels around a region that peeling it looks at
-REFERENCE_WIDTH = 256  # pixels, for which reaches are given
 NORMAL_90 = 1.2816  # standard deviations to the 90th percentile
 
 

@@ -15,6 +15,7 @@ from data.media.pictures import contact_sheet, magnitude_map
 from data.synthetic.shown import Shown, reading_of
 from data.synthetic.things.reading import STILL
 from data.synthetic.things.thing import Thing
+from models.spectral_volume import motion_amplitude
 
 PANEL = (240, 150)  # pixels, width and height
 COLUMNS = 2  # sequences beside each other
@@ -48,8 +49,7 @@ def _row(folder: Path, row: dict, seen: Shown, *, photo: str, maps: Path) -> np.
     if seen.verdict != STILL:
         things = reading_of(photo, row["source_sha256"], seen.category, maps)[0].things
     first = tensors["first_frame"].permute(1, 2, 0).numpy()
-    volume = tensors["spectral_volume"].float()
-    amplitude = volume[1:].square().sum(dim=(0, 1)).mul(2).sqrt().numpy()
+    amplitude = motion_amplitude(tensors["spectral_volume"].float()[None])[0, 0].numpy()
     flows = tensors["flows"].float().square().sum(dim=1).mean(dim=(1, 2)).numpy()
     later = tensors["frames"][int(flows.argmax())].permute(1, 2, 0).numpy()
     panels = [

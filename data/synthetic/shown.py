@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import json
 import sys
@@ -13,6 +12,9 @@ from pathlib import Path
 
 from common.command_line import write_json
 from common.hashing import file_sha256
+from data.csv_files import read_lines
+from data.dataset.sequence_file import sequence_path
+from data.footage.find import sequence_id
 from data.footage.sources import Source
 from data.media.images import read_image
 from data.synthetic.maps.files import read_maps
@@ -41,10 +43,20 @@ class Shown:
 
 
 def scan_photos(
-    names: list[tuple[Path, str]], size: tuple[int, int], *, categories: Mapping[str, str], maps: Path, workers: Workers
+    names: list[tuple[Path, str]],
+    size: tuple[int, int],
+    *,
+    categories: Mapping[str, str],
+    maps: Path,
+    known: Mapping[str, Shown],
+    workers: Workers,
 ) -> tuple[list[Source], dict[str, Shown]]:
-    """Look at every photo once: the sources, problems included, and what the usable ones show by sha256."""
-    scan = functools.partial(_scan, size=size, categories=categories, maps=maps)
+    """Look at every photo once: the sources, problems included, and what the usable ones show by sha256.
+
+    Args:
+        known: of :func:`known_readings`; what was told of a photo by the same category and networks stays as it is.
+    """
+    scan = functools.partial(_scan, size=size, categories=categories, maps=maps, known=known)
     scanned = dict(workers.map(scan, names, total=len(names), unit="photos", brief=True))
     first_of: dict[str, str] = {}
     sources, shown = [], {}
@@ -60,7 +72,12 @@ def scan_photos(
 
 
 def _scan(
-    item: tuple[Path, str], *, size: tuple[int, int], categories: Mapping[str, str], maps: Path
+    item: tuple[Path, str],
+    *,
+    size: tuple[int, int],
+    categories: Mapping[str, str],
+    maps: Path,
+    known: Mapping[str, Shown],
 ) -> tuple[Source, Shown | None]:
     path, name = item
     digest, problem, seen = "", None, None
@@ -71,11 +88,18 @@ def _scan(
             problem = f"{width}x{height} is too small for sequences of {size[0]}x{size[1]}; choose a smaller --size"
         else:
             category = categories.get(path.name, "")
-            reading, networks = reading_of(str(path), digest, category, maps)
-            seen = Shown(reading.verdict, reading.note, category, networks)
+            seen = known.get(digest)
+            if seen is None or (seen.category, seen.networks) != (category, networks_of(path, digest, maps)):
+                reading, networks = reading_of(str(path), digest, category, maps)
+                seen = Shown(reading.verdict, reading.note, category, networks)
     except (ValueError, OSError) as error:
         problem = str(error).removeprefix(f"{path}: ")  # no absolute path belongs into the manifest
     return Source(str(path), name, digest, None, problem), seen
+
+
+def networks_of(path: Path, sha256: str, maps: Path) -> tuple[str, ...]:
+    """The sha256 of the networks that made a photo's maps."""
+    return tuple(sorted(read_maps(maps, path, sha256)[1].values()))
 
 
 @functools.lru_cache(maxsize=2)
@@ -93,15 +117,8 @@ def read_categories(path: Path | None) -> dict[str, str]:
     """
     if path is None:
         return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = {"file", "category"} - set(reader.fieldnames or ())
-            if missing:
-                raise ValueError(f"{path}: no column {sorted(missing)[0]!r}, --categories needs file and category")
-            return {Path(row["file"]).name: (row["category"] or "").strip() for row in reader if row["file"]}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a CSV file that can be read") from error
+    lines = read_lines(path, ("file", "category"), option="--categories")
+    return {Path(line["file"]).name: line.get("category", "").strip() for line in lines if line.get("file")}
 
 
 def known_readings(folder: Path) -> dict[str, Shown]:
@@ -116,6 +133,18 @@ def known_readings(folder: Path) -> dict[str, Shown]:
         }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def remove_outdated(
+    folder: Path, sources: Sequence[Source], *, known: Mapping[str, Shown], shown: Mapping[str, Shown]
+) -> None:
+    """Remove the sequences of photos of which an earlier run knew something else, so that they are made again."""
+    for source in sources:
+        digest = source.sha256
+        if digest in known and known[digest] != shown.get(digest):
+            first = sequence_path(folder, sequence_id(source.name, digest, 0))
+            for path in first.parent.glob(first.name.replace("_00000.", "_?????.")):
+                path.unlink()
 
 
 def write_readings(folder: Path, shown: Mapping[str, Shown]) -> None:

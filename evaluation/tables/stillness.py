@@ -26,10 +26,10 @@ from evaluation.report.report import checkpoint_provenance, write_csv
 from evaluation.still_regions import high_amplitude, regions
 from models.photos import Photo
 from models.pipeline import ImageDynamicsPipeline
-from models.spectral_volume import motion_amplitude, resize_motion
+from models.spectral_volume import REFERENCE_WIDTH, motion_amplitude, resize_motion
 
 ROW = "model"
-SHOWN = 2.0  # pixels at 256 wide, the brightest of the sheet
+SHOWN = 2.0  # pixels at the reference width, the brightest of the sheet
 CELL = (192, 128)  # width and height of a picture on the sheet
 MEASURED = ("still_photos", "still_regions", "plants")  # of single photos; the other columns are their ratios
 
@@ -52,6 +52,7 @@ def evaluate_stillness(options: StillnessOptions) -> dict:
         options.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of sampling
     scores: dict[str, dict[str, float]] = {}
     networks: dict[str, str] = {}
+    digests: dict[str, str] = {}
     pictures: list[np.ndarray] = []
     for name, path in tqdm(photos.items(), unit=" photos", dynamic_ncols=True):
         image = read_image(path)
@@ -60,7 +61,8 @@ def evaluate_stillness(options: StillnessOptions) -> dict:
                 sampled_amplitude(pipeline, image, options, seed=options.seed + number)
                 for number in range(options.samples)
             ]
-        maps, hashes = read_maps(options.maps, path, file_sha256(path)) if options.maps else ({}, {})
+        digests[name] = file_sha256(path)
+        maps, hashes = read_maps(options.maps, path, digests[name]) if options.maps else ({}, {})
         networks |= hashes
         scores[name] = judge(amplitudes, maps, still=is_still(name, options.still_photos))
         if options.output:
@@ -68,7 +70,7 @@ def evaluate_stillness(options: StillnessOptions) -> dict:
     report = {
         "format_version": 1,
         "kind": "stillness",
-        "data": provenance(options.photos, photos),
+        "data": provenance(options.photos, digests),
         "checkpoint": checkpoint_provenance(options.checkpoint, ("motion",)),
         "weights": {name: networks.get(name) for name in NETWORK_HASHES},
         "seed": options.seed,
@@ -100,12 +102,12 @@ def is_still(name: str, patterns: Iterable[str]) -> bool:
 def sampled_amplitude(
     pipeline: ImageDynamicsPipeline, image: np.ndarray, options: StillnessOptions, *, seed: int
 ) -> np.ndarray:
-    """Amplitude of a sample, float [h, w] in pixels of a picture 256 wide."""
+    """Amplitude of a sample, float [h, w] in pixels of a picture :data:`REFERENCE_WIDTH` wide."""
     from common.images import image_to_tensor
 
     photo = Photo(image_to_tensor(image))
     volume = pipeline.predict_motion(photo, seed=seed, steps=options.steps, guidance=options.guidance)
-    size = (max(1, round(256 * image.shape[0] / image.shape[1])), 256)
+    size = (max(1, round(REFERENCE_WIDTH * image.shape[0] / image.shape[1])), REFERENCE_WIDTH)
     return motion_amplitude(resize_motion(volume, size))[0, 0].numpy()
 
 
@@ -141,14 +143,13 @@ def _ratio_of_medians(above: np.ndarray, below: np.ndarray | None = None) -> np.
     return medians if below is None else medians / np.maximum(np.median(below, axis=-1), 1e-9)
 
 
-def provenance(folder: Path, photos: Mapping[str, Path]) -> dict:
-    """Which photos the table rests on."""
-    hashes = {name: file_sha256(path) for name, path in photos.items()}
+def provenance(folder: Path, digests: Mapping[str, str]) -> dict:
+    """Which photos the table rests on, by name and sha256."""
     return {
         "name": folder.resolve().name,
-        "sequences": len(photos),
-        "sources": len(photos),
-        "identities": {name: {"source": name, "fingerprint": digest[:16]} for name, digest in hashes.items()},
+        "sequences": len(digests),
+        "sources": len(digests),
+        "identities": {name: {"source": name, "fingerprint": digest[:16]} for name, digest in digests.items()},
     }
 
 
@@ -156,7 +157,7 @@ def protocol(options: StillnessOptions, pipeline: ImageDynamicsPipeline) -> dict
     """How the figures were taken, in plain values."""
     guidance = pipeline.motion_config.guidance if options.guidance is None else options.guidance
     return {
-        "amplitude": "95th percentile over the region, in pixels at a width of 256; median over photos",
+        "amplitude": f"95th percentile over the region, in pixels at a width of {REFERENCE_WIDTH}; median over photos",
         "still_photos": list(options.still_photos),
         "maps": options.maps is not None,
         "samples": options.samples,

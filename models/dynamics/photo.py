@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from models.dynamics.loop import LoopMotion, Playback
 from models.dynamics.motion_file import MotionFile
-from models.spectral_volume import motion_strength
+from models.spectral_volume import REFERENCE_WIDTH, motion_strength
 
 if TYPE_CHECKING:
     import torch
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from models.dynamics.pokes import Poke
     from models.dynamics.rig import ModalMotion
     from models.dynamics.seam import SeamMeter
-
-
-REFERENCE_WIDTH = 256  # pixels
 
 
 class Displacement(Protocol):

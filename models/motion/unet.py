@@ -22,7 +22,7 @@ from models.motion.image_encoder import EfficientNetLite0
 
 IMAGE_ENCODERS = ("efficientnet_lite0", "resnet", "none")
 CONDITION_ENTRIES = ("levels", "input")
-LEAST_STRENGTH = 0.01  # pixels; weaker motion is told apart by no network
+LEAST_TOLD = 0.01  # pixels; weaker motion is told apart by no network
 PIXEL_PATCH = 8  # photos are folded to the latents' resolution
 
 
@@ -277,7 +277,7 @@ class SpectralUNet(Denoiser):
         if self.strength_embedding is not None:
             if strength is None:
                 raise ValueError("this network needs the strength of the motion")
-            told = self.strength_embedding(strength.clamp_min(LEAST_STRENGTH).log()[:, None].to(embedding.dtype))
+            told = self.strength_embedding(strength.clamp_min(LEAST_TOLD).log()[:, None].to(embedding.dtype))
             embedding = embedding + told.repeat_interleave(count, dim=0)
 
         x = latents.reshape(shape[0] * count, -1, *latents.shape[3:])

@@ -13,13 +13,12 @@ from torch.utils.data import ConcatDataset
 
 from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.reading import SpectralVolumeDataset
-from models.spectral_volume import motion_strength
+from models.spectral_volume import LEAST_STRENGTH, motion_strength
 from training.batches.augmentation import AugmentationConfig, augment_motion_sample
 from training.batches.mixture import Mixture
 from training.batches.options import CACHE_LIMIT, available_splits
 
 SHAPE_SHARES = (0.7, 0.15, 0.15)  # shares of the pictures, one for each of :func:`batch_sizes`
-LEAST_STRENGTH = 0.1  # pixels; what moves less is called still, and measured flow is never exactly 0
 ANY_STRENGTH = (0.25, 8.0)  # pixels, range of the wind that a network hears of where nothing moves
 PERIOD_TOLERANCE = 0.01  # by which the sequences of folders that train together may differ in length
 
@@ -108,18 +107,16 @@ class MotionBatches:
         """The spectral volume ``[1, K, 4, H, W]`` of each sequence, relative where batches are; evenly spread at most
         so many of each dataset.
         """
+        return (volume for volume, _ in self.volumes_with_strengths(most))
+
+    def volumes_with_strengths(self, most: int | None = None) -> Iterator[tuple[Tensor, float | None]]:
+        """What :meth:`volumes` gives, and the strength of each in pixels; None where nothing moves."""
         for dataset in self.mixture.datasets:
             count = len(dataset)  # type: ignore[arg-type]
             for index in range(0, count, 1 if most is None else max(1, math.ceil(count / most))):
                 item = dataset[index]
-                volume = item["spectral_volume"][None]
-                yield volume / (self._strength(item) or 1.0) if self.relative else volume
-
-    def strengths(self, most: int) -> list[float]:
-        """Strength in pixels of each sequence that moves, of evenly spread at most so many of each dataset."""
-        for _ in self.volumes(most):
-            pass
-        return [strength for strength in self._strengths.values() if strength >= LEAST_STRENGTH]
+                volume, strength = item["spectral_volume"][None], self._strength(item)
+                yield (volume / strength if self.relative and strength else volume), strength
 
     def _strength(self, item: Mapping[str, Any]) -> float | None:
         """How far the things in a sequence move, in pixels; None where nothing does."""

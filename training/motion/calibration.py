@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
 from evaluation.metrics.motion import amplitude_ratio, localisation, spatial_coherence
 from models.motion.model import MotionModel
-from models.spectral_volume import SpectralNormalizer, motion_strength, rms_amplitude
-from training.batches.motion import LEAST_STRENGTH
+from models.spectral_volume import LEAST_STRENGTH, SpectralNormalizer, motion_strength, rms_amplitude
 
 STATISTICS_STEP = 5  # every so many rows and columns of a volume tell the scales of all
 
@@ -74,16 +73,21 @@ def sample_like(model: MotionModel, image: Tensor, true: Tensor, seed: int, *, s
 
 @torch.no_grad()
 def measure_relative_statistics(
-    model: MotionModel, volumes: Iterable[Tensor], *, strengths: Sequence[float], size: tuple[int, int]
+    model: MotionModel, measured: Iterable[tuple[Tensor, float | None]], *, size: tuple[int, int]
 ) -> None:
-    """Give a model that is told the wind the scales of volumes ``[1, K, 4, H, W]`` divided by their strength.
+    """Give a model that is told the wind the scales of motion divided by its strength.
 
     Args:
-        strengths: in pixels, of the sequences that move; their median is the wind where none is given.
+        measured: volumes ``[1, K, 4, H, W]`` divided by their strengths, and these in pixels, None where nothing
+            moves; their median is the wind where none is given.
         size: (W, H) of the training pictures.
     """
-    samples = [volume[0, ..., ::STATISTICS_STEP, ::STATISTICS_STEP].flatten(1) for volume in volumes if volume.any()]
-    if not samples or not strengths:
+    samples, strengths = [], []
+    for volume, strength in measured:
+        if strength is not None:
+            samples.append(volume[0, ..., ::STATISTICS_STEP, ::STATISTICS_STEP].flatten(1))
+            strengths.append(strength)
+    if not samples:
         raise ValueError("nothing moves in the training data: there is no motion to learn")
     values = torch.cat(samples, dim=1).abs()
     statistics = {
@@ -93,7 +97,7 @@ def measure_relative_statistics(
     }
     config = model.config
     model.normalizer = SpectralNormalizer.from_statistics(config.normalization, statistics, config.num_frequencies)
-    model.usual_strength.fill_(float(torch.tensor(list(strengths)).median()))
+    model.usual_strength.fill_(float(torch.tensor(strengths).median()))
 
 
 @torch.no_grad()

@@ -125,12 +125,10 @@ class MotionTraining:
 
     def _measure_wind(self) -> None:
         """The scales of relative motion, and of its latents where the autoencoder is trained already."""
-        volumes, strengths = self.batches.volumes, self.batches.strengths(MOST_MEASURED)
-        measure_relative_statistics(
-            self.model, volumes(MOST_MEASURED), strengths=strengths, size=self.model.config.size
-        )
+        measured = self.batches.volumes_with_strengths(MOST_MEASURED)
+        measure_relative_statistics(self.model, measured, size=self.model.config.size)
         if self.run.model.init is not None:
-            measure_latent_statistics(self.model, volumes(MOST_MEASURED))
+            measure_latent_statistics(self.model, self.batches.volumes(MOST_MEASURED))
             self.model.amplitude_gain.fill_(1.0)
 
     def stages_left(self) -> list[str]:

@@ -15,8 +15,8 @@ from data.media.images import write_image
 from data.media.pictures import contact_sheet, magnitude_map
 from models.motion.model import MotionModel
 from models.motion.stages import AUTOENCODER_STAGES
-from models.spectral_volume import motion_amplitude, motion_strength
-from training.batches.motion import LEAST_STRENGTH, scenes_of_sources
+from models.spectral_volume import LEAST_STRENGTH, motion_amplitude, motion_strength
+from training.batches.motion import scenes_of_sources
 from training.motion.calibration import judge_samples, mean_over_scenes, sample_like
 
 SCENES = 24  # at most, spread over all there are

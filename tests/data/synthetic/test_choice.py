@@ -58,6 +58,24 @@ def test_the_manifest_says_what_each_photo_shows(dataset: Path) -> None:
     assert {seen["verdict"] for seen in readings.values()} == {"moves", "still", "doubtful"}
 
 
+def test_a_photo_is_read_once_as_long_as_the_same_is_known_of_it(photos: Path, tmp_path: Path) -> None:
+    """A sentence put into the file of readings tells whether the photo was read again."""
+
+    def notes(category: str) -> set[str]:
+        (tmp_path / "list.csv").write_text(f"file,category\nfacade.png,{category}\n")
+        options = ["--output", str(tmp_path / "d"), "--categories", str(tmp_path / "list.csv"), "--sequences", "1"]
+        assert main([str(photos / "facade.png"), *options, *OPTIONS]) == 0
+        return {row["notes"] for row in load_manifest(tmp_path / "d")}
+
+    assert notes("building") == {"still: category building"}
+    readings = tmp_path / "d" / "readings.json"
+    readings.write_text(readings.read_text().replace("category building", "told before"))
+    assert notes("building") == {"still: told before"}
+    assert notes("flower") == {"moves: 24 flower, 17 stems seen"}
+    (row,) = load_manifest(tmp_path / "d")
+    assert row["p95_magnitude"] > 0  # what was made of a still photo is made again
+
+
 def test_still_photos_have_no_motion_but_the_variation_of_cameras(dataset: Path) -> None:
     rows = [row for row in load_manifest(dataset) if row["source"] == "facade.png"]
     noisy = 0
@@ -100,7 +118,7 @@ def test_missing_maps_are_one_line(photos: Path, tmp_path: Path, capsys: pytest.
         (["mist.png"], "no sequence is usable"),
         (["meadow.png", "--categories", "names.csv"], "names.csv: no column 'category'"),
         (["meadow.png", "--categories", "missing.csv"], "missing.csv"),
-        (["meadow.png", "--still-share", "2"], "'2' is not a share from 0 to 1"),
+        (["meadow.png", "--still-share", "2"], "'2' is not a number from 0 to 1"),
     ],
 )
 def test_bad_input_is_one_line(
