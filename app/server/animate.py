@@ -56,6 +56,8 @@ def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
     job.files["loop.mp4"] = made.assignment.files.loop
     job.facts |= {"size": made.assignment.size, "frames": made.animation.num_frames, "duration": made.duration}
     job.facts |= {"seed": job.options.sampling.seed, "magnify": job.options.playing.magnify}
+    if job.options.sampling.wind is not None:
+        job.facts["wind"] = job.options.sampling.wind
     add_viewer(job, made)
 
 
@@ -95,7 +97,7 @@ def add_viewer(job: Job, made: MadeLoop) -> None:
 
 
 def requested_options(defaults: LoopOptions, query: dict[str, str]) -> LoopOptions:
-    """The default options with what a request changes: seed, magnify and size (the longer side in pixels).
+    """The default options with what a request changes: seed, magnify, wind and size (the longer side in pixels).
 
     Raises:
         ValueError: a value that can't be used.
@@ -104,7 +106,9 @@ def requested_options(defaults: LoopOptions, query: dict[str, str]) -> LoopOptio
     if "seed" in query:
         sampling = replace(sampling, seed=requested_seed(query["seed"]))
     if "magnify" in query:
-        playing = replace(playing, magnify=requested_magnify(query["magnify"]))
+        playing = replace(playing, magnify=requested_number("magnify", query["magnify"], -100, 100))
+    if "wind" in query:
+        sampling = replace(sampling, wind=requested_number("wind", query["wind"], 0.01, 100))
     if query.get("size"):
         if query["size"] not in map(str, SIDES):
             raise ValueError(f"size: expected one of {', '.join(map(str, SIDES))}")
@@ -120,12 +124,12 @@ def requested_seed(text: str) -> int:
         raise ValueError("seed: expected a whole number from 0 to 2^62") from None
 
 
-def requested_magnify(text: str) -> float:
-    """The factor on the amplitude."""
+def requested_number(name: str, text: str, low: float, high: float) -> float:
+    """A factor within limits."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not -100 <= value <= 100:
-        raise ValueError("magnify: expected a number from -100 to 100")
+    if not low <= value <= high:
+        raise ValueError(f"{name}: expected a number from {low:g} to {high:g}")
     return value

@@ -4,8 +4,8 @@
 const POLL = 500; // milliseconds between questions while something is being made
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 const token = document.querySelector("meta[name=token]").content;
-const [drop, file, magnify, size, seed, list, trouble, announced] = ["drop", "file", "magnify", "size", "seed", "jobs",
-  "trouble", "status"].map((id) => document.getElementById(id));
+const [drop, file, magnify, wind, size, seed, list, trouble, announced] = ["drop", "file", "magnify", "wind", "size",
+  "seed", "jobs", "trouble", "status"].map((id) => document.getElementById(id));
 const limit = Number(file.dataset.limit);
 const cards = new Map(); // id -> card
 let timer = 0;
@@ -90,7 +90,7 @@ async function showResult(card) {
   const stem = job.name.replace(/\.[^.]*$/, "") || "photo";
   const base = `jobs/${encodeURIComponent(job.id)}/`;
   const facts = [`${job.size.join(" × ")} pixels`, `${Number(job.duration.toPrecision(3))} seconds`,
-    `amplitude ${job.magnify}`, `motion number ${job.seed}`];
+    `amplitude ${job.magnify}`, ...(job.wind ? [`wind ${job.wind}`] : []), `motion number ${job.seed}`];
   card.find(".facts").textContent = facts.join(", ") + (job.no_viewer ? `. No page to poke it: ${job.no_viewer}` : "")
     + (job.warning ? `. ${job.warning}` : "");
   card.find(".facts").hidden = false;
@@ -195,6 +195,7 @@ async function submit(photo, name, options) {
 async function take(photos) {
   if (!seed.reportValidity()) return;
   const options = {magnify: magnify.value, size: size.value, seed: seed.value};
+  if (!wind.parentElement.hidden) options.wind = wind.value;
   const failed = [];
   for (const photo of photos) {
     if (!await submit(photo, photo.name || "pasted photo", options)) failed.push(trouble.textContent);
@@ -219,11 +220,13 @@ file.addEventListener("change", () => {
   take(photos);
 });
 document.getElementById("controls").addEventListener("submit", (event) => event.preventDefault());
-const showAmplitude = () => {
-  document.getElementById("magnify-value").textContent = `× ${Number(magnify.value).toFixed(2)}`;
-};
-magnify.addEventListener("input", showAmplitude);
-showAmplitude();
+for (const slider of [magnify, wind]) {
+  const showValue = () => {
+    document.getElementById(`${slider.id}-value`).textContent = `× ${Number(slider.value).toFixed(2)}`;
+  };
+  slider.addEventListener("input", showValue);
+  showValue();
+}
 
 let depth = 0; // dragenter and dragleave come for every element on the way
 const over = (change) => {

@@ -9,15 +9,27 @@ from string import Template
 from app.options import DEFAULT_LONG_SIDE, LoopOptions
 from app.server.animate import SIDES
 from common.image_files import FORMATS, IMAGE_SUFFIXES
+from models.choices import WINDS
 
 SIZE_NAMES = dict(zip(SIDES, ("small", "medium", "large"), strict=True))
 STRONGEST = 3.0  # of the slider for the amplitude
 
 
-def page(token: str, defaults: LoopOptions, most_bytes: int) -> str:
-    """The page as HTML. It holds no data of photos: those come as JSON and are shown as text."""
+def page(token: str, defaults: LoopOptions, *, most_bytes: int, wind: bool) -> str:
+    """The page as HTML. It holds no data of photos: those come as JSON and are shown as text.
+
+    Args:
+        most_bytes: of a photo that can be sent.
+        wind: whether the model can be told how hard the wind blows.
+    """
     template = (Path(__file__).parent / "page_template.html").read_text(encoding="utf-8")
+    chosen = defaults.sampling.wind or "breeze"
+    usual = WINDS[chosen] if isinstance(chosen, str) else chosen
     values = {
+        "no_wind": "" if wind else "hidden",
+        "wind": f"{usual:g}",
+        "calmest": f"{min(WINDS['calm'] / 2, usual):g}",
+        "wildest": f"{max(2 * WINDS['strong'], usual):g}",
         "token": token,
         "seed": defaults.sampling.seed,
         "highest_seed": 2**62,  # common.option_types.parse_seed

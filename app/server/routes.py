@@ -41,7 +41,12 @@ class Handler(GuardedHandler):
         path = urlsplit(self.path).path
         if path == "/":
             self.reply(
-                page(self.server.token, self.server.defaults, self.limits.upload_bytes).encode(),
+                page(
+                    self.server.token,
+                    self.server.defaults,
+                    most_bytes=self.limits.upload_bytes,
+                    wind=self.server.wind,
+                ).encode(),
                 "text/html; charset=utf-8",
             )
         elif path == "/page.css":

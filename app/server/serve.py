@@ -78,7 +78,7 @@ def loop_server(
         pipeline = load()
         with tempfile.TemporaryDirectory(prefix="generate-serve-", dir=folder, ignore_cleanup_errors=True) as made:
             jobs = JobQueue(Path(made), partial(animate, pipeline), limits)
-            server.start(jobs, defaults)
+            server.start(jobs, defaults, wind=pipeline.motion_config.wind)
             try:
                 yield server
             finally:

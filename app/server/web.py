@@ -39,6 +39,7 @@ class LoopServer(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(32)
         self.jobs: JobQueue
         self.defaults: LoopOptions
+        self.wind: bool
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         try:
@@ -47,9 +48,9 @@ class LoopServer(ThreadingHTTPServer):
             advice = "stop what uses it or choose another one"
             raise ValueError(f"--port {port}: {error.strerror or error}; {advice}") from None
 
-    def start(self, jobs: JobQueue, defaults: LoopOptions) -> None:
-        """What requests are answered from."""
-        self.jobs, self.defaults = jobs, defaults
+    def start(self, jobs: JobQueue, defaults: LoopOptions, *, wind: bool) -> None:
+        """What requests are answered from; ``wind``: the model can be told how hard it blows."""
+        self.jobs, self.defaults, self.wind = jobs, defaults, wind
 
     @property
     def port(self) -> int:

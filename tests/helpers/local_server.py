@@ -23,6 +23,7 @@ from app.server.jobs import DEFAULT_LIMITS, Limits
 from app.server.serve import DEFAULT_WEB_LIMITS, loop_server
 from app.server.web import LoopServer
 from helpers.motion_models import tiny_model, tiny_renderer
+from models.motion.model import MotionModel
 from models.pipeline import ImageDynamicsPipeline
 
 OPTIONS = ["--steps", "2", "--num-frames", "6", "--fps", "6", "--renderer", "softmax"]
@@ -33,8 +34,8 @@ HOSTILE = "../..\\<img src=x onerror=alert(1)>\r\nSet-Cookie: a=b\x1b[31m\u202eg
 class GatedPipeline(ImageDynamicsPipeline):
     """The real pipeline, which waits before sampling while its gate is closed, as a slow model would."""
 
-    def __init__(self) -> None:
-        super().__init__(tiny_model(), tiny_renderer())
+    def __init__(self, motion: MotionModel | None = None) -> None:
+        super().__init__(motion or tiny_model(), tiny_renderer())
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None

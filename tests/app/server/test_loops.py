@@ -73,6 +73,7 @@ def test_large_photos_are_shrunk_before_they_are_worked_with():
         ({"magnify": "nan"}, "magnify: expected"),
         ({"magnify": "1e9"}, "magnify: expected"),
         ({"magnify": "x"}, "magnify: expected"),
+        ({"wind": "0"}, "wind: expected a number from 0.01 to 100"),
         ({"size": "4000"}, "size: expected one of 256, 512, 1024"),
         ({f"o{index}": "" for index in range(20)}, "fields"),
     ],

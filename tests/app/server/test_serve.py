@@ -11,9 +11,11 @@ import time
 
 import pytest
 from helpers.commands import heeding
-from helpers.local_server import picture, until
+from helpers.local_server import GatedPipeline, picture, start_server, until
+from helpers.motion_models import tiny_model
 
 import generate
+from training.motion.model import with_wind
 
 
 def test_the_page_shows_the_command_lines_defaults(serving):
@@ -27,6 +29,20 @@ def test_the_page_shows_the_command_lines_defaults(serving):
         assert (job["size"], job["seed"], job["magnify"]) == ([320, 200], 7, 4.5)
     with serving() as client:
         assert '<option value="512" selected>medium, 512 px</option>' in client.ask("GET", "/").body.decode()
+
+
+def test_wind_can_be_chosen_where_the_model_knows_it(serving, tmp_path):
+    with serving() as client:
+        assert "<label hidden>Wind" in client.ask("GET", "/").body.decode()
+        assert client.wait(client.send(picture(), wind="2").json["id"])["error"].startswith(
+            "this motion model was trained"
+        )
+    with start_server(GatedPipeline(with_wind(tiny_model()).eval()), tmp_path, options=("--wind", "strong")) as client:
+        assert re.search(r'<label >Wind.*\n.*id="wind"[^>]* value="2"', client.ask("GET", "/").body.decode())
+        jobs = [client.wait(client.send(picture(), **wind).json["id"]) for wind in ({}, {"wind": "0.5"})]
+        assert [job["wind"] for job in jobs] == ["strong", 0.5]
+        loops = [client.ask("GET", f"/jobs/{job['id']}/loop.mp4").body for job in jobs]
+        assert loops[0] != loops[1]
 
 
 def test_ending_the_server_removes_everything_even_in_the_middle_of_work(serving, tmp_path):
