@@ -101,7 +101,7 @@ WITH_TORCH = (
     *("python -m data.prepare merge", "python -m data.prepare report"),
 )
 WITHOUT_COMMON_OPTIONS = ("python -m evaluation.networks", "python -m data.flow", "python -m benchmarks.")
-WITHOUT_COMMON_OPTIONS += ("python -m data.synthetic.maps", "python -m data.synthetic.measure")
+WITHOUT_COMMON_OPTIONS += tuple(f"python -m data.synthetic.{name}" for name in ("maps", "measure", "credits"))
 
 
 def _run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
