@@ -180,6 +180,7 @@ def train(arguments: argparse.Namespace) -> None:
         read_options,
         script="train_unet.py",
         inputs=input_paths(arguments),
+        folders=[arguments.latents],
         train="training.motion.run:train_motion",
         result=f"motion model in {arguments.output}: use it with generate.py PHOTO --checkpoint {arguments.output}",
     )

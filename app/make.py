@@ -214,11 +214,9 @@ def write_viewer(path: Path, made: MadeLoop) -> None:
         ValueError: for a motion that stands still.
     """
     from app.viewer.page import viewer_page
-    from common.files import temporary_path
+    from common.files import write_text
 
     animation, files = made.animation, made.assignment.files
     loop = None if made.assignment.options.playing.pokes else files.loop
     page = viewer_page(animation.photo.image, animation.moving.shown, loop=loop, title=files.photo.stem)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)

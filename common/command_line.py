@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common.files import DISK_FULL, temporary_path
+from common.files import DISK_FULL, write_text
 from common.option_types import parse_seed
 from common.output_paths import check_writable
 from common.plain import as_tuple
@@ -169,9 +169,7 @@ def _installed_version(package: str) -> str | None:
 
 def write_json(path: Path, values: dict) -> None:
     """Write JSON through a temporary file, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_path(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def write_report(path: Path | None, script: str, arguments: argparse.Namespace, results: dict) -> None:

@@ -52,6 +52,14 @@ def temporary_path(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text as a whole, making its folder where there is none."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def _named(path: Path, *others: Path) -> Iterator[None]:
     """Errors of the file system that have no file name, or one of ``others``, get ``path``'s."""

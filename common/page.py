@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from common.files import temporary_path
+from common.files import write_text
 
 FOLDER = Path(__file__).parent
 POLICY = "default-src 'none'; img-src data:; media-src data:"
@@ -47,10 +47,7 @@ def page_style(path: Path) -> str:
 
 def write_page(path: str | Path, page: str) -> None:
     """Write a page, making its folder where there is none; there is never a part of it under this name."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def section(name: str, title: str, content: str) -> str:

@@ -19,6 +19,7 @@ def train_and_report(
     *,
     script: str,
     inputs: Iterable[Path | None],
+    folders: Iterable[Path | None] = (),
     train: str,
     result: str,
 ) -> None:
@@ -29,12 +30,13 @@ def train_and_report(
         read_run: the run that they mean; refuses what makes no sense before torch is imported.
         script: name in the report.
         inputs: files and folders that are read.
+        folders: folders that are written to beside ``output``.
         train: ``"package.module:function"`` of a run and a device, which returns a report's results, or None in
             processes that are not the main one.
         result: line that says at the end what is where.
     """
     started = time.monotonic()
-    check_paths(inputs=inputs, files=[arguments.report], folders=[arguments.output])
+    check_paths(inputs=inputs, files=[arguments.report], folders=[arguments.output, *folders])
     run = read_run(arguments)
     results = resolve(train)(run, select_device(arguments.device))
     if results is None:

@@ -81,13 +81,16 @@ def train_lfdm(
 
 
 def check_run(run: LFDMRun) -> None:
-    """Find out before the first stage what would stop the second: sizes, labels, the text encoder."""
+    """Find out before the first stage what would stop the second: sizes, clips, labels, the text encoder."""
     if "diffusion" not in run.stages:
         return
     config = run.preset.diffusion
     config.check_size(run.preset.autoencoder.size)
+    clips = find_clips(run.data, "train", layout=run.layout, whole=True)
+    for clip in (*clips[:1], *find_clips(run.data, "validation", layout=run.layout, whole=True)[:1]):
+        clip.read([0])  # the first stage takes stored frames; the videos that the second one decodes may have moved
     if config.condition != "none":
-        labels = labels_of(find_clips(run.data, "train", layout=run.layout))
+        labels = labels_of(clips)
     if config.condition == "text":
         encode_texts(labels[:1], config.text_encoder)
 

@@ -17,7 +17,7 @@ from common.output_paths import check_paths
 from data.dataset.command_line import add_sequence_options, add_split_options
 from data.dataset.folder import naming_full_disks, open_dataset, writing
 from data.dataset.options import EXACT
-from data.flow.estimators import ESTIMATORS
+from data.flow.estimators import ESTIMATORS, estimator_parameters
 from data.footage.find import find_sources
 from data.media.images import IMAGE_SUFFIXES
 from data.synthetic.dataset import PhotoSources, SyntheticOptions, build_dataset, recorded_options
@@ -108,6 +108,8 @@ def prepare_synthetic(arguments: argparse.Namespace) -> None:
     """Make or complete the dataset folder that the command line describes."""
     started = time.perf_counter()
     options, folder = options_of(SyntheticOptions, arguments), arguments.output
+    if options.flow != EXACT:
+        estimator_parameters(options.flow)  # is it there? Nothing has been made yet
     with naming_full_disks(folder):
         check_paths(
             inputs=[*arguments.inputs, *filter(None, [arguments.categories])],

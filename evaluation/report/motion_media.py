@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from common.files import write_text
 from evaluation.report.comparison_video import Comparison, add_comparison, write_comparison
 from evaluation.report.html import write_html
 from evaluation.report.media import Media
@@ -43,7 +44,7 @@ class MotionMedia:
         if output is not None:
             write_csv(output / "per_sequence.csv", report)
             for caption, picture in report_plots(report, colors=self._colors):
-                (output / f"{file_name(caption)}.svg").write_text(picture, encoding="utf-8")
+                write_text(output / f"{file_name(caption)}.svg", picture)
             for comparison in comparisons:
                 write_comparison(output, comparison)
         if page is not None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from common.command_line import select_device
+from common.files import write_text
 from common.stopwatch import Stopwatch
 from evaluation.metrics.metric import Metric
 from evaluation.metrics.registry import METRICS, choose, of_table
@@ -97,7 +98,7 @@ def write_media(options: SamplingOptions, report: Mapping) -> None:
     if options.output:
         write_csv(options.output / "per_sequence.csv", report)
         if plot:
-            (options.output / "cost.svg").write_text(plot, encoding="utf-8")
+            write_text(options.output / "cost.svg", plot)
     if options.html:
         from evaluation.report.html import write_html
 

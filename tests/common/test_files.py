@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from common.files import is_temporary, locked, remove_stale_files, temporary_path
+from common.files import is_temporary, locked, remove_stale_files, temporary_path, write_text
 
 
 def test_temporary_files_of_others_stay(tmp_path: Path) -> None:
@@ -30,6 +30,15 @@ def test_temporary_files_of_others_stay(tmp_path: Path) -> None:
         remove_stale_files(tmp_path)
         left = {path.name for path in tmp_path.iterdir()}
         assert left == {names[name] for name in ("living", "elsewhere", "foreign")}
+
+
+def test_a_text_that_can_not_be_written_leaves_the_older_one_and_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "plots" / "plot.svg"
+    write_text(path, "<svg/>")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "half of it \udc80")
+    assert path.read_text() == "<svg/>"
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_without_locks_on_the_file_system_nothing_is_locked_and_nothing_left(

@@ -539,6 +539,17 @@ def test_bad_options_are_one_line_and_leave_nothing(
     assert not (tmp_path / "r").exists()
 
 
+def test_cached_latents_are_kept_apart_from_datasets_and_files(
+    small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "notes").write_text("a file")
+    for place, message in ((small_dataset, "is an input of this run"), (tmp_path / "notes", "is a file, not a folder")):
+        options = ["--cache-latents", "1", "--latents", str(place)]
+        assert exit_status(train_unet.main, command(small_dataset, tmp_path / "r", *options)) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "r").exists()
+
+
 def test_choices_agree_with_the_models() -> None:
     assert set(train_unet.NORMALIZATIONS) == set(NORMALIZATIONS)
     assert set(train_unet.PRESETS) == set(PRESETS)

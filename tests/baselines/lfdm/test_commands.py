@@ -231,6 +231,17 @@ def test_wrong_input_is_one_line(run: Path, dataset: Path, tmp_path: Path, capsy
         assert message in error[-1], error
 
 
+def test_videos_that_have_moved_stop_a_run_before_its_first_stage(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(dataset, tmp_path / "dataset")
+    sources = tmp_path / "dataset" / "sources.json"
+    sources.write_text(sources.read_text().replace("/clips/", "/gone/"))
+    assert train(tmp_path / "dataset", tmp_path / "run") == 2
+    assert "is missing" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_text_conditions_need_a_package_that_is_not_required(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="free text needs transformers, which is optional")
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "wave", "nod"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -351,3 +352,12 @@ def test_bad_input_is_one_line(
     assert message in error
     assert error.count("\n") == 1
     assert not Path("dataset").exists()
+
+
+def test_a_missing_estimator_is_told_before_anything_is_made(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyflow", None)  # importing it fails
+    assert main([str(photos), "--output", str(tmp_path / "dataset"), *OPTIONS, "--flow", "pyflow"]) == 2
+    assert "pyflow is not installed" in capsys.readouterr().err
+    assert not (tmp_path / "dataset").exists()
