@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,10 @@ class LoopFiles:
         written = (self.loop, self.preview, self.motion_picture, self.xt_slice, self.viewer, self.motion)
         return [path for path in written if path]
 
+    def are_there(self) -> bool:
+        """Whether all files have been written, by an earlier run."""
+        return all(path.is_file() for path in self.outputs())
+
     def check_row(self, height: int) -> None:
         """Raise ValueError unless frames of so many rows have the one that the X-t slice shows."""
         if self.row is not None and not 0 <= self.row < height:
@@ -40,19 +44,16 @@ class LoopFiles:
 
 
 def plan_files(photos: Sequence[Path], options: FileOptions) -> list[LoopFiles]:
-    """The files of every photo. Headers of the photos are read, so that a wrong file stops before any work is done.
+    """The files of every photo; the photos themselves are not looked at yet.
 
     Raises:
-        ValueError: for whatever can't work, in one line.
+        ValueError: a name that can't be written to, in one line.
     """
-    from common.image_files import check_image
     from data.media.write_video import check_output_suffix
 
     planned = []
-    for photo in photos:
-        loop = loop_path(photo, options.output, several=len(photos) > 1)
+    for photo, loop in zip(photos, loop_paths(photos, options.output), strict=True):
         check_output_suffix(loop)
-        check_image(photo)
         files = LoopFiles(
             photo,
             loop,
@@ -67,17 +68,40 @@ def plan_files(photos: Sequence[Path], options: FileOptions) -> list[LoopFiles]:
     return planned
 
 
-def loop_path(photo: Path, output: str | None, *, several: bool) -> Path:
-    """Where a photo's loop goes: OUT itself, or ``<photo>.mp4`` in the folder that it names."""
-    name = f"{photo.stem}.mp4"
-    if output is None:
-        return Path("outputs") / name
-    path = Path(output)
-    if path.is_dir() or output.endswith(("/", "\\")) or not path.suffix:
-        return path / name
-    if several:
+def loop_paths(photos: Sequence[Path], output: str | None) -> list[Path]:
+    """Where the loops of photos go: OUT itself, or ``<photo>.mp4`` in the folder that it names.
+
+    Photos of one name get the names of more of their path: ``rose_jpg.mp4`` and ``rose_png.mp4`` beside each other,
+    ``monday_rose.mp4`` and ``tuesday_rose.mp4`` from two folders.
+    """
+    path = Path("outputs" if output is None else output)
+    if output is None or path.is_dir() or output.endswith(("/", "\\")) or not path.suffix:
+        return [path / f"{name}.mp4" for name in _distinct_stems(photos)]
+    if len(photos) > 1:
         raise ValueError(f"--output {output}: several photos need a folder to go to")
-    return path
+    return [path]
+
+
+def _distinct_stems(photos: Sequence[Path]) -> list[str]:
+    """A name for each photo: its stem where no other one has it, else more of its path, and at last a number."""
+    forms: tuple[Callable[[Path], str], ...] = (
+        lambda photo: photo.stem,
+        lambda photo: f"{photo.stem}_{photo.suffix[1:]}",
+        lambda photo: f"{photo.absolute().parent.name}_{photo.stem}",
+        lambda photo: f"{photo.absolute().parent.name}_{photo.stem}_{photo.suffix[1:]}",
+    )
+    names: dict[Path, str] = {}
+    meeting: dict[str, list[Path]] = {}
+    for photo in photos:
+        meeting.setdefault(photo.stem.casefold(), []).append(photo)  # as some file systems see names
+    for same in meeting.values():
+        for form in forms:
+            if len({form(photo).casefold() for photo in same}) == len(same):
+                names |= {photo: form(photo) for photo in same}
+                break
+        else:
+            names |= {photo: f"{photo.stem}_{number}" for number, photo in enumerate(same, 1)}
+    return [names[photo] for photo in photos]
 
 
 class FrameRecorder:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.files import FrameRecorder, LoopFiles
 from app.options import LoopOptions
+from common.command_line import MachineFailure, is_disk_full
 from common.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
     from models.photos import Photo
     from models.pipeline import Animation, ImageDynamicsPipeline
 
-Progress = Callable[[str, int, int], None]  # takes what is done (motion, frames, viewer), steps done and all steps
+# Takes what is done (motion, frames, viewer, photos), steps done and all steps.
+Progress = Callable[[str, int, int], None]
 Warn = Callable[[str], None]
+Failed = Callable[[LoopFiles, Exception], None]
 
 
+NATURAL = 1.5  # times faster or slower than natural that a loop may be without a word
 STILL = 0.3  # pixels at a width of 256; motion that is weaker is hardly seen
 HARDLY_MOVES = (
     "the model finds hardly anything here that sways ({:.2f} pixels at a width of 256), so the loop stands nearly "
@@ -81,6 +86,7 @@ def make_loops(
     watch: Stopwatch,
     progress: Progress = lambda *_: None,
     warn: Warn = lambda _: None,
+    failed: Failed | None = None,
 ) -> Iterator[MadeLoop]:
     """Loops of photos from files, one after the other.
 
@@ -92,13 +98,54 @@ def make_loops(
         watch: adds up seconds of the stages load, motion, upsample, render and write.
         progress: told of each step.
         warn: told of what may not be as wanted.
+        failed: told of each photo that no loop can be made of, and why; without it the first one ends all.
     """
     pipeline = None
-    for files in planned:
-        with watch("load"):
+    for number, files in enumerate(planned, 1):
+        assignment = None
+        with on_its_own(files, failed), watch("load"):
             assignment = assign(files, options, motion=motion, warn=warn)
-            pipeline = pipeline or load()
-        yield make_loop(pipeline, assignment, watch=watch, progress=progress, warn=warn)
+        if assignment is not None:
+            with watch("load"):
+                if pipeline is None:
+                    pipeline = load()
+                    check_speed(pipeline, assignment, warn)
+            with on_its_own(files, failed):
+                yield make_loop(pipeline, assignment, watch=watch, progress=progress, warn=warn)
+        if len(planned) > 1:
+            progress("photos", number, len(planned))
+
+
+def check_speed(pipeline: ImageDynamicsPipeline, assignment: Assignment, warn: Warn) -> None:
+    """Say how a loop keeps its natural speed, where so many frames make it faster or slower and nobody asked for that.
+
+    Slow motion is asked for by its own option.
+    """
+    from models.dynamics.loop import Playback
+
+    playing, known = assignment.options.playing, assignment.motion or pipeline.motion_config
+    if playing.pokes or playing.num_frames is None or playing.slow != 1:
+        return
+    period = known.num_frames / known.fps
+    playback = Playback.of_loop(playing.num_frames, fps=playing.fps, period=period, num_frequencies=1)
+    speed = period * playing.fps / playback.period
+    if not 1 / NATURAL <= speed <= NATURAL:
+        usual = round(period * playing.fps)
+        warn(
+            f"{playing.num_frames} frames at {playing.fps:g} a second show {period:.3g} s of motion at {speed:.2g} "
+            f"times its natural speed; --num-frames {usual} keeps it"
+        )
+
+
+@contextmanager
+def on_its_own(files: LoopFiles, failed: Failed | None) -> Iterator[None]:
+    """Tell of what is wrong with one photo and go on to the next one; a full disk ends all."""
+    try:
+        yield
+    except (ValueError, OSError, FloatingPointError, MachineFailure) as error:
+        if failed is None or is_disk_full(error):
+            raise
+        failed(files, error)
 
 
 def assign(

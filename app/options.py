@@ -72,6 +72,9 @@ class Rendering:
     size: str | None = None  # native, WxH or None: the photo's shape within long_side
     long_side: int = DEFAULT_LONG_SIDE  # pixels
 
+    def __post_init__(self) -> None:
+        self.frame_size((SMALLEST_SIDE, SMALLEST_SIDE))  # a size that can't be read is told before any photo is
+
     def frame_size(self, photo_size: tuple[int, int]) -> tuple[int, int]:
         """(W, H) of the frames of a photo of (W, H).
 
@@ -113,6 +116,7 @@ class FileOptions:
     viewer: Path | None = None
     save_motion: Path | None = None
     motion: Path | None = None  # rendered instead of a sampled one
+    skip_existing: bool = False  # leave photos out whose files are all there
 
     def __post_init__(self) -> None:
         if self.motion and self.save_motion:

@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache
@@ -23,6 +23,8 @@ from common.output_paths import check_writable
 from common.plain import as_tuple
 
 Options = TypeVar("Options")
+
+VERSION = "0.1.0"  # as CITATION.cff has it
 
 # The packages whose versions a report records.
 REPORTED_PACKAGES = (
@@ -38,12 +40,20 @@ class MachineFailure(Exception):  # noqa: N818 - it is the machine that failed, 
     """The machine failed, not the input: a full disk, a worker that died. The message is one line."""
 
 
+class PartFailure(Exception):  # noqa: N818 - the other parts have been made
+    """Some of several inputs could not be worked with; a line for each of them."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = tuple(lines)
+
+
 def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
     """Run a script's body and turn what goes wrong into one line on stderr and an exit status.
 
-    Bad input (`ValueError`, `OSError`) gives 2; a full disk, a loss that is not finite, or a `MachineFailure`, gives 1;
-    Ctrl-C gives 130. Anything else is a defect of ours: its traceback is kept, because a report needs it, and Python
-    ends with status 1.
+    Bad input (`ValueError`, `OSError`) gives 2; a full disk, a loss that is not finite, or a `MachineFailure`, gives 1,
+    and so does a `PartFailure`, with a line for each part; Ctrl-C gives 130. Anything else is a defect of ours: its
+    traceback is kept, because a report needs it, and Python ends with status 1.
     """
     wait_without_spinning()
     try:
@@ -51,9 +61,12 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
             check_writable(getattr(arguments, "report", None))
             script(arguments)
     except (ValueError, OSError) as error:
-        full = isinstance(error, OSError) and error.errno in DISK_FULL
-        print(f"error: {_one_line(error)}", file=sys.stderr)
-        return 1 if full else 2
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 1 if is_disk_full(error) else 2
+    except PartFailure as failure:
+        for line in failure.lines:
+            print(f"error: {line}", file=sys.stderr)
+        return 1
     except (FloatingPointError, MachineFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -63,7 +76,13 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
     return 0
 
 
-def _one_line(error: ValueError | OSError) -> str:
+def is_disk_full(error: BaseException) -> bool:
+    """Whether there is no room for a file, which no other input would change."""
+    return isinstance(error, OSError) and error.errno in DISK_FULL
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong, as it is told on a terminal."""
     return _shortened(_described(error))
 
 
@@ -72,7 +91,7 @@ def _shortened(line: str) -> str:
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 200]} ... {line[-200:]}"
 
 
-def _described(error: ValueError | OSError) -> str:
+def _described(error: Exception) -> str:
     if not isinstance(error, OSError) or error.errno is None:
         return " ".join(str(error).split()) or type(error).__name__
     advice = "free some space and run the same command again"
@@ -115,7 +134,8 @@ def wait_without_spinning() -> None:
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every script has: device, seed and report."""
+    """The options that every script has: device, seed, report and version."""
+    parser.add_argument("--version", action="version", version=f"generative-image-dynamics {VERSION}")
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.files import FrameRecorder, LoopFiles, loop_path, plan_files
+from app.files import FrameRecorder, LoopFiles, loop_paths, plan_files
 from app.options import FileOptions, Rendering
 from data.media.images import read_image, write_image
 from data.media.read_video import read_video
@@ -17,13 +17,27 @@ def plan(photos, output, **options) -> list[LoopFiles]:
 
 def test_where_the_loop_goes(tmp_path):
     photo = Path("pictures/rose.jpg")
-    assert loop_path(photo, None, several=False) == Path("outputs/rose.mp4")
-    assert loop_path(photo, "a/b.gif", several=False) == Path("a/b.gif")
-    assert loop_path(photo, "loops", several=False) == Path("loops/rose.mp4")
+    assert loop_paths([photo], None) == [Path("outputs/rose.mp4")]
+    assert loop_paths([photo], "a/b.gif") == [Path("a/b.gif")]
+    assert loop_paths([photo], "loops") == [Path("loops/rose.mp4")]
+    assert loop_paths([photo], "Trip: Rome/") == [Path("Trip: Rome/rose.mp4")]
     (tmp_path / "v1.0").mkdir()
-    assert loop_path(photo, str(tmp_path / "v1.0"), several=True) == tmp_path / "v1.0" / "rose.mp4"
+    assert loop_paths([photo, Path("oak.jpg")], str(tmp_path / "v1.0"))[0] == tmp_path / "v1.0" / "rose.mp4"
     with pytest.raises(ValueError, match="need a folder"):
-        loop_path(photo, "b.gif", several=True)
+        loop_paths([photo, Path("oak.jpg")], "b.gif")
+
+
+@pytest.mark.parametrize(
+    ("photos", "names"),
+    [
+        (["rose.jpg", "Rose.png", "oak.jpg"], ["rose_jpg", "Rose_png", "oak"]),
+        (["a/rose.jpg", "b/rose.jpg"], ["a_rose", "b_rose"]),
+        (["a/rose.jpg", "b/rose.jpg", "b/rose.png"], ["a_rose_jpg", "b_rose_jpg", "b_rose_png"]),
+        (["x/a/rose.jpg", "y/a/rose.jpg"], ["rose_1", "rose_2"]),
+    ],
+)
+def test_photos_of_one_name_do_not_take_each_others_place(photos, names):
+    assert loop_paths([Path(photo) for photo in photos], "loops") == [Path(f"loops/{name}.mp4") for name in names]
 
 
 def test_frame_size_defaults_to_even_sides_of_at_most_512():
@@ -35,7 +49,7 @@ def test_frame_size_defaults_to_even_sides_of_at_most_512():
     assert Rendering(size="256x160").frame_size((641, 427)) == (256, 160)
     for wrong in ("big", "0x10", "8x600", "9000x9000"):
         with pytest.raises(ValueError, match="--size"):
-            Rendering(size=wrong).frame_size((640, 427))
+            Rendering(size=wrong)
 
 
 def test_pictures_beside_the_loop_carry_its_name(tmp_path):
@@ -48,8 +62,6 @@ def test_pictures_beside_the_loop_carry_its_name(tmp_path):
         files.check_row(19)
     with pytest.raises(ValueError, match=r"\.avi"):
         plan([tmp_path / "a.png"], "x/loop.avi")
-    with pytest.raises(ValueError, match=r"b\.png"):
-        plan([tmp_path / "a.png", tmp_path / "b.png"], "x")
 
 
 def test_recorder_passes_frames_on_and_keeps_what_is_wanted(tmp_path):

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.places import ROOT
 from PIL import Image
 
 import evaluate
@@ -117,6 +120,7 @@ def test_several_photos_go_to_a_folder(checkpoint, folder, capsys):
     assert run(checkpoint, "photo.png", "tall.jpg", "-o", "loops", "--renderer", "softmax") == 0
     assert names(folder / "loops") == ["photo.mp4", "tall.mp4"]
     assert read_video("loops/tall.mp4")[0].shape[1:] == (60, 40, 3)
+    capsys.readouterr()
     assert run(checkpoint, "photo.png", "tall.jpg", "-o", "loop.mp4") == 2
     assert "need a folder" in error_line(capsys)
 
@@ -196,8 +200,9 @@ def test_photos_of_every_kind(checkpoint, folder, save, size):
         (["photo.png", "--motion", "none.safetensors"], "no such motion file"),
         (["photo.png", "--motion", "text.png"], "not a motion file"),
         (["photo.png", "--save-motion", "sway.pt"], "must end in .safetensors"),
-        (["photo.png", "photo.png", "--save-motion", "a.safetensors"], "one photo at a time"),
-        (["photo.png", "photo.png"], "written twice"),
+        (["photo.png", "text.png", "--save-motion", "a.safetensors"], "belong to one photo"),
+        (["https://example.org/photo.png"], "an address; download the picture"),
+        (["photo.png", "-o", "-", "--preview", "gif"], "name their files after OUT"),
     ],
 )
 def test_what_cannot_work_is_one_line_and_leaves_nothing(checkpoint, folder, capsys, arguments, complaint):
@@ -207,6 +212,63 @@ def test_what_cannot_work_is_one_line_and_leaves_nothing(checkpoint, folder, cap
     assert generate.main(["--checkpoint", str(checkpoint), *QUICK, *arguments]) == 2
     assert complaint in error_line(capsys)
     assert names(folder) == before
+
+
+def test_of_a_folder_every_good_photo_is_made_and_the_others_are_listed(checkpoint, folder, capsys):
+    (folder / "trip" / "below").mkdir(parents=True)
+    for name in ("oak.png", "oak.jpg", "below/fern.png"):
+        Image.fromarray(picture(32, 32)).save(folder / "trip" / name)
+    (folder / "trip" / "damaged.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
+    (folder / "trip" / "notes.txt").write_text("no picture, and not asked for")
+    command = ["trip", "missing.png", "-o", "loops", "--renderer", "remap", "--report", "report.json"]
+    assert run(checkpoint, *command) == 1
+    assert names(folder / "loops") == ["fern.mp4", "oak_jpg.mp4", "oak_png.mp4"]
+    listed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert [line.split(": ")[1] for line in listed] == ["trip/damaged.jpg", "missing.png"]
+    report = json.loads(Path("report.json").read_text())
+    assert (len(report["results"]), [one["photo"] for one in report["failures"]]) == (
+        3,
+        ["trip/damaged.jpg", "missing.png"],
+    )
+
+
+def test_loops_that_are_there_are_not_made_again(checkpoint, folder, capsys):
+    Image.fromarray(picture(32, 32)).save("oak.png")
+    Path("loops").mkdir()
+    Path("loops/oak.mp4").write_bytes(b"of yesterday")
+    assert run(checkpoint, "photo.png", "oak.png", "-o", "loops", "--renderer", "remap", "--skip-existing") == 0
+    assert Path("loops/oak.mp4").read_bytes() == b"of yesterday"
+    assert read_video("loops/photo.mp4")[0].shape == (6, 48, 64, 3)
+    assert "1 of 2 photos have their files already" in capsys.readouterr().out
+
+
+def test_a_loop_that_is_too_fast_is_said_before_the_work(checkpoint, folder, capsys):
+    assert generate.main(["photo.png", "--checkpoint", str(checkpoint), "--steps", "1", "--num-frames", "60"]) == 0
+    warning = capsys.readouterr().err.splitlines()[0]
+    assert "at 2.5 times its natural speed; --num-frames 150 keeps it" in warning
+    options = ["--num-frames", "4", "--fps", "0.8", "--renderer", "remap", "-o", "slower.gif"]
+    assert generate.main(["photo.png", "--checkpoint", str(checkpoint), "--steps", "1", *options]) == 0
+    assert "natural" not in capsys.readouterr().err
+
+
+def test_a_wrong_checkpoint_ends_a_batch_at_once(folder, capsys):
+    Image.fromarray(picture(32, 32)).save("oak.png")
+    assert run(folder / "nowhere", "photo.png", "oak.png", "-o", "loops") == 2
+    assert "nowhere" in error_line(capsys)
+
+
+def test_a_photo_from_standard_input_becomes_an_mp4_on_standard_output(checkpoint, folder):
+    options = [sys.executable, str(ROOT / "generate.py"), "-", "-o", "-", "--renderer", "remap"]
+    options += ["--checkpoint", str(checkpoint), *QUICK, "--device", "cpu"]
+    done = subprocess.run(options, input=Path("photo.png").read_bytes(), capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    Path("loop.mp4").write_bytes(done.stdout)
+    assert read_video("loop.mp4")[0].shape == (6, 48, 64, 3)
+    assert b"standard output: 6 frames" in done.stderr
+    assert names(folder) == ["loop.mp4", "photo.png"]
+    done = subprocess.run(options, input=b"no picture", capture_output=True, timeout=300)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"error: standard input: not an image")
 
 
 @pytest.mark.parametrize("damage", ["missing", "config", "weights"])
@@ -245,5 +307,5 @@ def test_viewer_is_a_page_with_the_loop_inside(checkpoint, folder, capsys):
     assert str(Path("new/page.html")) in capsys.readouterr().out
     assert run(checkpoint, "photo.png", "--viewer", "page.txt") == 2
     assert ".html" in error_line(capsys)
-    assert run(checkpoint, "photo.png", "photo.png", "-o", "x/", "--viewer", "page.html") == 2
+    assert run(checkpoint, "photo.png", "a<b>&'x.png", "-o", "x/", "--viewer", "page.html") == 2
     assert "one photo" in error_line(capsys)

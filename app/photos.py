@@ -1,0 +1,34 @@
+"""Which photos a command line means: files, and folders of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.image_files import IMAGE_SUFFIXES
+
+
+def find_photos(given: Sequence[Path]) -> list[Path]:
+    """The photos that were given, each file once: files as they are named, folders as the pictures below them.
+
+    A file need not exist: what is wrong with a photo is found out when its turn comes.
+
+    Raises:
+        ValueError: a folder without pictures, or an address.
+    """
+    from data.footage.find import find_sources
+
+    found: list[Path] = []
+    for path in given:
+        if re.match(r"[a-z]+:/", str(path)) and not path.exists():  # pathlib makes one slash of two
+            raise ValueError(f"{path}: an address; download the picture and give its file")
+        if path.is_dir():
+            here = Path(os.path.realpath(path))
+            for picture, _ in find_sources([path], IMAGE_SUFFIXES, thing="photo"):
+                inside = picture.is_relative_to(here)  # not so for one that is reached by a link alone
+                found.append(path / picture.relative_to(here) if inside else picture)
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
