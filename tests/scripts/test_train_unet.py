@@ -152,6 +152,9 @@ def test_a_student_is_distilled_resumed_and_samples_in_its_own_few_steps(
     teacher, student, half = (tmp_path / name for name in ("teacher", "student", "half"))
     short = ("--max-steps", "2")
     assert run(small_dataset, teacher, "--independent", "--wind", *short) == 0
+    told = MotionModel.from_pretrained(teacher)
+    told.usual_strength.fill_(1.25)
+    told.save_pretrained(teacher)
     distil = ("--stage", "slice", *short, "--student-steps")
     assert run(small_dataset, student, "--distill", str(teacher), *distil, "4") == 0
     assert run(small_dataset, student, "--distill", str(teacher), *distil, "4") == 0  # the finished run, resumed
@@ -159,6 +162,7 @@ def test_a_student_is_distilled_resumed_and_samples_in_its_own_few_steps(
     config = MotionModel.from_pretrained(half).config
     assert (config.steps, config.sampler, config.guidance, config.wind) == (2, "ddim", 0.0, True)
     model = MotionModel.from_pretrained(student)
+    assert model.usual_strength == 1.25  # the teacher's scales are the student's
     calls = []
     model.unet.register_forward_hook(lambda *_: calls.append(1))
     assert model.sample(torch.zeros(1, 3, 32, 64), [0]).isfinite().all()

@@ -126,7 +126,7 @@ def untrained_model(
     torch.manual_seed(seed)
     model = MotionModel(config, normalizer)
     load_pretrained_parts(model, image_encoder)
-    return model
+    return unmeasured(model)
 
 
 def load_pretrained_parts(model: MotionModel, image_encoder: Path) -> None:
@@ -158,7 +158,14 @@ def with_wind(model: MotionModel) -> MotionModel:
     fresh = {name: value for name, value in told.state_dict().items() if name not in model.state_dict()}
     told.load_state_dict({**model.state_dict(), **fresh})
     told.frequency_attention = model.frequency_attention
-    return told
+    return unmeasured(told)
+
+
+def unmeasured(model: MotionModel) -> MotionModel:
+    """The same model, marked as one whose usual wind has to be measured, where it is told any."""
+    if model.config.wind:
+        model.usual_strength.zero_()
+    return model
 
 
 def prepare_stage(model: MotionModel, stage: str) -> nn.Module:

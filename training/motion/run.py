@@ -114,7 +114,7 @@ class MotionTraining:
             augmentation=AugmentationConfig(),
             relative=self.model.config.wind,
         )
-        if self.model.config.wind and not is_run_folder(self.output):
+        if self.model.config.wind and not self.model.usual_strength:
             self._measure_wind()
         self.validation, self.validation_split = self._validation()
         self.figures = figures_of_earlier_stages(self.output)

@@ -37,7 +37,9 @@ def test_wind_can_be_chosen_where_the_model_knows_it(serving, tmp_path):
         assert client.wait(client.send(picture(), wind="2").json["id"])["error"].startswith(
             "this motion model was trained"
         )
-    with start_server(GatedPipeline(with_wind(tiny_model()).eval()), tmp_path, options=("--wind", "strong")) as client:
+    motion = with_wind(tiny_model()).eval()
+    motion.usual_strength.fill_(1.0)
+    with start_server(GatedPipeline(motion), tmp_path, options=("--wind", "strong")) as client:
         assert re.search(r'<label >Wind.*\n.*id="wind"[^>]* value="2"', client.ask("GET", "/").body.decode())
         jobs = [client.wait(client.send(picture(), **wind).json["id"]) for wind in ({}, {"wind": "0.5"})]
         assert [job["wind"] for job in jobs] == ["strong", 0.5]
