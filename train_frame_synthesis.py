@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.command_line import OneLineParser, add_common_options, run_script
 from common.option_types import count, few, frame_size, not_negative, positive, share, whole
 from models.choices import RENDERER_PRESETS as PRESETS
 from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
 from training.command import train_and_report
-from training.presets import RendererConfig
+from training.presets import RENDERER_TRAINING_PRESETS, RendererConfig
 
 if TYPE_CHECKING:
     from training.renderer.run import RendererRun
@@ -26,7 +27,7 @@ DEFAULTS = RendererConfig()
 EXAMPLES = """examples:
   python train_frame_synthesis.py --data dataset --output runs/renderer --vgg-weights vgg16.safetensors
   python train_frame_synthesis.py --data film layered --shares 0.5,0.5 --keep-best lpips --output runs/renderer
-  python train_frame_synthesis.py --data dataset --output runs/try --preset tiny --max-steps 20 --crop 64x48
+  python train_frame_synthesis.py --data dataset --output runs/try --preset tiny
 """
 
 
@@ -46,16 +47,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--max-steps", type=count, default=DEFAULTS.steps, help="number of steps (default: 14000)")
-    add("--batch-size", type=few, default=DEFAULTS.batch_size, help="frame pairs per step (default: 4)")
+    add("--max-steps", type=count, help="number of steps (default: 14000; of the preset tiny 8)")
+    add("--batch-size", type=few, help="frame pairs per step (default: 4; tiny: 2)")
     add(
         "--learning-rate",
         type=positive,
         default=DEFAULTS.learning_rate,
         help="highest learning rate; a cosine takes it to 0 (default: 5e-4)",
     )
-    add("--warmup", type=whole, default=DEFAULTS.warmup, metavar="N", help="steps of linear warm-up (default: 100)")
-    add("--crop", type=frame_size, default=DEFAULTS.crop, metavar="WxH", help="training crops (default: 192x128)")
+    add("--warmup", type=whole, metavar="N", help="steps of linear warm-up (default: 100; tiny: 1)")
+    add("--crop", type=frame_size, metavar="WxH", help="training crops (default: 192x128; tiny: 32x32)")
     add(
         "--vgg-weights",
         type=Path,
@@ -118,6 +119,13 @@ def train(arguments: argparse.Namespace) -> None:
     )
 
 
+def of_preset(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the command line gives in place of the preset's."""
+    given = {"steps": arguments.max_steps, "batch_size": arguments.batch_size}
+    given |= {"warmup": arguments.warmup, "crop": arguments.crop}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def read_options(arguments: argparse.Namespace) -> RendererRun:
     """The run that the command line asks for; numbers that make no sense are refused before anything is read."""
     from training.renderer.run import RendererRun
@@ -125,12 +133,10 @@ def read_options(arguments: argparse.Namespace) -> RendererRun:
 
     return RendererRun(
         data=DataOptions.of(arguments),
-        training=RendererConfig(
-            steps=arguments.max_steps,
-            batch_size=arguments.batch_size,
+        training=replace(
+            RENDERER_TRAINING_PRESETS[arguments.preset or "default"],
+            **of_preset(arguments),
             learning_rate=arguments.learning_rate,
-            warmup=arguments.warmup,
-            crop=arguments.crop,
             perceptual_weight=arguments.perceptual_weight,
             temporal=arguments.temporal,
             color_jitter=arguments.color_jitter,

@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=not_negative,
         default=default.min_motion,
         metavar="PX",
-        help="drop sequences whose mean motion is smaller (default: 0.1)",
+        help="drop sequences in which even what moves most moves less, in pixels at a width of 256 (default: 0.3)",
     )
     add("--keep-all", action="store_true", help="keep sequences without motion or with camera motion")
     add(

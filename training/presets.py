@@ -127,3 +127,11 @@ class RendererConfig:
     def __post_init__(self) -> None:
         if self.temporal and self.batch_size % 2:
             raise ValueError(f"--batch-size {self.batch_size}: must be even with --temporal")
+
+
+# preset of the renderer -> how it is trained; `tiny` is a try of seconds on frames of any size
+RENDERER_TRAINING_PRESETS = {
+    "default": RendererConfig(),
+    "tiny": RendererConfig(steps=8, batch_size=2, warmup=1, crop=(32, 32)),
+    "reference": RendererConfig(),
+}

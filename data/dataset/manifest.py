@@ -17,6 +17,7 @@ STATISTICS = (
     "p95_magnitude",
     "rms_amplitude",
     "moving_fraction",
+    "top_magnitude",
     "consistency",
 )
 COLUMNS = (

@@ -52,7 +52,7 @@ class PrepareOptions(SplitOptions):
     flow: str = "coarse2fine"  # a key of data.flow.estimators.ESTIMATORS
     wrap: bool = False  # the clips loop
     max_sequences_per_video: int | None = None
-    min_motion: float = 0.1  # pixels of mean magnitude
+    min_motion: float = 0.3  # pixels at a width of 256, of what moves most
     keep_all: bool = False  # no filters
     crop: Crop = WHOLE  # see data.footage.frames.View
     stabilize: bool = False

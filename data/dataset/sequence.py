@@ -38,7 +38,7 @@ class SequenceOptions:
     num_frequencies: int
     estimator: str
     estimator_parameters: Mapping[str, object]
-    min_motion: float = 0.1  # pixels of mean magnitude
+    min_motion: float = 0.3  # pixels at a width of 256, of what moves most
     keep_all: bool = False  # no filters
     crop: Crop = WHOLE  # see data.footage.frames.View
     stabilize: bool = False

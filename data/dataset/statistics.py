@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from data.dataset.sequence import SequenceOptions
 from data.dataset.sequence_file import read_sequence
 from data.flow.consistency import consistent_share, measured_frames
 from data.flow.estimators import estimate_flow_pairs
+from models.spectral_volume import REFERENCE_WIDTH
 
+TOP = 0.005  # share of the pixels that move most, which decide whether there is motion
 MOVING = 1.0  # pixels; a pixel whose mean displacement is larger counts as moving (paper section 7)
 CAMERA_MOTION = 0.95  # share of moving pixels above which it is the camera that moves
 
@@ -20,16 +23,19 @@ def motion_statistics(motion: np.ndarray) -> dict[str, float]:
     """Numbers that describe how much moves, from a motion texture ``[T, H, W, 2]``, in pixels.
 
     Magnitudes are over all pixels and all frames after the first; the amplitude is the root mean square displacement
-    about each pixel's mean position; ``moving_fraction`` is the share of pixels with a mean magnitude above 1 pixel.
+    about each pixel's mean position; ``moving_fraction`` is the share of pixels with a mean magnitude above 1 pixel;
+    ``top_magnitude`` is the mean magnitude that 0.5 % of the pixels exceed, so that a flame counts that fills little.
     """
     magnitude = np.hypot(motion[1:, ..., 0], motion[1:, ..., 1])
     variance = motion.var(axis=0, dtype=np.float64).sum(axis=-1)
+    of_pixels = magnitude.mean(axis=0)
     values = {
         "mean_magnitude": magnitude.mean(dtype=np.float64),
         "median_magnitude": np.median(magnitude),
         "p95_magnitude": np.percentile(magnitude, 95),
         "rms_amplitude": np.sqrt(variance.mean()),
-        "moving_fraction": (magnitude.mean(axis=0) > MOVING).mean(),
+        "moving_fraction": (of_pixels > MOVING).mean(),
+        "top_magnitude": np.percentile(of_pixels, 100 * (1 - TOP)),
     }
     return {name: round(float(value), 5) for name, value in values.items()}
 
@@ -57,12 +63,15 @@ def drop_reason(statistics: Mapping[str, float], options: SequenceOptions) -> st
     """
     if options.keep_all:
         return None
-    mean, median = statistics["mean_magnitude"], statistics["median_magnitude"]
+    median = statistics["median_magnitude"]
+    # In pixels of one width, so that the same clip is kept at any size. Files made before it was measured lack it: what
+    # they hold is kept, and what they dropped is computed again.
+    top = statistics.get("top_magnitude", math.inf) * REFERENCE_WIDTH / options.size[0]
     consistency = statistics.get("consistency", 1.0)
     if statistics["moving_fraction"] > CAMERA_MOTION:
         return f"camera motion: {statistics['moving_fraction']:.1%} of the pixels move by more than {MOVING:g} px"
-    if mean < options.min_motion:
-        return f"no motion: {mean:.3f} px in the mean, under {options.min_motion:g} px"
+    if top < options.min_motion:
+        return f"no motion: {top:.3f} px where most moves (at a width of 256), under {options.min_motion:g} px"
     if median < options.min_median_motion:
         return f"little motion: {median:.3f} px in the median, under {options.min_median_motion:g} px"
     if 0 < options.max_median_motion < median:

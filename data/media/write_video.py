@@ -82,6 +82,9 @@ def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float) -> 
     ends = np.rint(np.arange(len(images) + 1) * 1000 / fps).astype(int)  # milliseconds
     webp = path.suffix.lower() == ".webp"
     options: dict[str, Any] = {"quality": 80, "method": 4} if webp else {}
+    if len(images) > 1 and all(image.tobytes() == images[0].tobytes() for image in images[1:]):
+        images, ends = _two_pictures(images[0], webp), ends[[0, len(images) // 2, -1]]
+        options = {"lossless": True} if webp else {"blend": [0, 1]}  # what is blended otherwise is not joined
     images[0].save(
         path,
         format="WEBP" if webp else "PNG",
@@ -91,6 +94,18 @@ def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float) -> 
         duration=np.diff(ends).tolist(),
         **options,
     )
+
+
+def _two_pictures(image: Any, webp: bool) -> list[Any]:
+    """The frames of an animation that stands still: encoders join equal ones into a picture without a duration.
+
+    In the second picture of a WebP one blue value differs by 1.
+    """
+    other = image.copy()
+    if webp:
+        red, green, blue = other.getpixel((0, 0))
+        other.putpixel((0, 0), (red, green, blue ^ 1))
+    return [image, other]
 
 
 # suffix -> writer

@@ -15,6 +15,7 @@ LABELS = {
     "median_magnitude": ("median displacement", "px", True),
     "p95_magnitude": ("95th percentile of the displacement", "px", True),
     "rms_amplitude": ("rms amplitude", "px", True),
+    "top_magnitude": ("displacement of what moves most", "px", True),
     "moving_fraction": ("share of moving pixels", "", False),
     "consistency": ("share of consistent flow", "", False),
 }

@@ -96,7 +96,7 @@ def test_a_motion_file_gives_the_same_frames_again(checkpoint, folder):
 def test_magnify_and_slow(checkpoint, folder):
     assert run(checkpoint, "photo.png", "-o", "still.png", "--magnify", "0", "--slow", "1.5") == 0
     with Image.open("still.png") as animation:
-        assert getattr(animation, "n_frames", 1) in (1, 9)  # equal frames may be joined
+        assert animation.n_frames == 2  # equal frames are joined, but for two that last as long as all
         assert np.array_equal(np.asarray(animation), picture(64, 48))
     assert run(checkpoint, "photo.png", "-o", "slow.mp4", "--slow", "1.5", "--report", "r.json") == 0
     assert len(read_video("slow.mp4")[0]) == 9

@@ -19,6 +19,7 @@ from data.media.read_video import scan_video
 from models.rendering.model import PRESETS, FrameSynthesisModel
 from training.best import read_best
 from training.log import read_csv
+from training.presets import RendererConfig
 from training.renderer.run import complete, keeps_in_memory, train_renderer, training_batches
 from training.saved_state import read_training_state
 
@@ -181,6 +182,15 @@ def test_divided_batches_train_as_whole_ones_do(dataset: Path, tmp_path: Path, t
         assert float(other["l1"]) == pytest.approx(float(one["l1"]), rel=1e-3)
         assert float(other["perceptual"]) == pytest.approx(float(one["perceptual"]), rel=1e-3)
     assert list((tmp_path / "whole" / "tensorboard" / "renderer").glob("events*"))
+
+
+def test_the_tiny_preset_is_a_try_of_seconds(dataset: Path, tmp_path: Path) -> None:
+    command = ["--data", str(dataset), "--output", str(tmp_path), "--preset", "tiny"]
+    assert script.main([*command, "--device", "cpu"]) == 0
+    assert len(read_csv(tmp_path / "log.csv")) == 8
+    changed = asked_for([*command, "--max-steps", "3", "--crop", "48x32"]).training
+    assert (changed.steps, changed.crop, changed.batch_size) == (3, (48, 32), 2)
+    assert asked_for(command[:4]).training == RendererConfig()
 
 
 def test_it_learns(dataset: Path, tmp_path: Path) -> None:

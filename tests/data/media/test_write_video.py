@@ -166,3 +166,17 @@ def test_what_ffmpeg_says_is_told(tmp_path: Path, clip: np.ndarray, monkeypatch:
     with pytest.raises(MachineFailure, match=r"a\.mp4: ffmpeg could not write the video \(no such codec\)"):
         write_video(tmp_path / "a.mp4", clip, 30)
     assert [path.name for path in tmp_path.iterdir()] == ["program"]
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_an_animation_that_stands_still_lasts_as_long_as_it_should(tmp_path: Path, suffix: str) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    write_video(tmp_path / f"still{suffix}", [frame] * 5, 2)
+    with Image.open(tmp_path / f"still{suffix}") as animation:
+        milliseconds = 0
+        for number in range(animation.n_frames):
+            animation.seek(number)
+            animation.load()
+            milliseconds += animation.info["duration"]
+            assert np.abs(np.asarray(animation.convert("RGB")).astype(int) - frame).max() <= 1
+    assert milliseconds == 2500
