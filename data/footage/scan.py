@@ -44,7 +44,7 @@ def scan_footage(path: str | Path) -> VideoInfo:
     return replace(info, shots=shots.shots(), interlaced=combing.interlaced(), hashes=found.hashes, course=found.course)
 
 
-VERSION = 1  # to be raised with every change of what data.footage.scan finds
+VERSION = 2  # to be raised with every change of what data.footage.scan finds
 VARIABLE = "SCAN_CACHE"  # of the environment: the folder, or nothing for none
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from common.files import expect_content
 from common.option_types import MAX_FPS
 from data.media.images import resize_and_crop
+from data.media.mp4_header import Mp4Header, read_mp4_header
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".gif"),
@@ -74,7 +75,8 @@ def scan_video(
     import cv2
 
     path = Path(path)
-    with _open_video(path) as capture:
+    with _open_video(path) as video:
+        capture = video.capture
         declared, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
         width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         times: list[float] = []
@@ -84,7 +86,7 @@ def scan_video(
             if len(times) == 1 and _counts_from_zero(path):
                 before = max(0.0, capture.get(getattr(cv2, "CAP_PROP_PTS", -1)))
             if look is not None:
-                look(_retrieve(capture, path, len(times) - 1), times[-1] - times[0])
+                look(video.retrieve(len(times) - 1), times[-1] - times[0])
     if not times:
         raise ValueError(f"{path}: no frame can be decoded, the file is damaged")
     seconds = np.asarray(times) - times[0]
@@ -95,6 +97,8 @@ def scan_video(
         fps = (len(times) - 1) / seconds[-1]
     # Files that repeat frames by leaving them out declare more frames than they hold, so the time reached counts too.
     declared -= before
+    if video.header.seconds is not None:  # what an edit list hides is declared too
+        declared = min(declared, video.header.seconds * fps)
     missing = max_frames is None and max(len(times), seconds[-1] * fps) < 0.9 * declared < math.inf
     if missing:
         raise ValueError(f"{path}: damaged, only {len(times)} of {declared:.0f} frames can be decoded")
@@ -108,12 +112,20 @@ def _counts_from_zero(path: Path) -> bool:
         return file.read(4) == b"\x1aE\xdf\xa3"
 
 
-def _retrieve(capture: Any, path: Path, index: int) -> np.ndarray:
-    """The picture that was grabbed last, uint8 BGR ``[H, W, 3]``."""
-    there, frame = capture.retrieve()
-    if not there:
-        raise ValueError(f"{path}: frame {index} can't be converted to RGB, convert the file to mp4 first")
-    return frame
+@dataclass(frozen=True)
+class _Video:
+    """An opened video."""
+
+    path: Path
+    capture: Any  # OpenCV's
+    header: Mp4Header
+
+    def retrieve(self, index: int) -> np.ndarray:
+        """The picture that was grabbed last, upright, uint8 BGR ``[H, W, 3]``."""
+        there, frame = self.capture.retrieve()
+        if not there:
+            raise ValueError(f"{self.path}: frame {index} can't be converted to RGB, convert the file to mp4 first")
+        return frame if self.header.flip is None else np.flip(frame, self.header.flip)
 
 
 class FrameReader:
@@ -140,7 +152,7 @@ class FrameReader:
         self.path = Path(path)
         self._size, self._edit = size, edit
         self._stack = ExitStack()
-        self._capture: Any = None
+        self._video: _Video | None = None
         self._next = 0  # frame that is decoded next
         self._frames: dict[int, np.ndarray] = {}  # those of the last call
 
@@ -155,9 +167,9 @@ class FrameReader:
         """
         order = np.asarray(indices).tolist()
         wanted = set(order)
-        if self._capture is None or any(i < self._next and i not in self._frames for i in wanted):
+        if self._video is None or any(i < self._next and i not in self._frames for i in wanted):
             self.close()
-            self._capture = self._stack.enter_context(_open_video(self.path))
+            self._video = self._stack.enter_context(_open_video(self.path))
         self._frames = {i: self._frames[i] for i in wanted if i in self._frames}
         try:
             while self._next <= max(wanted):
@@ -169,17 +181,18 @@ class FrameReader:
 
     def _advance(self, wanted: set[int]) -> None:
         index, self._next = self._next, self._next + 1
-        if not self._capture.grab():
+        assert self._video is not None
+        if not self._video.capture.grab():
             raise ValueError(f"{self.path}: has {index} frames, frame {max(wanted)} was asked for")
         if index in wanted:
-            frame = np.ascontiguousarray(_retrieve(self._capture, self.path, index)[:, :, ::-1])
+            frame = np.ascontiguousarray(self._video.retrieve(index)[:, :, ::-1])
             frame = self._edit(frame) if self._edit else frame
             self._frames[index] = resize_and_crop(frame, self._size) if self._size else frame
 
     def close(self) -> None:
         """Close the file and forget the frames; the next call begins anew."""
         self._stack.close()
-        self._capture, self._next, self._frames = None, 0, {}
+        self._video, self._next, self._frames = None, 0, {}
 
 
 def read_frames(
@@ -213,7 +226,7 @@ def read_video(
 
 
 @contextmanager
-def _open_video(path: Path) -> Iterator[Any]:
+def _open_video(path: Path) -> Iterator[_Video]:
     # FFmpeg inside OpenCV otherwise prints its own lines about damaged files; the setting is read at the first use.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
@@ -226,7 +239,7 @@ def _open_video(path: Path) -> Iterator[Any]:
     try:
         if not capture.isOpened():
             raise ValueError(f"{path}: not a video that can be decoded")
-        yield capture
+        yield _Video(path, capture, read_mp4_header(path))
     finally:
         capture.release()
         cv2.setLogLevel(level)

@@ -46,6 +46,14 @@ def transcode(source: Path, path: Path, *options: str, before: tuple[str, ...] =
     return path
 
 
+def decoded_by_ffmpeg(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """All frames that ffmpeg shows, upright, uint8 ``[T, *size, 3]``."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-fps_mode", "passthrough"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    shown = subprocess.run(command, check=True, capture_output=True).stdout
+    return np.frombuffer(shown, np.uint8).reshape(-1, *size, 3)
+
+
 def run(*arguments: str, given: bytes = b"") -> None:
     """Run ffmpeg."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *arguments]

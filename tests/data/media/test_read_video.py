@@ -7,6 +7,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from helpers.decoding import watch_decoder
+from helpers.footage_files import decoded_by_ffmpeg, encode, scene_frames, transcode
 from helpers.rolling_clip import nearest
 
 from data.media.read_video import FrameReader, VideoInfo, read_frames, read_video, scan_video
@@ -96,3 +97,29 @@ def test_clips_whose_time_starts_late_are_whole(tmp_path: Path, clip: np.ndarray
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", tmp_path / "a.mp4", "-c", "copy"]
     subprocess.run([*command, "-output_ts_offset", str(start), late], check=True)
     assert scan_video(late).num_frames == len(clip)
+
+
+SEEN_OTHERWISE = {  # options of the input, options of the output, suffix
+    "turned": (("-display_rotation", "90"), ("-c", "copy"), ".mp4"),
+    "mirrored": (("-display_hflip",), ("-c", "copy"), ".mp4"),
+    "upside down": (("-display_vflip",), ("-c", "copy"), ".mov"),
+    "turned and mirrored": (("-display_rotation", "90", "-display_hflip"), ("-c", "copy"), ".mp4"),
+    "turned back and mirrored": (("-display_rotation", "270", "-display_hflip"), ("-c", "copy"), ".mp4"),
+    "cut without encoding": (("-ss", "0.7"), ("-c", "copy"), ".mp4"),
+    "cut at both ends": (("-ss", "0.7"), ("-t", "0.8", "-c", "copy"), ".mov"),
+    "ten bits": ((), ("-c:v", "libx264", "-pix_fmt", "yuv420p10le", "-crf", "10"), ".mp4"),
+    "varying rate": ((), ("-vf", "select='not(between(n,5,9))'", "-fps_mode", "vfr", "-crf", "10"), ".mp4"),
+    "cropped": ((), ("-c:v", "libx264", "-vf", "crop=50:38", "-crf", "10"), ".mp4"),
+}
+
+
+@pytest.mark.parametrize("kind", SEEN_OTHERWISE)
+def test_frames_are_those_that_players_show(tmp_path: Path, kind: str) -> None:
+    before, options, suffix = SEEN_OTHERWISE[kind]
+    source = encode(tmp_path / "source.mp4", scene_frames(3, 60), "-c:v", "libx264", "-crf", "10", "-g", "60")
+    path = transcode(source, tmp_path / f"seen{suffix}", *options, before=before)
+    info = scan_video(path)
+    shown = decoded_by_ffmpeg(path, (info.height, info.width))
+    assert info.num_frames == len(shown)
+    frames = read_frames(path, range(info.num_frames))
+    assert np.abs(frames.astype(int) - shown).mean() < 1.5  # both convert from YUV with roundings of their own
