@@ -85,7 +85,7 @@ def frame_renderer(
         return photo_renderer(name, photo, importance, model=model)
     tiles = make_tiles(height, width, margin, pixels=sizes.pixels_a_tile)
     if name == NETWORK:
-        return LargeRenderer(expect_model(model), photo, importance, tiles, trained_pixels=sizes.trained_pixels)
+        return LargeRenderer(expect_model(model), photo, importance, tiles, network_pixels=sizes.network_pixels)
 
     def of_tile(around: Tile) -> Render:
         return photo_renderer(name, cut(photo, around), cut(importance, around))

@@ -1,8 +1,8 @@
-"""Frames larger than the renderer was trained at: the network at its own size, the photo's detail at full size.
+"""Frames larger than the renderer was trained at: the network at a size of its own, the photo's detail at full size.
 
 The network renders a small version of the frame. At full size the photo itself is moved, by a lookup along the inverse
-motion and for a third by softmax splatting, so that all of its detail goes along. Where that leaves gaps, in what comes
-out from behind, the low frequencies are the network's:
+motion and for a third of all but its finest detail by softmax splatting. Where that leaves gaps, in what comes out from
+behind, the low frequencies are the network's:
 
     frame = moved(photo) + enlarge(gaps * low-pass(network(small photo) - moved(small photo)))
 
@@ -25,9 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.rendering.warping import fill_holes, resample
+from models.rendering.warping import fill_holes, finer, high_band, refine_inverse, resample_finely, solid
 from models.spectral_volume import resize_motion
-from models.splatting import plan_splat
+from models.splatting import SplatPlan, plan_splat
 
 if TYPE_CHECKING:
     from models.rendering.model import FrameSynthesisModel
@@ -42,8 +42,8 @@ Tile = tuple[slice, slice]  # rows and columns
 class RenderSizes:
     """Numbers of pixels that decide how frames are rendered."""
 
-    trained_pixels: int = 256 * 160  # frames that renderers are trained on, about
-    largest_whole: int = 2 * 256 * 160  # up to this size frames are the network's own
+    network_pixels: int = 128 * 80  # above the size below: the size of the version that the network renders
+    largest_whole: int = 2 * 256 * 160  # up to this size, twice that of training, frames are the network's own
     pixels_a_tile: int = 2_000_000  # tiles without their overlap; keeps memory within a few gigabytes
     batch_on_cpu: int = 150_000  # rendered at once on a CPU: larger batches no longer fit in its caches
     batch_elsewhere: int = 1_600_000
@@ -67,12 +67,14 @@ class LargeRenderer:
         importance: Tensor,
         tiles: Sequence[tuple[Tile, Tile]],
         *,
-        trained_pixels: int = DEFAULT_SIZES.trained_pixels,
+        network_pixels: int = DEFAULT_SIZES.network_pixels,
     ) -> None:
         """``photo`` ``[1, 3, H, W]`` in [-1, 1], ``importance`` ``[1, 1, H, W]``, ``tiles`` of :func:`make_tiles`."""
         self._model, self._photo, self._importance, self._tiles = model, photo, importance, tiles
-        self._size = network_size(photo.shape[2], photo.shape[3], pixels=trained_pixels)
+        self._fine = finer(photo)
+        self._size = network_size(photo.shape[2], photo.shape[3], pixels=network_pixels)
         self._small_photo = _resize(photo, self._size).clamp(-1, 1)
+        self._small_fine = finer(self._small_photo)
         self._small_importance = _resize(importance, self._size).clamp_min(0)
         self._pyramid = model.encode(self._small_photo)
 
@@ -80,9 +82,9 @@ class LargeRenderer:
         """Flows ``[N, 2, H, W]`` in pixels -> frames ``[N, 3, H, W]`` in [-1, 1]."""
         size = (flow.shape[2], flow.shape[3])
         inverse, coverage, correction = self._small(resize_motion(flow, self._size, "bicubic"))
-        inverse = resize_motion(inverse, size, "bicubic")
         # In a gap there is no motion to be refined by.
-        inverse = torch.lerp(inverse, look_up(flow, inverse), _resize(coverage, size, "bilinear"))
+        certain = _resize(coverage, size, "bilinear")
+        inverse = refine_inverse(flow, resize_motion(inverse, size, "bicubic"), certain)
         frames = _resize(correction, size, "bilinear")
         for around, inside in self._tiles:
             moved = self._move(cut(flow, around), cut(inverse, around), around)
@@ -91,18 +93,20 @@ class LargeRenderer:
 
     def _move(self, flow: Tensor, inverse: Tensor, part: Tile) -> Tensor:
         """A part of the photo along its motion."""
-        photo = cut(self._photo, part)
         plan = plan_splat(flow, cut(self._importance, part))
-        return _blend(plan(photo), solid(plan.coverage), resample(photo, inverse))
+        resampled = resample_finely(cut(self._fine, _finer_tile(part)), inverse)
+        return _blend(plan, cut(self._photo, part), resampled, solid(plan.coverage))
 
     def _small(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Inverse motion, coverage (0 in gaps, 1 elsewhere) and the network's correction, all at its size or half."""
         plan = plan_splat(flow, self._small_importance)
         coverage = solid(plan.coverage)
-        inverse = fill_holes(plan(flow), coverage)
-        moved = _blend(plan(self._small_photo), coverage, resample(self._small_photo, inverse))
+        inverse = refine_inverse(flow, fill_holes(plan(flow), coverage), coverage)
+        moved = _blend(plan, self._small_photo, resample_finely(self._small_fine, inverse), coverage)
         correction = self._model.render(self._pyramid, flow, self._small_importance) - moved
-        return inverse, coverage, _halve(correction) * (1 - _halve(coverage))
+        # Where a region grows a little, less lands on each pixel, and nothing is missing.
+        gaps = (1 - 2 * _halve(coverage)).clamp_min(0)
+        return inverse, coverage, _halve(correction) * gaps
 
 
 def render_in_tiles(render: Sequence[Render], tiles: Sequence[tuple[Tile, Tile]]) -> Render:
@@ -143,31 +147,22 @@ def cut(tensor: Tensor, tile: Tile) -> Tensor:
     return tensor[..., rows, columns]
 
 
-def network_size(height: int, width: int, *, pixels: int = DEFAULT_SIZES.trained_pixels) -> tuple[int, int]:
-    """(H, W) of about the training size's area in the frame's shape."""
+def network_size(height: int, width: int, *, pixels: int = DEFAULT_SIZES.network_pixels) -> tuple[int, int]:
+    """(H, W) of about so many pixels in the frame's shape."""
     scale = math.sqrt(pixels / (height * width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def look_up(flow: Tensor, inverse_flow: Tensor) -> Tensor:
-    """The flow of what the inverse flow finds at each target, bilinear: ``flow(p - inverse_flow(p))``.
-
-    One step towards the inverse flow ``b`` that fulfils ``b(p) = flow(p - b(p))``. ``[N, 2, H, W]`` twice.
-    """
-    return resample(flow, inverse_flow, "bilinear")
+def _blend(plan: SplatPlan, photo: Tensor, resampled: Tensor, coverage: Tensor) -> Tensor:
+    """The resampled photo, with a share of the splatted one where something lands, but for the finest detail."""
+    averaged = BLENDED * coverage * (plan(photo) - resampled)
+    return resampled + averaged - high_band(averaged)
 
 
-def solid(coverage: Tensor) -> Tensor:
-    """The least splat coverage of each 3 x 3 pixels, at most 1.
-
-    Where a region is torn apart single pixels lie scattered over what comes out from behind; they are not to be kept.
-    """
-    return 1 - F.max_pool2d(1 - coverage.clamp_max(1), 3, stride=1, padding=1)
-
-
-def _blend(splatted: Tensor, coverage: Tensor, resampled: Tensor) -> Tensor:
-    """Splatted and resampled image; the latter alone where nothing lands."""
-    return torch.lerp(resampled, splatted, BLENDED * coverage)
+def _finer_tile(tile: Tile) -> Tile:
+    """The same part of what :func:`models.rendering.warping.finer` made."""
+    rows, columns = (slice(2 * part.start, 2 * part.stop - 1) for part in tile)
+    return rows, columns
 
 
 def _cut(length: int, count: int, margin: int) -> list[tuple[slice, slice]]:

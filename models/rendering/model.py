@@ -7,9 +7,10 @@ GridNet turns the splatted levels into the frame. The source is encoded once; ea
     frames = model.render(pyramid, flows, importance)
 
 With ``output="residual"`` (all presets but ``reference``) the network does not paint the frame. It starts from the
-softmax-splatted image, may take the image resampled along the inverted flow in its place (bicubic: sharp where
-splatting blurs, without gaps where a region grows) and adds a residual. Both corrections fade to nothing where nothing
-moves, so still regions stay the photograph to the last bit, and an untrained model is softmax splatting.
+softmax-splatted image, may take the image resampled along the inverted flow in its place (sharp where splatting
+blurs, without gaps where a region grows) and adds a residual. Its finest detail then gives way to that of the resampled
+image, which motion does not wear down, but in gaps. All corrections fade to nothing where nothing moves, so still
+regions stay the photograph to the last bit.
 """
 
 from __future__ import annotations
@@ -25,7 +26,16 @@ from torch import Tensor, nn
 from common.checkpoint import build_fitting, load_checkpoint, save_checkpoint
 from common.plain import Depth, Widths, from_plain
 from models.rendering.grid_net import ACTIVATIONS, FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
-from models.rendering.warping import fill_holes, magnitude, resample, trust_in
+from models.rendering.warping import (
+    fill_holes,
+    finer,
+    high_band,
+    magnitude,
+    refine_inverse,
+    resample_finely,
+    solid,
+    trust_in,
+)
 from models.spectral_volume import resize_motion
 from models.splatting import plan_splat
 
@@ -102,13 +112,14 @@ class FrameSynthesisModel(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """``[B, 3, H, W]`` -> padded image and its features at each level, to be rendered from any number of times."""
+        """``[B, 3, H, W]`` -> padded image, the same made finer, and each level's features; to render from, often."""
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"expected an image [B, 3, H, W], got shape {tuple(image.shape)}")
         image = self._pad(image).contiguous(memory_format=torch.channels_last)
         with self._autocast(image.device):
             features = self.encoder(image)
-        return [image, *(level.to(image.dtype) for level in features)]
+        fine = finer(image) if self.config.output == "residual" else image
+        return [image, fine, *(level.to(image.dtype) for level in features)]
 
     def render(self, pyramid: Sequence[Tensor], flow: Tensor, importance: Tensor | None = None) -> Tensor:
         """Frames of an encoded photograph.
@@ -123,7 +134,7 @@ class FrameSynthesisModel(nn.Module):
             ``[N, 3, H, W]`` in [-1, 1] (not clamped while training).
         """
         height, width = flow.shape[-2:]
-        image, *features = pyramid
+        image, fine, *features = pyramid
         flow = self._pad(flow)
         if flow.shape[2:] != image.shape[2:]:
             raise ValueError(f"a flow of {width}x{height} doesn't fit the encoded image")
@@ -133,7 +144,7 @@ class FrameSynthesisModel(nn.Module):
             with self._autocast(flow.device):
                 frame = self.head(self.grid(levels)).to(image.dtype)
         else:
-            frame = self._correct(image, levels, splatted, inverse_flow)
+            frame = self._correct(image, fine, levels, splatted=splatted, inverse_flow=inverse_flow)
         frame = frame if self.training else frame.clamp(-1, 1)
         return frame[:, :, :height, :width]
 
@@ -173,24 +184,30 @@ class FrameSynthesisModel(nn.Module):
             if level == 0:
                 splatted, moved = plan(torch.cat([image, values], dim=1)).split([3, values.shape[1]], dim=1)
                 inverse_flow = fill_holes(plan(flow), plan.coverage)
+                if self.config.output == "residual":
+                    inverse_flow = refine_inverse(flow, inverse_flow, solid(plan.coverage))
             else:
                 moved = plan(values)
             levels.append(torch.cat([moved, plan.coverage.clamp_max(2.0)], dim=1))
         return levels, splatted, inverse_flow
 
-    def _correct(self, image: Tensor, levels: list[Tensor], splatted: Tensor, inverse_flow: Tensor) -> Tensor:
-        """The splatted image with the network's choice between it and the resampled one, and its residual."""
+    def _correct(
+        self, image: Tensor, fine: Tensor, levels: list[Tensor], *, splatted: Tensor, inverse_flow: Tensor
+    ) -> Tensor:
+        """The splatted image with the network's choice between it and the resampled one, its residual, and detail."""
         coverage = levels[0][:, -1:]
         trust = trust_in(coverage)
-        resampled = resample(image, inverse_flow)
+        resampled = resample_finely(fine, inverse_flow)
         splatted = torch.where(trust == 1, splatted, torch.lerp(resampled, splatted, trust))
         source = image.expand(len(inverse_flow), -1, -1, -1)
         context = [levels[0], splatted, resampled, source, inverse_flow / FLOW_UNIT]
         with self._autocast(image.device):
             correction = self.head(self.grid([torch.cat(context, dim=1), *levels[1:]]))
         residual, choice = correction.to(image.dtype).split([3, 1], dim=1)
+        frame = splatted + choice * (resampled - splatted) + residual
+        detailed = frame + solid(coverage) * high_band(resampled - frame)
         still = 1 - (magnitude(inverse_flow) / STILL_PIXELS).clamp_max(1)
-        return splatted + (1 - trust * still) * (choice * (resampled - splatted) + residual)
+        return torch.lerp(detailed, splatted, trust * still)
 
     def _importance(self, features: Tensor, flow: Tensor, importance: Tensor | None) -> Tensor:
         if self.config.importance == "learned":

@@ -10,6 +10,9 @@ from models.splatting import SplatPlan, plan_splat
 
 TRUSTED_COVERAGE = 0.25  # a pixel that received less splat weight than this counts as a (partial) hole
 LEAST_IMPORTANCE = 1e-3  # pixels; of what stands still, in linear splatting
+HALFWAY_TAPS = 16  # pixels that a value halfway between two others is made of
+DETAIL = 0.6  # pixels; standard deviation of the Gaussian whose remainder is the high band
+REFINEMENTS = 2  # steps of refining an inverse flow; a third one changes nothing that can be measured
 
 
 def fill_holes(values: Tensor, coverage: Tensor) -> Tensor:
@@ -47,6 +50,75 @@ def resample(image: Tensor, inverse_flow: Tensor, mode: str = "bicubic") -> Tens
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
     image = image.expand(batch, -1, -1, -1)
     return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+def finer(image: Tensor) -> Tensor:
+    """The image with a value halfway between any two neighbours: ``[B, C, H, W] -> [B, C, 2 H - 1, 2 W - 1]``.
+
+    The given pixels stay as they are; those between come from a windowed sinc. A bicubic lookup in it wears the finest
+    detail down by a fifth as much as one in the image itself, for :func:`resample_finely`.
+    """
+    offsets = torch.arange(HALFWAY_TAPS, device=image.device, dtype=image.dtype) - (HALFWAY_TAPS - 1) / 2
+    weights = torch.sinc(offsets) * torch.sinc(2 * offsets / HALFWAY_TAPS)
+    weights = weights / weights.sum()
+    before, after = HALFWAY_TAPS // 2 - 1, HALFWAY_TAPS // 2
+    for dim, shape, padding in ((3, (1, -1), (before, after, 0, 0)), (2, (-1, 1), (0, 0, before, after))):
+        kernel = weights.reshape(1, 1, *shape).expand(image.shape[1], 1, -1, -1)
+        between = F.conv2d(F.pad(image, padding, mode="replicate"), kernel, groups=image.shape[1])
+        image = torch.stack([image, between], dim=dim + 1).flatten(dim, dim + 1)
+        image = image.narrow(dim, 0, image.shape[dim] - 1)
+    return image
+
+
+def resample_finely(fine: Tensor, inverse_flow: Tensor) -> Tensor:
+    """:func:`resample` of an image that is given as :func:`finer` made it, bicubic.
+
+    ``[1 | N, C, 2 H - 1, 2 W - 1], [N, 2, H, W] -> [N, C, H, W]``
+    """
+    batch, _, height, width = inverse_flow.shape
+    x = torch.arange(width, device=fine.device, dtype=fine.dtype) - inverse_flow[:, 0]
+    y = torch.arange(height, device=fine.device, dtype=fine.dtype)[:, None] - inverse_flow[:, 1]
+    grid = torch.stack([2 * x / max(1, width - 1) - 1, 2 * y / max(1, height - 1) - 1], dim=-1)
+    fine = fine.expand(batch, -1, -1, -1)
+    return F.grid_sample(fine, grid, mode="bicubic", padding_mode="border", align_corners=True)
+
+
+def look_up(flow: Tensor, inverse_flow: Tensor) -> Tensor:
+    """The flow of what the inverse flow finds at each target, bilinear: ``flow(p - inverse_flow(p))``.
+
+    One step towards the inverse flow ``b`` that fulfils ``b(p) = flow(p - b(p))``. ``[N, 2, H, W]`` twice.
+    """
+    return resample(flow, inverse_flow, "bilinear")
+
+
+def refine_inverse(flow: Tensor, inverse_flow: Tensor, certain: Tensor) -> Tensor:
+    """A splatted inverse flow brought closer to the flow itself, by :func:`look_up`.
+
+    Args:
+        flow: ``[N, 2, H, W]``; what is not finite counts as no motion.
+        inverse_flow: the same, finite, by splatting and filling holes.
+        certain: ``[N, 1, H, W]``, 0 in gaps, where there is no motion to be refined by.
+    """
+    flow = flow.nan_to_num(0.0, posinf=0.0, neginf=0.0)
+    for _ in range(REFINEMENTS):
+        inverse_flow = torch.lerp(inverse_flow, look_up(flow, inverse_flow), certain)
+    return inverse_flow
+
+
+def high_band(images: Tensor) -> Tensor:
+    """What a Gaussian of :data:`DETAIL` takes away: ``[N, C, H, W]`` -> the same."""
+    side = torch.exp(torch.tensor(-0.5 / DETAIL**2))
+    taps = torch.stack([side, torch.ones(()), side]) / (1 + 2 * side)
+    kernel = (taps[:, None] * taps).to(images).expand(images.shape[1], 1, 3, 3)
+    return images - F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=images.shape[1])
+
+
+def solid(coverage: Tensor) -> Tensor:
+    """The least splat coverage of each 3 x 3 pixels, at most 1.
+
+    Where a region is torn apart single pixels lie scattered over what comes out from behind; they are not to be kept.
+    """
+    return 1 - F.max_pool2d(1 - coverage.clamp_max(1), 3, stride=1, padding=1)
 
 
 def render_softmax(image: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from models.rendering.large import LargeRenderer, look_up, make_tiles, network_size
+from models.rendering.large import LargeRenderer, make_tiles, network_size
 from models.rendering.model import PRESETS, FrameSynthesisModel
-from models.rendering.warping import render_softmax
+from models.rendering.warping import look_up, render_softmax
 
 HEIGHT, WIDTH = 96, 144
 SMALL = HEIGHT * WIDTH // 4  # the network works at half the size here, which keeps the tests fast
@@ -35,7 +35,7 @@ def one_tile() -> list:
 def test_what_stands_still_is_the_photo(model: FrameSynthesisModel) -> None:
     photo, flow = texture(), torch.zeros(1, 2, HEIGHT, WIDTH)
     with torch.no_grad():
-        frame = LargeRenderer(model, photo, torch.zeros(1, 1, HEIGHT, WIDTH), one_tile(), trained_pixels=SMALL)(flow)
+        frame = LargeRenderer(model, photo, torch.zeros(1, 1, HEIGHT, WIDTH), one_tile(), network_pixels=SMALL)(flow)
     assert (frame - photo).abs().max() < 1e-4
 
 
@@ -44,7 +44,7 @@ def test_detail_goes_along_with_the_motion(model: FrameSynthesisModel) -> None:
     photo, flow = texture(), torch.zeros(1, 2, HEIGHT, WIDTH)
     flow[:, 0], flow[:, 1] = 6, -4
     with torch.no_grad():
-        frame = LargeRenderer(model, photo, torch.ones(1, 1, HEIGHT, WIDTH), one_tile(), trained_pixels=SMALL)(flow)
+        frame = LargeRenderer(model, photo, torch.ones(1, 1, HEIGHT, WIDTH), one_tile(), network_pixels=SMALL)(flow)
     moved = photo[:, :, 4:, :-6][:, :, 10:-10, 10:-10]
     assert (frame[:, :, :-4, 6:][:, :, 10:-10, 10:-10] - moved).abs().mean() < 0.01
 
@@ -53,7 +53,7 @@ def test_it_is_sharper_than_splatting_alone(model: FrameSynthesisModel) -> None:
     photo, flow = texture(), smooth_flow(5.5)
     importance = torch.ones(1, 1, HEIGHT, WIDTH)
     with torch.no_grad():
-        frames = LargeRenderer(model, photo, importance, one_tile(), trained_pixels=SMALL)(flow)
+        frames = LargeRenderer(model, photo, importance, one_tile(), network_pixels=SMALL)(flow)
         splatted = render_softmax(photo, flow, importance)
     assert frames.std() > 1.05 * splatted.std()
 
@@ -61,9 +61,9 @@ def test_it_is_sharper_than_splatting_alone(model: FrameSynthesisModel) -> None:
 def test_tiles_have_no_seams(model: FrameSynthesisModel) -> None:
     photo, flow, importance = texture(), smooth_flow(9.5), torch.ones(1, 1, HEIGHT, WIDTH)
     with torch.no_grad():
-        whole = LargeRenderer(model, photo, importance, one_tile(), trained_pixels=SMALL)(flow)
+        whole = LargeRenderer(model, photo, importance, one_tile(), network_pixels=SMALL)(flow)
         tiles = make_tiles(HEIGHT, WIDTH, 20, pixels=1500)
-        tiled = LargeRenderer(model, photo, importance, tiles, trained_pixels=SMALL)(flow)
+        tiled = LargeRenderer(model, photo, importance, tiles, network_pixels=SMALL)(flow)
     assert len(tiles) >= 9
     assert (tiled - whole).abs().max() < 1e-3
 
@@ -82,7 +82,7 @@ def test_the_networks_low_frequencies_fill_what_comes_out_from_behind() -> None:
         torch.manual_seed(0)
         with torch.no_grad():
             frames.append(
-                LargeRenderer(kind(PRESETS["tiny"]).eval(), photo, importance, one_tile(), trained_pixels=SMALL)(flow)
+                LargeRenderer(kind(PRESETS["tiny"]).eval(), photo, importance, one_tile(), network_pixels=SMALL)(flow)
             )
     difference = (frames[1] - frames[0])[0, 0, 10:-10]
     assert difference[:, WIDTH // 2 + 7 : WIDTH // 2 + 9].sub(0.1).abs().max() < 1e-3
