@@ -7,6 +7,7 @@ python generate.py photo.jpg --motion sway.safetensors --magnify 2 --slow 2 --si
                                                               ... and render it again, larger, stronger and slower
 python generate.py photo.jpg --poke 320,140,40,-10 -o poked.mp4
                                                               pull a point 40 pixels right and 10 up and let it go
+python generate.py photo.jpg --mask mask.png --still 90,60,40  only what is white in the mask moves, but not a face
 python generate.py photo.jpg --viewer page.html               also a page on which the photo can be poked by hand
 python generate.py holiday/ -o loops/ --skip-existing         all photos of a folder that have no loop yet
 python generate.py - -o - < photo.jpg > loop.mp4              within a pipe
@@ -62,7 +63,7 @@ def generate(arguments: argparse.Namespace) -> None:
     if arguments.serve:
         from app.server.serve import check_alone, serve
 
-        check_alone(files, photos=arguments.photos, pokes=options.playing.pokes, report=arguments.report)
+        check_alone(files, photos=arguments.photos, playing=options.playing, report=arguments.report)
         return serve(options, port=arguments.port, load=load)
     with open_streams(arguments.photos, files) as streams:
         seconds, results, failures = make(streams, options, report=arguments.report, load=load)
@@ -81,11 +82,17 @@ def read_options(arguments: argparse.Namespace) -> tuple[LoopOptions, FileOption
         ValueError: numbers out of range, and options that don't go together.
     """
     from models.dynamics.pokes import Poke
+    from models.dynamics.regions import Disc, Regions
 
     pokes = tuple(Poke.parse(text) for text in arguments.poke)
+    regions = Regions(
+        arguments.mask,
+        still=tuple(Disc.parse(text, "still") for text in arguments.still),
+        move=tuple(Disc.parse(text, "move") for text in arguments.move),
+    )
     if arguments.num_frames is None and not pokes:
         arguments.num_frames = NUM_FRAMES
-    playing, rendering = options_of(Playing, arguments, pokes=pokes), options_of(Rendering, arguments)
+    playing, rendering = options_of(Playing, arguments, pokes=pokes, regions=regions), options_of(Rendering, arguments)
     options = LoopOptions(options_of(Sampling, arguments), playing, rendering)
     files = options_of(FileOptions, arguments)
     expect_range("port", arguments.port, 0, 65535)
@@ -122,11 +129,14 @@ def make(
     watch, results, failures, files = Stopwatch(), [], [], streams.files
     with watch("load"):
         found = find_photos(streams.photos)
-        if len(found) > 1 and (options.playing.pokes or files.of_one_photo):
-            raise ValueError("--motion, --save-motion, --poke and --viewer belong to one photo; give one at a time")
+        playing = options.playing
+        if len(found) > 1 and (playing.pokes or playing.regions or files.of_one_photo):
+            own = "--motion, --save-motion, --poke, --mask, --still, --move and --viewer"
+            raise ValueError(f"{own} belong to one photo; give one at a time")
         planned = plan_files(found, files)
         outputs = [path for one in planned for path in one.outputs()]
-        check_paths(inputs=(*found, files.motion), files=(*outputs, report))
+        mask = playing.regions.file if playing.regions else None
+        check_paths(inputs=(*found, files.motion, mask), files=(*outputs, report))
         if files.skip_existing:
             planned = [one for one in planned if not one.are_there()]
             print(f"{len(found) - len(planned)} of {len(found)} photos have their files already")

@@ -33,6 +33,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     )
     add_sampling_options(parser.add_argument_group("motion"))
     add_loop_options(parser.add_argument_group("loop"))
+    add_region_options(parser.add_argument_group("where"))
     add_file_options(parser.add_argument_group("further files"))
     add("--serve", action="store_true", help=SERVE_HELP)
     add(
@@ -82,6 +83,14 @@ def add_loop_options(group: argparse._ArgumentGroup) -> None:
     add("--poke", action="append", default=[], metavar="X,Y,DX,DY[@T]", help=POKE_HELP)
 
 
+def add_region_options(group: argparse._ArgumentGroup) -> None:
+    """Where the photo may move."""
+    add = group.add_argument
+    add("--mask", type=Path, metavar="FILE", help=MASK_HELP)
+    add("--still", action="append", default=[], metavar="X,Y,R", help=STILL_HELP)
+    add("--move", action="append", default=[], metavar="X,Y,R", help=MOVE_HELP)
+
+
 def add_file_options(group: argparse._ArgumentGroup) -> None:
     """What is written beside the loop."""
     add = group.add_argument
@@ -103,6 +112,10 @@ WIND_HELP = f"""how hard the wind blows: {", ".join(WINDS)} or a factor on breez
 NUM_FRAMES_HELP = f"frames of the loop (default: {NUM_FRAMES}; with --poke, until the motion has died out)"
 POKE_HELP = """instead of a loop, pull the point X,Y by DX,DY, in pixels of the photo as given, from T seconds on
     (default: 0), and let it go; may be repeated"""
+MASK_HELP = """a picture in the photo's shape: what is white in it moves, what is black stays, what is gray moves in
+    part"""
+STILL_HELP = "keep what is within R pixels of the point X,Y still; in pixels of the photo as given; may be repeated"
+MOVE_HELP = """let what is within R pixels of X,Y move, and without --mask nothing else; may be repeated"""
 VIEWER_HELP = """also write a page on which the photo can be poked: one file, with the loop inside, that needs no
     network"""
 SERVE_HELP = """serve a page at http://127.0.0.1:PORT/ that animates photos dropped on it, until Ctrl-C; the options of

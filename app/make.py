@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.files import FrameRecorder, LoopFiles
+from app.hints import check_speed, check_strength
 from app.options import LoopOptions
 from common.command_line import MachineFailure, is_disk_full
 from common.stopwatch import Stopwatch
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 Warn = Callable[[str], None]
 Failed = Callable[[LoopFiles, Exception], None]
-
-
-NATURAL = 1.5  # times faster or slower than natural that a loop may be without a word
-STILL = 0.3  # pixels at a width of 256; motion that is weaker is hardly seen
-HARDLY_MOVES = (
-    "the model finds hardly anything here that sways ({:.2f} pixels at a width of 256), so the loop stands nearly "
-    "still; --magnify makes more of it"
-)
 
 
 @dataclass(frozen=True)
@@ -109,32 +102,11 @@ def make_loops(
             with watch("load"):
                 if pipeline is None:
                     pipeline = load()
-                    check_speed(pipeline, assignment, warn)
+                    check_speed(assignment.options.playing, assignment.motion or pipeline.motion_config, warn)
             with on_its_own(files, failed):
                 yield make_loop(pipeline, assignment, watch=watch, progress=progress, warn=warn)
         if len(planned) > 1:
             progress("photos", number, len(planned))
-
-
-def check_speed(pipeline: ImageDynamicsPipeline, assignment: Assignment, warn: Warn) -> None:
-    """Say how a loop keeps its natural speed, where so many frames make it faster or slower and nobody asked for that.
-
-    Slow motion is asked for by its own option.
-    """
-    from models.dynamics.loop import Playback
-
-    playing, known = assignment.options.playing, assignment.motion or pipeline.motion_config
-    if playing.pokes or playing.num_frames is None or playing.slow != 1:
-        return
-    period = known.num_frames / known.fps
-    playback = Playback.of_loop(playing.num_frames, fps=playing.fps, period=period, num_frequencies=1)
-    speed = period * playing.fps / playback.period
-    if not 1 / NATURAL <= speed <= NATURAL:
-        usual = round(period * playing.fps)
-        warn(
-            f"{playing.num_frames} frames at {playing.fps:g} a second show {period:.3g} s of motion at {speed:.2g} "
-            f"times its natural speed; --num-frames {usual} keeps it"
-        )
 
 
 @contextmanager
@@ -164,6 +136,8 @@ def assign(
     files.check_row(size[1])
     for poke in options.playing.pokes:
         poke.check(photo.size, options.playing.seconds)
+    if options.playing.regions:
+        options.playing.regions.weights(photo.size, photo.size)  # do they fit?
     if motion is None:
         return Assignment(files, photo, options, size)
     read = MotionFile.read(motion)
@@ -194,8 +168,8 @@ def make_loop(
             animation.motion.write(files.motion)
     for warning in animation.moving.warnings:
         warn(warning)
-    if assignment.motion is None and (strength := animation.moving.strength) < STILL:
-        warn(f"{files.photo}: {HARDLY_MOVES.format(strength)}")
+    if assignment.motion is None:
+        check_strength(files.photo, animation.moving.strength, warn)
     made = MadeLoop(assignment, animation, SeamMeter())
     count, fps = animation.num_frames, options.playing.fps
     recorder = FrameRecorder(files, assignment.size, num_frames=count, fps=fps)
@@ -221,6 +195,7 @@ def animate(pipeline: ImageDynamicsPipeline, assignment: Assignment, progress: P
         assignment.photo,
         motion=assignment.motion,
         pokes=playing.pokes,
+        regions=playing.regions,
         num_frames=playing.num_frames,
         fps=playing.fps,
         slow=playing.slow,

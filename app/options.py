@@ -15,6 +15,7 @@ from models.choices import DEFAULT_RENDERER, FPS, NUM_FRAMES
 
 if TYPE_CHECKING:
     from models.dynamics.pokes import Poke
+    from models.dynamics.regions import Regions
 
 DEFAULT_LONG_SIDE = 512  # pixels
 SMALLEST_SIDE, LARGEST_SIDE = 16, 8192
@@ -51,6 +52,7 @@ class Playing:
     slow: float = 1.0
     magnify: float = 1.0
     pokes: tuple[Poke, ...] = ()  # none: a loop
+    regions: Regions | None = None  # where the photo may move
 
     def __post_init__(self) -> None:
         expect_range("num_frames", self.num_frames, 2, 100_000)

@@ -33,6 +33,7 @@ from models.spectral_volume import anchor_to_first_frame
 
 if TYPE_CHECKING:
     from models.dynamics.pokes import Poke
+    from models.dynamics.regions import Regions
     from models.motion.model import MotionConfig, MotionModel
     from models.photos import PhotoLike
     from models.rendering.model import FrameSynthesisModel
@@ -139,6 +140,7 @@ class ImageDynamicsPipeline:
         *,
         motion: MotionFile | None = None,
         pokes: Sequence[Poke] = (),
+        regions: Regions | None = None,
         num_frames: int | None = NUM_FRAMES,
         fps: float = FPS,
         slow: float = 1.0,
@@ -154,6 +156,7 @@ class ImageDynamicsPipeline:
             photo: in any form that :func:`models.photos.as_photo` takes.
             motion: render this motion instead of sampling one.
             pokes: no loop, but the photo pulled and let go.
+            regions: where the photo may move, everywhere by default.
             num_frames: frames before the motion is slowed down; None with pokes: until all is at rest.
             fps: frames a second.
             slow: that many times as many frames of the same motion.
@@ -169,7 +172,14 @@ class ImageDynamicsPipeline:
         else:
             motion.check_shape(photo.size)
         moving = PhotoMotion.of(
-            motion, photo_size=photo.size, num_frames=num_frames, fps=fps, slow=slow, magnify=magnify, pokes=pokes
+            motion,
+            photo_size=photo.size,
+            num_frames=num_frames,
+            fps=fps,
+            slow=slow,
+            magnify=magnify,
+            pokes=pokes,
+            regions=regions,
         )
         frames = self.render_motion(photo, moving.displacement, size=size, renderer=renderer, timer=timer)
         return Animation(photo, motion, moving, frames, len(moving.displacement.times), fps)

@@ -11,22 +11,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.options import SMALLEST_SIDE, FileOptions, LoopOptions
+from app.options import SMALLEST_SIDE, FileOptions, LoopOptions, Playing
 from app.server.animate import animate
 from app.server.guard import HOST, WebLimits
 from app.server.jobs import DEFAULT_LIMITS, JobQueue, Limits
 from app.server.web import LoopServer
 
 if TYPE_CHECKING:
-    from models.dynamics.pokes import Poke
     from models.pipeline import ImageDynamicsPipeline
 
 DEFAULT_WEB_LIMITS = WebLimits()
 
 
-def check_alone(files: FileOptions, *, photos: Sequence[Path], pokes: Sequence[Poke], report: Path | None) -> None:
+def check_alone(files: FileOptions, *, photos: Sequence[Path], playing: Playing, report: Path | None) -> None:
     """Raise ValueError where an option was given that has no meaning with ``--serve``."""
-    given = {"photos": photos, "poke": pokes, "report": report, **vars(files)}
+    given = {"photos": photos, "poke": playing.pokes, "report": report, **vars(files)}
+    if playing.regions:
+        given |= {"mask": playing.regions.file, "still": playing.regions.still, "move": playing.regions.move}
     meant = [
         name for name, value in given.items() if not (value is None or value is False or value == [] or value == ())
     ]

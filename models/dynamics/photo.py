@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.dynamics.pokes import Poke
+    from models.dynamics.regions import Regions
     from models.dynamics.rig import ModalMotion
     from models.dynamics.seam import SeamMeter
 
@@ -49,7 +50,7 @@ class PhotoMotion:
     """How one photo moves."""
 
     sampled: MotionFile  # as the model gave it, or a motion file
-    shown: MotionFile  # the same at the amplitude asked for
+    shown: MotionFile  # the same at the amplitude and in the regions asked for
     displacement: LoopMotion | ModalMotion  # what is rendered, frame by frame
     warnings: tuple[str, ...] = ()  # of pulls that are shorter than asked for
 
@@ -70,6 +71,7 @@ class PhotoMotion:
         slow: float = 1.0,
         magnify: float = 1.0,
         pokes: Sequence[Poke] = (),
+        regions: Regions | None = None,
     ) -> PhotoMotion:
         """A loop of a sampled motion or, with pokes, the photo pulled and let go; only here the motion is magnified.
 
@@ -81,7 +83,16 @@ class PhotoMotion:
             slow: that many times as many frames of the same motion.
             magnify: factor on the displacement; pokes are pulls of the sampled motion, whose effect it enlarges.
             pokes: what is pulled, and when.
+            regions: where the photo may move, everywhere by default.
+
+        Raises:
+            ValueError: regions that don't fit the photo.
         """
+        given = sampled
+        if regions:
+            height, width = sampled.spectral_volume.shape[-2:]
+            weights = regions.weights(photo_size, (width, height))
+            sampled = replace(sampled, spectral_volume=sampled.spectral_volume * weights)
         shown = replace(sampled, spectral_volume=sampled.spectral_volume * magnify)
         if pokes:
             from models.dynamics.basis import ModalBasis
@@ -90,14 +101,14 @@ class PhotoMotion:
             count = num_frames and max(1, round(num_frames * slow))
             basis = ModalBasis.of_motion(sampled)
             poked, warnings = poked_motion(basis, pokes, photo_size, fps=fps * slow, num_frames=count, magnify=magnify)
-            return cls(sampled, shown, poked, tuple(warnings))
+            return cls(given, shown, poked, tuple(warnings))
         if num_frames is None:
             raise ValueError("a loop needs a number of frames")
         volume = shown.spectral_volume[None]
         playback = Playback.of_loop(
             num_frames, fps=fps, slow=slow, period=sampled.period, num_frequencies=volume.shape[1]
         )
-        return cls(sampled, shown, LoopMotion(volume, playback))
+        return cls(given, shown, LoopMotion(volume, playback))
 
 
 def motion_measures(
