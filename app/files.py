@@ -138,6 +138,6 @@ class FrameRecorder:
         from data.media.write_video import write_video
 
         if self.files.preview:
-            write_video(self.files.preview, self.preview, self.preview_fps)
+            write_video(self.files.preview, self.preview, self.preview_fps, loop_frames=len(self.preview))
         if self.files.xt_slice:
             write_image(self.files.xt_slice, np.stack(self.rows))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from app.files import FrameRecorder, LoopFiles
 from app.hints import check_speed, check_strength
 from app.options import LoopOptions
+from app.written import WrittenLoop, measure_written
 from common.command_line import MachineFailure, is_disk_full
 from common.stopwatch import Stopwatch
 
@@ -46,6 +47,7 @@ class MadeLoop:
     assignment: Assignment
     animation: Animation
     meter: SeamMeter = field(repr=False)  # has seen all frames
+    written: WrittenLoop | None = None  # what is in the file
 
     @property
     def duration(self) -> float:
@@ -63,10 +65,11 @@ class MadeLoop:
         return {
             "photo": str(assignment.files.photo),
             "outputs": [str(path) for path in assignment.files.outputs()],
-            "size": list(assignment.size),
+            "size": list(self.written.size if self.written else assignment.size),
             "num_frames": self.animation.num_frames,
             "duration": self.duration,
             **measures,
+            "file": self.written.report() if self.written else None,
         }
 
 
@@ -170,15 +173,17 @@ def make_loop(
         warn(warning)
     if assignment.motion is None:
         check_strength(files.photo, animation.moving.strength, warn)
-    made = MadeLoop(assignment, animation, SeamMeter())
+    meter = SeamMeter()
     count, fps = animation.num_frames, options.playing.fps
     recorder = FrameRecorder(files, assignment.size, num_frames=count, fps=fps)
     files.loop.parent.mkdir(parents=True, exist_ok=True)
     with watch("write"):
-        write_video(files.loop, recorder.watch(counted(animation.frames, count, made.meter, progress)), fps)
+        frames = recorder.watch(counted(animation.frames, count, meter, progress))
+        write_video(files.loop, frames, fps, loop_frames=None if options.playing.pokes else count)
         recorder.write()
         if files.motion_picture:
             write_motion_picture(files.motion_picture, animation)
+        made = MadeLoop(assignment, animation, meter, measure_written(files.loop))
         if files.viewer:
             progress("viewer", 0, 1)
             write_viewer(files.viewer, made)

@@ -55,7 +55,13 @@ def describe(result: dict) -> None:
     if "largest_motion_pixels" in result:
         _say(f"poked: the largest motion is {result['largest_motion_pixels']:.1f} pixels")
         return
-    _say(f"{_seam(result)}, mean motion {result['mean_motion_pixels']:.2f} pixels")
+    _say(f"{_seam(result)}{_written(result)}, mean motion {result['mean_motion_pixels']:.2f} pixels")
+
+
+def _written(result: dict) -> str:
+    """What became of it in the file."""
+    seam = (result.get("file") or {}).get("seam_ratio")
+    return "" if seam is None or result["seam_ratio"] is None else f", in the file {seam:.2f}"
 
 
 def _seam(result: dict) -> str:

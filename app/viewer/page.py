@@ -40,6 +40,7 @@ MOTION_LIMIT = 1_900_000  # bytes of the modes, packed
 LEVELS = 127  # a coefficient is -LEVELS to LEVELS
 LOOP_TYPES = {
     ".mp4": "video/mp4",
+    ".mov": "video/mp4",  # the same streams in nearly the same container
     ".webm": "video/webm",
     ".gif": "image/gif",
     ".webp": "image/webp",

@@ -1,4 +1,4 @@
-"""Writing video and animated pictures: MP4, GIF, WebP and APNG."""
+"""Writing video and animated pictures: MP4, MOV, WebM, GIF, WebP and APNG."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ import numpy as np
 from common.command_line import MachineFailure
 from common.files import temporary_path
 from common.option_types import MAX_FPS
+from data.media.codecs import h264_options, vp9_options
 from data.media.encode import EncodingError, encode
 from data.media.images import expect_folder, expect_frame
 
-OUTPUT_SUFFIXES = (".mp4", ".gif", ".webp", ".png", ".apng")
+OUTPUT_SUFFIXES = (".mp4", ".mov", ".webm", ".gif", ".webp", ".png", ".apng")
 MIN_FPS = 0.02  # a frame of an animated PNG lasts a minute at most
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> None:
+def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, loop_frames: int | None = None) -> None:
     """Write frames, uint8 ``[H, W, 3]`` of one size, in the format of the suffix: one of ``OUTPUT_SUFFIXES``.
 
-    ``.mp4`` is H.264 (crf 18, an odd side grows by one repeated pixel) and is written while the frames arrive;
-    ``.gif``, ``.webp`` and ``.png``/``.apng`` (lossless) repeat forever. Formats with coarse time steps get uneven
-    delays that add up to the right duration.
+    ``.mp4`` and ``.mov`` are H.264, ``.webm`` is VP9 (an odd side grows by one repeated pixel); they are written while
+    the frames arrive. ``.gif``, ``.webp`` and ``.png``/``.apng`` (lossless) repeat forever. Formats with coarse time
+    steps get uneven delays that add up to the right duration.
+
+    Args:
+        path: the file.
+        frames: of any number.
+        fps: frames a second.
+        loop_frames: their number, where they are a loop, whose end is to meet its start in the file as well.
 
     Raises:
         ValueError: unknown suffix, missing folder, no frames, frames of the wrong type or of different sizes.
@@ -40,7 +47,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> N
     checked = _checked_frames(frames, path)
     with temporary_path(path) as temporary:
         try:
-            OUTPUT_WRITERS[path.suffix.lower()](temporary, checked, fps)
+            OUTPUT_WRITERS[path.suffix.lower()](temporary, checked, fps, loop_frames)
         except EncodingError as error:
             raise MachineFailure(f"{path}: {error}") from None
 
@@ -52,16 +59,20 @@ def check_output_suffix(path: str | Path) -> None:
         raise ValueError(f"{path}: unknown suffix for a video, use one of {' '.join(OUTPUT_SUFFIXES)}")
 
 
-def _write_mp4(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
-    # OpenCV decodes with the BT.601 matrix whatever the file says, browsers believe the tag: tagged BT.601 suits both.
-    options = ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-preset", "medium"]
-    options += ["-movflags", "+faststart", "-colorspace", "smpte170m"]
-    options += ["-color_primaries", "bt709", "-color_trc", "bt709"]
-    even = (np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge") for frame in frames)
-    encode(path, even, fps, options)
+def _write_h264(path: Path, frames: Iterator[np.ndarray], fps: float, loop_frames: int | None) -> None:
+    encode(path, _even(frames), fps, h264_options(loop_frames, fps))
 
 
-def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
+def _write_vp9(path: Path, frames: Iterator[np.ndarray], fps: float, loop_frames: int | None) -> None:
+    encode(path, _even(frames), fps, vp9_options(loop_frames))
+
+
+def _even(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames with sides that are even, as colours at half the size need them."""
+    return (np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge") for frame in frames)
+
+
+def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float, _: int | None) -> None:
     # A GIF counts centiseconds and browsers slow down delays under 2: above 50 frames a second frames are left out.
     rate = "fps=50," if fps > 50 else ""
     begin = list(islice(frames, ceil(fps / 50) + 1))
@@ -75,7 +86,7 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     encode(path, frames, fps, ["-vcodec", "gif", "-pix_fmt", "pal8", "-filter_complex", palette, "-loop", "0"])
 
 
-def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
+def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float, _: int | None) -> None:
     from PIL import Image
 
     images = [Image.fromarray(frame) for frame in frames]
@@ -110,7 +121,9 @@ def _two_pictures(image: Any, webp: bool) -> list[Any]:
 
 # suffix -> writer
 OUTPUT_WRITERS = {
-    ".mp4": _write_mp4,
+    ".mp4": _write_h264,
+    ".mov": _write_h264,
+    ".webm": _write_vp9,
     ".gif": _write_gif,
     ".webp": _write_with_pillow,
     ".png": _write_with_pillow,

@@ -16,7 +16,7 @@ from data.media.read_video import read_video
 from data.media.write_video import OUTPUT_SUFFIXES, write_video
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm", ".gif"])
 def test_video_round_trip(tmp_path: Path, clip: np.ndarray, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     write_video(path, iter(clip), 25)
@@ -96,7 +96,7 @@ def test_failing_frames_leave_nothing_behind(tmp_path: Path, clip: np.ndarray) -
 
 
 def test_writing_errors(tmp_path: Path, clip: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"\.mp4 \.gif \.webp"):
+    with pytest.raises(ValueError, match=r"\.mp4 \.mov \.webm \.gif \.webp"):
         write_video(tmp_path / "a.xyz", clip, 30)
     with pytest.raises(ValueError, match="no frames"):
         write_video(tmp_path / "a.mp4", [], 30)
@@ -180,3 +180,22 @@ def test_an_animation_that_stands_still_lasts_as_long_as_it_should(tmp_path: Pat
             milliseconds += animation.info["duration"]
             assert np.abs(np.asarray(animation.convert("RGB")).astype(int) - frame).max() <= 1
     assert milliseconds == 2500
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize("loop_frames", [None, 40])
+def test_colours_are_said_in_the_file(tmp_path: Path, clip: np.ndarray, suffix: str, loop_frames: int | None) -> None:
+    """The box ``colr``: BT.709 primaries (1) and transfer (1), BT.601 matrix (6)."""
+    write_video(tmp_path / f"a{suffix}", clip, 30, loop_frames=loop_frames)
+    content = (tmp_path / f"a{suffix}").read_bytes()
+    box = content.index(b"colr")
+    assert content[box + 4 : box + 8] in (b"nclx", b"nclc")
+    assert [int.from_bytes(content[box + at : box + at + 2], "big") for at in (8, 10, 12)] == [1, 1, 6]
+
+
+def test_a_mov_is_what_quicktime_plays(tmp_path: Path, clip: np.ndarray) -> None:
+    write_video(tmp_path / "a.mov", clip, 30)
+    content = (tmp_path / "a.mov").read_bytes()
+    assert content[4:12] == b"ftypqt  "
+    assert b"avc1" in content
+    assert content.index(b"moov") < content.index(b"mdat")  # plays while it comes
