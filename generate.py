@@ -2,6 +2,8 @@
 
 python generate.py photo.jpg                                  outputs/photo.mp4: 5 seconds, the photo's aspect ratio
 python generate.py photo.jpg -o loop.webp --seed 3            another motion, as an animated picture
+python generate.py photo.jpg --variations 6                   six motions side by side, to choose from ...
+python generate.py photo.jpg --pick 4                         ... and the fourth as a loop
 python generate.py photo.jpg --save-motion sway.safetensors   keep the motion ...
 python generate.py photo.jpg --motion sway.safetensors --magnify 2 --slow 2 --size native -o slow.mp4
                                                               ... and render it again, larger, stronger and slower
@@ -59,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
 def generate(arguments: argparse.Namespace) -> None:
     """Turn the command line into options, then serve the page, or make the loops and report what was made."""
     options, files = read_options(arguments)
-    load = partial(load_pipeline, arguments.checkpoint, arguments.device, options, sample=files.motion is None)
+    sample = not (files.motion or files.pick)
+    load = partial(load_pipeline, arguments.checkpoint, arguments.device, options, sample=sample)
     if arguments.serve:
         from app.server.serve import check_alone, serve
 
@@ -125,21 +128,18 @@ def make(
     """
     from app.make import make_loops
     from app.terminal import Bars, describe, warn
+    from app.variations import make_variations, picked
 
-    watch, results, failures, files = Stopwatch(), [], [], streams.files
+    watch, files = Stopwatch(), streams.files
+    results: list[dict] = []
+    failures: list[dict] = []
     with watch("load"):
-        found = find_photos(streams.photos)
-        playing = options.playing
-        if len(found) > 1 and (playing.pokes or playing.regions or files.of_one_photo):
-            own = "--motion, --save-motion, --poke, --mask, --still, --move and --viewer"
-            raise ValueError(f"{own} belong to one photo; give one at a time")
-        planned = plan_files(found, files)
-        outputs = [path for one in planned for path in one.outputs()]
-        mask = playing.regions.file if playing.regions else None
-        check_paths(inputs=(*found, files.motion, mask), files=(*outputs, report))
-        if files.skip_existing:
-            planned = [one for one in planned if not one.are_there()]
-            print(f"{len(found) - len(planned)} of {len(found)} photos have their files already")
+        planned, several = plan(streams, options, report)
+        motion = picked(planned[0], files.pick) if files.pick and planned else files.motion
+    if files.variations:
+        results = [make_variations(load(), one, options, watch=watch, progress=Bars(), warn=warn) for one in planned]
+        print("\n".join(path for result in results for path in result["outputs"]))
+        return watch.rounded(), results, failures
 
     def failed(one: LoopFiles, error: Exception) -> None:
         problem = streams.shown(one_line(error))
@@ -150,16 +150,34 @@ def make(
         planned,
         options,
         load,
-        motion=files.motion,
+        motion=motion,
         watch=watch,
         progress=Bars(len(planned)),
         warn=lambda line: warn(streams.shown(line)),
-        failed=failed if len(found) > 1 else None,
+        failed=failed if several else None,
     )
     for made in loops:
         results.append(made.report())
         describe(streams.shown(results[-1]))
-    return {stage: round(value, 3) for stage, value in watch.seconds.items()}, results, failures
+    return watch.rounded(), results, failures
+
+
+def plan(streams: Streams, options: LoopOptions, report: Path | None) -> tuple[list[LoopFiles], bool]:
+    """The photos that are to be made and their files, all of them checked; and whether several photos were given."""
+    files, playing = streams.files, options.playing
+    found = find_photos(streams.photos)
+    several = len(found) > 1
+    if several and (playing.pokes or playing.regions or files.of_one_photo):
+        own = "--motion, --save-motion, --poke, --mask, --still, --move, --viewer, --variations and --pick"
+        raise ValueError(f"{own} belong to one photo; give one at a time")
+    planned = plan_files(found, files)
+    mask = playing.regions.file if playing.regions else None
+    outputs = [path for one in planned for path in one.outputs()]
+    check_paths(inputs=(*found, files.motion, mask), files=(*outputs, report))
+    if files.skip_existing:
+        planned = [one for one in planned if not one.are_there()]
+        print(f"{len(found) - len(planned)} of {len(found)} photos have their files already")
+    return planned, several
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from common.command_line import OneLineParser, add_common_options
+from common.option_types import few
 from models.choices import (
     DEFAULT_RENDERER,
     DEFAULT_SAMPLER,
@@ -58,6 +59,8 @@ def add_sampling_options(group: argparse._ArgumentGroup) -> None:
     add("--recurrence", type=int, default=0, metavar="N", help=RECURRENCE_HELP)
     add("--save-motion", type=Path, metavar="F", help="write the sampled motion (.safetensors)")
     add("--motion", type=Path, metavar="F", help="render this saved motion instead of sampling one")
+    add("--variations", type=few, metavar="N", help=VARIATIONS_HELP)
+    add("--pick", type=few, metavar="K", help="render motion K of --variations, with the same -o")
 
 
 def add_loop_options(group: argparse._ArgumentGroup) -> None:
@@ -112,6 +115,8 @@ WIND_HELP = f"""how hard the wind blows: {", ".join(WINDS)} or a factor on breez
 NUM_FRAMES_HELP = f"frames of the loop (default: {NUM_FRAMES}; with --poke, until the motion has died out)"
 POKE_HELP = """instead of a loop, pull the point X,Y by DX,DY, in pixels of the photo as given, from T seconds on
     (default: 0), and let it go; may be repeated"""
+VARIATIONS_HELP = """sample N motions, with the seeds from --seed on, and show them side by side in a small video,
+    OUT_variations; the motions are kept as OUT_1.safetensors and so on"""
 MASK_HELP = """a picture in the photo's shape: what is white in it moves, what is black stays, what is gray moves in
     part"""
 STILL_HELP = "keep what is within R pixels of the point X,Y still; in pixels of the photo as given; may be repeated"

@@ -27,11 +27,23 @@ class LoopFiles:
     row: int | None = None  # the row that the X-t slice shows
     viewer: Path | None = None  # the page on which the photo can be poked
     motion: Path | None = None  # the sampled motion
+    variations: int = 0  # so many motions and a sheet of them in place of all the others
 
     def outputs(self) -> list[Path]:
         """All files that will be written, the loop first."""
+        if self.variations:
+            return [self.sheet, *(self.variation(number) for number in range(1, self.variations + 1))]
         written = (self.loop, self.preview, self.motion_picture, self.xt_slice, self.viewer, self.motion)
         return [path for path in written if path]
+
+    @property
+    def sheet(self) -> Path:
+        """The video of all variations side by side."""
+        return self.loop.with_name(f"{self.loop.stem}_variations{self.loop.suffix}")
+
+    def variation(self, number: int) -> Path:
+        """The motion of a variation, counted from 1."""
+        return self.loop.with_name(f"{self.loop.stem}_{number}.safetensors")
 
     def are_there(self) -> bool:
         """Whether all files have been written, by an earlier run."""
@@ -63,6 +75,7 @@ def plan_files(photos: Sequence[Path], options: FileOptions) -> list[LoopFiles]:
             row=options.xt_slice,
             viewer=options.viewer,
             motion=options.save_motion,
+            variations=options.variations or 0,
         )
         planned.append(files)
     return planned

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from models.dynamics.pokes import Poke
     from models.dynamics.regions import Regions
 
+MOST_VARIATIONS = 24
 DEFAULT_LONG_SIDE = 512  # pixels
 SMALLEST_SIDE, LARGEST_SIDE = 16, 8192
 
@@ -119,8 +120,17 @@ class FileOptions:
     save_motion: Path | None = None
     motion: Path | None = None  # rendered instead of a sampled one
     skip_existing: bool = False  # leave photos out whose files are all there
+    variations: int | None = None  # motions that are sampled, to choose one of them
+    pick: int | None = None  # the one that is rendered
 
     def __post_init__(self) -> None:
+        expect_range("variations", self.variations, 2, MOST_VARIATIONS)
+        expect_range("pick", self.pick, 1, MOST_VARIATIONS)
+        others = [self.pick, self.motion, self.save_motion, self.viewer, self.preview, self.xt_slice]
+        if self.variations and (self.show_motion or any(other is not None for other in others)):
+            raise ValueError("--variations: makes a sheet and the motions of it; --pick renders one, with other files")
+        if self.pick and self.motion:
+            raise ValueError("--pick: takes a motion of --variations, --motion another one; give one of them")
         if self.motion and self.save_motion:
             raise ValueError("--save-motion: nothing is sampled with --motion, so there is no motion to save")
         if self.save_motion and self.save_motion.suffix != ".safetensors":
@@ -131,7 +141,7 @@ class FileOptions:
     @property
     def of_one_photo(self) -> bool:
         """Whether they name files that belong to a single photo."""
-        return any((self.viewer, self.save_motion, self.motion))
+        return any((self.viewer, self.save_motion, self.motion, self.variations, self.pick))
 
 
 def fit_size(photo_size: tuple[int, int], long_side: int) -> tuple[int, int]:

@@ -31,3 +31,7 @@ class Stopwatch:
         if self._running:
             self.seconds[self._running[-1]] = self.seconds.get(self._running[-1], 0.0) + now - self._since
         self._since = now
+
+    def rounded(self) -> dict[str, float]:
+        """Seconds of each stage to the millisecond, for a report."""
+        return {stage: round(value, 3) for stage, value in self.seconds.items()}

@@ -97,6 +97,12 @@ class ImageDynamicsPipeline:
         self.motion_model.save_pretrained(Path(path) / "motion", dtype=dtype)
         self.frame_synthesis.save_pretrained(Path(path) / "frame_synthesis", dtype=dtype)
 
+    def push_to_hub(self, hub_id: str, **options: Any) -> str:
+        """Publish both checkpoints on the Hugging Face hub; options and errors as of :func:`models.hub.push_to_hub`."""
+        from models.hub import push_to_hub
+
+        return push_to_hub(self, hub_id, **options)
+
     def to(self, device: torch.device | str) -> ImageDynamicsPipeline:
         """Move the models to a device; photos and volumes follow by themselves."""
         self.device = torch.device(device)

@@ -19,15 +19,17 @@ function connectControls(viewer) {
   connectModes(viewer);
   connectLoop(viewer);
   connectRecording(viewer);
-  byId("pause").addEventListener("click", () => {
-    viewer.paused = !viewer.paused;
-    byId("pause").textContent = viewer.paused ? "Go on" : "Pause";
-    viewer.wake();
-  });
+  byId("pause").addEventListener("click", () => setPaused(viewer, !viewer.paused));
   byId("rest").addEventListener("click", () => {
     setSlider("wind", 0);
     viewer.toRest();
   });
+}
+
+function setPaused(viewer, paused) {
+  viewer.paused = paused;
+  byId("pause").textContent = paused ? "Go on" : "Pause";
+  viewer.wake();
 }
 
 function connectSliders(viewer) {

@@ -30,7 +30,17 @@ from models.spectral_volume import resize_motion
 
 FORMAT, FORMAT_VERSION = "modal-motion", 1
 FOLDER = Path(__file__).parent
-SCRIPTS = ("oscillators.js", "basis.js", "rig.js", "warp.js", "decode.js", "pointers.js", "controls.js", "viewer.js")
+SCRIPTS = (
+    "oscillators.js",
+    "basis.js",
+    "rig.js",
+    "warp.js",
+    "decode.js",
+    "pointers.js",
+    "controls.js",
+    "embed.js",
+    "viewer.js",
+)
 DEFAULT_TITLE = "A photo to poke"
 POLICY = "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
 PAGE_LIMIT = 4_000_000  # bytes

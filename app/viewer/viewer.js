@@ -251,6 +251,7 @@ class Overlay {
 let viewer = null;
 
 async function start() {
+  showBare();
   const header = readHeader();
   const photo = document.getElementById("photo");
   document.getElementById("stage").style.setProperty("--ratio", header.photo.width / header.photo.height);
@@ -260,6 +261,7 @@ async function start() {
     connectControls(viewer);
     watchSize(viewer);
     document.documentElement.dataset.state = "ready";
+    connectHost(viewer);
   } catch (error) {
     fallBack(header, error);
   }

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from data.media.sheets import labelled_sheet
 from evaluation.report.media import Media
-from evaluation.report.pictures import labelled_sheet
 
 if TYPE_CHECKING:
     import numpy as np

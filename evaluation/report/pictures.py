@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from common.images import to_uint8
+from data.media.sheets import labelled_sheet
 from evaluation.metrics.image import psnr
 from models.choices import RENDERERS
 from models.rendering.dispatch import photo_renderer
@@ -16,7 +17,6 @@ from models.rendering.model import FrameSynthesisModel
 if TYPE_CHECKING:
     import numpy as np
 
-LABEL_HEIGHT = 16  # pixels
 PICTURE_COLUMNS = 4  # seven-wide sheets shrink to nothing on a screen
 
 
@@ -35,22 +35,3 @@ def comparison_picture(model: FrameSynthesisModel, pairs: Sequence[Sequence[Tens
             cells[f"{name} {float(psnr(frame, target)):.2f} dB"] = to_uint8(frame)[0]
         sheets.append(labelled_sheet(cells, PICTURE_COLUMNS))
     return np.concatenate(sheets, axis=0)
-
-
-def labelled_sheet(cells: Mapping[str, np.ndarray], columns: int) -> np.ndarray:
-    """Pictures of one size under their labels, row by row: uint8 ``[H, W, 3]`` each -> one ``[H', W', 3]``.
-
-    What is over in the last row stays black.
-    """
-    import numpy as np
-    from PIL import Image, ImageDraw
-
-    height, width, _ = next(iter(cells.values())).shape
-    tall = height + LABEL_HEIGHT
-    sheet = Image.new("RGB", (columns * width, -(-len(cells) // columns) * tall))
-    for index, (label, pixels) in enumerate(cells.items()):
-        cell = Image.new("RGB", (width, tall))  # of its own, so that a long label ends where its picture does
-        cell.paste(Image.fromarray(pixels), (0, LABEL_HEIGHT))
-        ImageDraw.Draw(cell).text((3, 2), label, fill="white")
-        sheet.paste(cell, (index % columns * width, index // columns * tall))
-    return np.array(sheet)

@@ -14,6 +14,7 @@ from PIL import Image
 import evaluate
 import generate
 from data.media.read_video import read_video
+from data.media.sheets import LABEL_HEIGHT
 from models.choices import DEFAULT_STEPS, WARPS
 from models.dynamics.motion_file import MotionFile
 from models.motion.config import MotionConfig
@@ -312,3 +313,22 @@ def test_viewer_is_a_page_with_the_loop_inside(checkpoint, folder, capsys):
     assert ".html" in error_line(capsys)
     assert run(checkpoint, "photo.png", "a<b>&'x.png", "-o", "x/", "--viewer", "page.html") == 2
     assert "one photo" in error_line(capsys)
+
+
+def test_variations_are_shown_side_by_side_and_one_of_them_is_picked(checkpoint, folder, capsys):
+    assert run(checkpoint, "photo.png", "--variations", "3", "--seed", "5", "--report", "r.json") == 0
+    motions = [f"outputs/photo_{number}.safetensors" for number in (1, 2, 3)]
+    assert names(folder / "outputs") == [*(Path(name).name for name in motions), "photo_variations.mp4"]
+    assert json.loads(Path("r.json").read_text())["results"][0]["seeds"] == [5, 6, 7]
+    assert read_video("outputs/photo_variations.mp4")[0].shape == (6, 48 + LABEL_HEIGHT, 3 * 64, 3)
+    assert run(checkpoint, "photo.png", "--pick", "2", "-o", "outputs/photo.png") == 0
+    assert run(checkpoint, "photo.png", "--seed", "6", "-o", "same.png") == 0
+    assert Path("outputs/photo.png").read_bytes() == Path("same.png").read_bytes()
+    for arguments, complaint in (
+        (["--pick", "4"], "outputs/photo_4.safetensors: no such motion; --variations N"),
+        (["--variations", "3", "--pick", "1"], "--pick renders one"),
+        (["--variations", "1"], "--variations 1: expected 2 to 24"),
+    ):
+        capsys.readouterr()
+        assert run(checkpoint, "photo.png", *arguments) == 2
+        assert complaint in error_line(capsys)

@@ -15,12 +15,12 @@ from safetensors.torch import save_file
 
 from common.command_line import write_json
 from data.media.read_video import read_video
+from data.media.sheets import LABEL_HEIGHT, labelled_sheet
 from evaluation.metrics.metric import Metric
 from evaluation.metrics.registry import METRICS as ALL_METRICS
 from evaluation.metrics.registry import of_table
 from evaluation.options import RenderingOptions
 from evaluation.report.comparison_video import extremes
-from evaluation.report.pictures import LABEL_HEIGHT, labelled_sheet
 from evaluation.sequences import EvaluationSequence
 from evaluation.tables.rendering import evaluate_rendering, summary
 from evaluation.tables.rendering_rows import ROWS

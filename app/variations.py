@@ -1,0 +1,87 @@
+"""Several motions of one photo side by side, to choose from; each is kept, and rendered as it was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.files import LoopFiles
+from app.make import Progress, Warn, animate, assign
+from app.options import LoopOptions, fit_size
+from common.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from models.pipeline import ImageDynamicsPipeline
+
+CELL = 256  # pixels of a variation's longer side
+FPS = 15.0  # of the sheet at most
+COLUMNS = 3
+
+
+def make_variations(
+    pipeline: ImageDynamicsPipeline,
+    files: LoopFiles,
+    options: LoopOptions,
+    *,
+    watch: Stopwatch,
+    progress: Progress,
+    warn: Warn,
+) -> dict:
+    """Sample ``files.variations`` motions, with the options' seed and those after it, and write them and a sheet.
+
+    Returns:
+        What a report says: the photo, the files, and the seeds.
+    """
+    from data.media.write_video import write_video
+
+    playing = options.playing
+    rate = min(FPS, playing.fps)
+    if playing.num_frames is not None:
+        playing = replace(playing, fps=rate, num_frames=max(2, round(playing.num_frames * rate / playing.fps)))
+    assignment = assign(files, replace(options, playing=playing), warn=warn)
+    assignment = replace(assignment, size=fit_size(assignment.size, CELL))
+    first = options.sampling.seed
+    files.sheet.parent.mkdir(parents=True, exist_ok=True)
+    clips: dict[str, list[np.ndarray]] = {}
+    for number in range(1, files.variations + 1):
+        sampling = replace(options.sampling, seed=first + number - 1)
+        with watch("motion"):
+            own = replace(assignment, options=replace(assignment.options, sampling=sampling))
+            animation = animate(pipeline, own, progress, watch)
+            animation.motion.write(files.variation(number))
+        clips[f"{number}  seed {sampling.seed}"] = list(_counted(animation.frames, animation.num_frames, progress))
+    with watch("write"):
+        write_video(files.sheet, _side_by_side(clips), rate)
+    seeds = list(range(first, first + files.variations))
+    return {"photo": str(files.photo), "outputs": [str(path) for path in files.outputs()], "seeds": seeds}
+
+
+def picked(files: LoopFiles, number: int) -> Path:
+    """The motion of a variation that was made before, by the same OUT.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = files.variation(number)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such motion; --variations N with the same photo and -o makes motions 1 to N")
+    return path
+
+
+def _counted(frames: Iterator[np.ndarray], count: int, progress: Callable[[str, int, int], None]) -> Iterator:
+    for done, frame in enumerate(frames, 1):
+        yield frame
+        progress("frames", done, count)
+
+
+def _side_by_side(clips: dict[str, list[np.ndarray]]) -> Iterator[np.ndarray]:
+    from data.media.sheets import labelled_sheet
+
+    for time in range(max(map(len, clips.values()))):
+        # Pokes last until all is at rest, some longer than others: the shorter ones stay at their end.
+        cells = {label: frames[min(time, len(frames) - 1)] for label, frames in clips.items()}
+        yield labelled_sheet(cells, min(COLUMNS, len(cells)))
