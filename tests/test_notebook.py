@@ -22,7 +22,9 @@ matplotlib.use("Agg")
 shown = types.ModuleType("IPython.display")
 shown.Image = lambda path: open(path, "rb").read()
 shown.display = lambda picture: None
-sys.modules["IPython"], sys.modules["IPython.display"] = types.ModuleType("IPython"), shown
+shell = types.ModuleType("IPython")
+shell.version_info, shell.display = (9, 0), shown  # matplotlib asks for the version
+sys.modules["IPython"], sys.modules["IPython.display"] = shell, shown
 names = {}
 for cell in json.load(open(sys.argv[1]))["cells"]:
     if cell["cell_type"] == "code":
