@@ -134,8 +134,7 @@ def wait_without_spinning() -> None:
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every script has: device, seed, report and version."""
-    parser.add_argument("--version", action="version", version=f"generative-image-dynamics {VERSION}")
+    """The options that every script has: device, seed and report."""
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
@@ -207,7 +206,11 @@ def _primitive(value: object) -> object:
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse without the usage text in front of an error, for all scripts."""
+    """argparse without the usage text in front of an error, and with ``--version``, for all scripts."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.add_argument("--version", action="version", version=f"generative-image-dynamics {VERSION}")
 
     def parse_known_args(self, args=None, namespace=None):
         """As argparse's, which takes the ``--`` in ``--steps=--`` for the end of the options and then fails."""

@@ -4,11 +4,13 @@ import argparse
 import errno
 import logging
 import os
+import re
 import subprocess
 import sys
 import warnings
 
 import pytest
+from helpers.places import ROOT
 
 from common.command_line import OneLineParser, run_script
 from common.option_types import whole_number
@@ -95,3 +97,15 @@ def test_values_after_two_dashes_are_no_options() -> None:
     parser = OneLineParser()
     parser.add_argument("names", nargs="*")
     assert parser.parse_args(["--", "--steps=--"]).names == ["--steps=--"]
+
+
+def test_every_parser_tells_the_version_that_is_cited(capsys: pytest.CaptureFixture) -> None:
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    parser = OneLineParser()
+    parser.add_subparsers(required=True).add_parser("table")
+    for words in (["--version"], ["table", "--version"]):
+        with pytest.raises(SystemExit) as end:
+            parser.parse_args(words)
+        assert end.value.code == 0
+        assert cited is not None
+        assert capsys.readouterr().out == f"generative-image-dynamics {cited[1]}\n"
