@@ -23,7 +23,7 @@ shown = types.ModuleType("IPython.display")
 shown.Image = lambda path: open(path, "rb").read()
 shown.display = lambda picture: None
 shell = types.ModuleType("IPython")
-shell.version_info, shell.display = (9, 0), shown  # matplotlib asks for the version
+shell.version_info, shell.get_ipython, shell.display = (9, 0), lambda: None, shown  # matplotlib asks
 sys.modules["IPython"], sys.modules["IPython.display"] = shell, shown
 names = {}
 for cell in json.load(open(sys.argv[1]))["cells"]:
