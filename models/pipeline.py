@@ -26,6 +26,7 @@ from models.checkpoints import PARTS, PRETRAINED, find_checkpoints
 from models.choices import DEFAULT_RENDERER, FPS, NUM_FRAMES, WINDS
 from models.dynamics.motion_file import MotionFile, as_stored
 from models.dynamics.photo import Displacement, PhotoMotion
+from models.dynamics.seam import begin_where_slow
 from models.photos import Photo, as_photo, model_size, resize_photo
 from models.rendering.frames import Timer, render_frames
 from models.rendering.large import DEFAULT_SIZES, RenderSizes
@@ -207,7 +208,8 @@ class ImageDynamicsPipeline:
         """Sample motion for a photo: a spectral volume ``[1, K, 4, h, w]`` in pixels of its own h x w.
 
         The photo is looked at in its own aspect ratio and about the area that the model was trained at. The volume is
-        anchored (frame 0 does not move) and holds values of float16, as a motion file does.
+        begun at a frame of its loop that an ordinary step leads to (:func:`models.dynamics.seam.begin_where_slow`),
+        anchored (frame 0 does not move), and holds values of float16, as a motion file does.
 
         Args:
             photo: in any form that :func:`models.photos.as_photo` takes.
@@ -237,6 +239,7 @@ class ImageDynamicsPipeline:
         )
         if not volume.isfinite().all():
             raise FloatingPointError("the motion model produced values that are not finite; is its checkpoint sound?")
+        volume = begin_where_slow(volume, model.config.num_frames)
         return as_stored(anchor_to_first_frame(volume, model.config.num_frames).cpu())
 
     def render(self, photo: PhotoLike, volume: Tensor, **playing: Any) -> Iterator[np.ndarray]:

@@ -105,6 +105,14 @@ def superpose(volume: Tensor, coordinates: Tensor) -> Tensor:
     return motion.reshape(batch, len(coordinates), 2, height, width)
 
 
+def shift_in_time(volume: Tensor, frames: float, num_frames: int) -> Tensor:
+    """The same periodic motion, begun so many frames later: ``F'_t = F_{t + frames}``, ``[B, K, 4, H, W]``."""
+    angle = 2 * math.pi * torch.arange(volume.shape[1], dtype=torch.float64) * frames / num_frames
+    cosine, sine = (part.to(volume)[:, None, None, None] for part in (angle.cos(), angle.sin()))
+    real, imaginary = volume[:, :, :2], volume[:, :, 2:]
+    return torch.cat([cosine * real - sine * imaginary, sine * real + cosine * imaginary], dim=2)
+
+
 def anchor_to_first_frame(volume: Tensor, num_frames: int) -> Tensor:
     """The same motion shifted so that frame 0 does not move: the photograph is the first frame of its loop.
 

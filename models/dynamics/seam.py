@@ -7,6 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from models.spectral_volume import resize_motion, shift_in_time, spectral_volume_to_motion
+
+MEASURED_WIDTH = 64  # pixels, at which a loop's start is looked for
+
 
 class SeamMeter:
     """Seam ratio (evaluation.metrics.motion) of frames or motion that are seen once, one after the other.
@@ -50,3 +54,22 @@ def motion_seam_ratio(motion: Tensor) -> float:
     """Seam ratio of a motion texture ``[1, T, 2, H, W]``."""
     steps = (motion.roll(-1, dims=1) - motion).abs().mean(dim=(0, 2, 3, 4))
     return seam_ratio(steps)
+
+
+def begin_where_slow(volume: Tensor, num_frames: int) -> Tensor:
+    """The same loop, begun at another of its frames, so that its end meets its start at an ordinary step.
+
+    A photo does not say at which moment of the swing it was taken, so any start is as good a sample. Of the frames
+    that are reached by no more than the median step, the one nearest to the mean position is taken: then the photo
+    is moved least far in all.
+
+    Args:
+        volume: ``[1, K, 4, H, W]``.
+    """
+    height, width = volume.shape[-2:]
+    size = max(1, round(height * MEASURED_WIDTH / width)), MEASURED_WIDTH
+    motion = spectral_volume_to_motion(resize_motion(volume.float(), size), num_frames)[0]
+    steps = (motion - motion.roll(1, dims=0)).abs().mean(dim=(1, 2, 3))  # that lead to each frame
+    distance = (motion - motion.mean(dim=0)).square().mean(dim=(1, 2, 3))
+    start = int(distance.where(steps <= steps.median(), math.inf).argmin())
+    return shift_in_time(volume, start, num_frames)

@@ -72,6 +72,7 @@ def error_of(process: subprocess.Popen) -> str:
 # Killed ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_trace(videos: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     dataset = tmp_path / "dataset"
     command = ["-m", "data.prepare", str(videos), "--output", str(dataset), *QUICK, "--workers", "2"]

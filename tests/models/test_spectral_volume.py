@@ -12,6 +12,7 @@ from models.spectral_volume import (
     motion_at_times,
     motion_to_spectral_volume,
     resize_motion,
+    shift_in_time,
     spectral_volume_to_motion,
 )
 
@@ -64,6 +65,12 @@ def test_motion_repeats_after_the_period_and_interpolates_between_frames():
     ends = motion_at_times(volume, [0.0, 12.0, 2.5, 14.5], 12)
     torch.testing.assert_close(ends[:, 0], ends[:, 1])
     torch.testing.assert_close(ends[:, 2], ends[:, 3])
+
+
+def test_a_loop_can_begin_at_any_of_its_frames():
+    volume = motion_to_spectral_volume(random_motion(12), 4)
+    later = spectral_volume_to_motion(shift_in_time(volume, 5, 12), 12)
+    torch.testing.assert_close(later, spectral_volume_to_motion(volume, 12).roll(-5, dims=1))
 
 
 def test_anchoring_moves_frame_zero_to_the_photograph_and_keeps_the_oscillation():

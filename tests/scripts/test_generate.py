@@ -261,6 +261,7 @@ def test_a_wrong_checkpoint_ends_a_batch_at_once(folder, capsys):
     assert "nowhere" in error_line(capsys)
 
 
+@pytest.mark.slow
 def test_a_photo_from_standard_input_becomes_an_mp4_on_standard_output(checkpoint, folder):
     options = [sys.executable, str(ROOT / "generate.py"), "-", "-o", "-", "--renderer", "remap"]
     options += ["--checkpoint", str(checkpoint), *QUICK, "--device", "cpu"]

@@ -174,6 +174,7 @@ def test_a_student_is_distilled_resumed_and_samples_in_its_own_few_steps(
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_variants_of_the_ablation_train_and_say_what_they_are(small_dataset: Path, tmp_path: Path) -> None:
     short = ("--max-steps", "2")
     options = ("--num-frequencies", "3", "--normalization", "size", "--independent")
@@ -218,6 +219,7 @@ def test_second_stage_leaves_the_two_dimensional_layers_alone(small_dataset: Pat
     assert all(".frequency." in name or name == "amplitude_gain" for name in changed)
 
 
+@pytest.mark.slow
 def test_stopped_run_is_resumed_to_the_same_folder_in_any_stage(
     trained_exactly: Path, small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -238,6 +240,7 @@ def test_stopped_run_is_resumed_to_the_same_folder_in_any_stage(
         assert [row["step"] for row in read_csv(output / f"log_{stage}.csv")] == ["1", "2", "3", "4"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["slice", "decoder"])
 def test_run_that_ended_between_two_stages_is_resumed_to_the_same_folder(
     trained_exactly: Path, small_dataset: Path, tmp_path: Path, before: str
@@ -262,6 +265,7 @@ def test_a_finished_run_called_again_finds_the_same(trained_exactly: Path, small
     assert set(training["figures"]["frequency_attention"]) == {"localisation", "amplitude_ratio", "coherence"}
 
 
+@pytest.mark.slow
 def test_runs_of_earlier_versions_are_resumed(small_dataset: Path, tmp_path: Path) -> None:
     """Their stage was called coordinate: in the state, in the checkpoint, in the names of files and in the command."""
     output = tmp_path / "r"

@@ -62,6 +62,7 @@ def test_ending_the_server_removes_everything_even_in_the_middle_of_work(serving
     assert not [thread for thread in threading.enumerate() if thread.name == "animate"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
 def test_a_signal_ends_the_script_and_removes_the_folder(checkpoint, tmp_path, ending):

@@ -41,6 +41,7 @@ def test_training_leaves_logs_and_a_checkpoint_of_each_stage(run_folder: Path) -
     assert (run_folder / "flow" / "best" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_stopped_stage_resumes_to_the_same_weights(small_dataset: Path, tmp_path: Path) -> None:
     def train(folder: Path, steps: int) -> None:
         options = ["--stage", "vae", "--preset", "tiny", "--device", "cpu", "--max-steps", str(steps)]
@@ -62,6 +63,7 @@ def test_samples_of_photos_become_one_video(run_folder: Path, photo: Path, tmp_p
     assert fps == 30
 
 
+@pytest.mark.slow
 def test_motion_passes_from_a_folder_of_frames_to_a_photo(run_folder: Path, photo: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip"
     clip.mkdir()
@@ -132,6 +134,7 @@ def test_old_names_of_spectral_normalisation_are_understood(tmp_path: Path) -> N
     assert set(read_published(file)) == {"conv." + name for name in present.state_dict()}
 
 
+@pytest.mark.slow
 def test_the_controlled_flow_is_trained_on_positions(tmp_path: Path) -> None:
     folder = tmp_path / "bair"
     for split in ("train", "eval"):

@@ -96,6 +96,7 @@ def test_control_is_asked_for_where_it_belongs(model: StochasticImageToVideo, ti
     assert not torch.allclose(there, elsewhere)
 
 
+@pytest.mark.slow
 def test_a_run_folder_is_the_models_checkpoint(run_folder: Path, tmp_path: Path) -> None:
     model = StochasticImageToVideo.from_pretrained(run_folder)
     assert not model.training

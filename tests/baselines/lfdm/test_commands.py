@@ -89,6 +89,7 @@ def test_training_leaves_logs_pictures_and_checkpoints(run: Path) -> None:
     assert model.diffusion.config.flow_scale > 1
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_run(run: Path, dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(run / "autoencoder", tmp_path / "autoencoder")
     for steps in ("2", "3"):

@@ -63,6 +63,7 @@ def run_shards(videos: Path, outputs: list[Path], seed: int) -> None:
         assert main([str(videos), "--output", str(output), *options]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 def test_three_shards_give_what_one_run_gives(
     videos: Path, whole: dict[int, Path], tmp_path: Path, shared: bool

@@ -159,6 +159,7 @@ def test_pictures_show_the_least_and_the_most_consistent(path: Path, dataset: Pa
     assert "share of consistent flow 40.0%" in text
 
 
+@pytest.mark.slow
 def test_the_same_page_comes_out_again(path: Path, dataset: Path, tmp_path: Path) -> None:
     assert main([str(dataset), "--output", str(tmp_path / "page.html"), "--sequences", "1"]) == 0
     assert (tmp_path / "page.html").read_bytes() == path.read_bytes()

@@ -158,6 +158,7 @@ def test_both_naming_schemes_load_the_same_network(random_network: InceptionI3D)
         load_i3d_state(InceptionI3D(), {**state, "extra": torch.ones(1)}, "a file")
 
 
+@pytest.mark.slow
 def test_logits_and_features_agree_and_do_not_depend_on_the_batch(random_network: InceptionI3D) -> None:
     assert random_network.least_frames == 9
     clips = torch.rand(2, 3, 9, 224, 224, generator=torch.Generator().manual_seed(2)) * 2 - 1

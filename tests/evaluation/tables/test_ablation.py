@@ -134,6 +134,7 @@ def test_what_a_score_depends_on_is_scored_again(run: Path, small_dataset: Path,
         path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_stopped_ablation_goes_on_with_the_row_it_was_in(
     small_dataset: Path, tmp_path: Path, recorded: Recorder
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_stopped_ablation_goes_on_with_the_row_it_was_in(
     assert report["table"]["independent-frequencies"]["localisation"] is not None
 
 
+@pytest.mark.slow
 def test_training_is_a_process_of_its_own_that_resumes(
     small_dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

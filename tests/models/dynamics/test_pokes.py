@@ -182,5 +182,6 @@ def test_a_motion_that_stands_still_is_refused(folder, capsys):
 
 
 def test_a_poke_belongs_to_one_photo(folder, capsys):
-    assert generate.main(["photo.png", "photo.png", "--poke", "20,24,3,0"]) == 2
-    assert "one photo at a time" in capsys.readouterr().err
+    Image.new("RGB", PHOTO_SIZE, "green").save("other.png")
+    assert generate.main(["photo.png", "other.png", "--poke", "20,24,3,0"]) == 2
+    assert "belong to one photo; give one at a time" in capsys.readouterr().err

@@ -147,6 +147,7 @@ def test_autocast_neither_changes_sums_nor_types():
     assert kernel.grad.isfinite().all()
 
 
+@pytest.mark.slow
 def test_splatting_does_not_import_the_compiler():
     """PyTorch's compiler takes a second to import; rendering a picture has no use for it."""
     program = (
