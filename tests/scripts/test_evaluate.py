@@ -91,7 +91,8 @@ def test_motion_table_has_every_method_and_metric(small_dataset: Path, checkpoin
         assert table[method]["dtfvd"] is None
         assert "DTI3D" in report["notes"][method]["dtfvd"]
     assert "one video" in report["notes"]["shuffled"]["fid"]
-    assert table["true-motion"]["fid"] < table["model"]["fid"]  # untrained
+    assert table["true-motion"]["fid"] < table["jelly"]["fid"]
+    assert table["true-motion"]["fvd"] < table["model"]["fvd"]  # untrained
     assert report["ratios"]["repeat"]["fid"] == 1
     assert report["ratios"]["true-motion"]["fvd"] == table["true-motion"]["fvd"] / table["repeat"]["fvd"]
     assert table["true-motion"]["localisation"] == pytest.approx(1)
