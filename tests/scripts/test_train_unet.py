@@ -324,6 +324,7 @@ for seconds in times:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_leaves_a_checkpoint_that_loads(
     small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -455,6 +456,7 @@ def test_several_folders_train_together_in_their_shares(
     assert "its sequences last 2.13 s, those of" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_latents_are_cached_for_the_stages_that_train_on_them(
     trained_exactly: Path, small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -471,6 +473,7 @@ def test_latents_are_cached_for_the_stages_that_train_on_them(
     assert not cache.exists()  # it was of another autoencoder
 
 
+@pytest.mark.slow
 def test_reference_preset_trains_its_unet_alone_on_a_given_autoencoder(
     small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -48,6 +48,7 @@ def test_the_rehearsal_runs_to_its_end_and_every_file_can_be_read(tmp_path: Path
     assert MotionModel.from_pretrained(tmp_path / "checkpoint").frequency_attention  # its last stage was the second
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_leaves_its_traceback_and_the_rest_runs(tmp_path: Path, monkeypatch, capsys) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
