@@ -1,9 +1,11 @@
-# make demo: animate the sample photo.  make test, make slow, make lint: the checks.  make clean: remove what the others made.
+# make demo: animate sample photos.  make test, make slow, make lint: the checks.  make clean: remove what the others made.
 # make simulated: simulated scenes, by a Blender in a virtual environment of its own.
 # All but the last set up .venv by themselves; PYTHON=python3.12 chooses the interpreter, PHOTO=... another photo.
 PYTHON ?= python3
 VENV ?= .venv
 PHOTO ?= data/samples/dandelion.jpg
+# Animated as well where no other photo is named.
+MORE_PHOTOS := $(if $(filter data/samples/dandelion.jpg,$(PHOTO)),data/samples/blossom.jpg data/samples/basil.jpg)
 OUTPUTS ?= outputs
 SCENES ?= 6
 PYTHON311 ?= python3.11
@@ -18,7 +20,7 @@ INSTALL := [ -t 1 ] && quiet= || quiet=--quiet; \
 .PHONY: help demo test slow lint simulated clean
 
 help:
-	@echo "make demo    animate $(PHOTO) into $(OUTPUTS)/ (PHOTO=path names another)"
+	@echo "make demo    animate $(PHOTO) $(MORE_PHOTOS) into $(OUTPUTS)/ (PHOTO=path names another)"
 	@echo "make test    run the tests, but for the slow ones"
 	@echo "make slow    run the slow ones: several processes, kills, published networks, benchmarks, the GPU's rehearsal"
 	@echo "make lint    run ruff and mypy"
@@ -29,6 +31,7 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/python generate.py $(PHOTO) -o $(OUTPUTS)/ --preview webp --show-motion \
 		--viewer $(OUTPUTS)/$(basename $(notdir $(PHOTO))).html
+	$(if $(MORE_PHOTOS),$(BIN)/python generate.py $(MORE_PHOTOS) -o $(OUTPUTS)/ --preview webp --show-motion)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "not slow and not weights"
