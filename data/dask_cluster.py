@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def dask_client(scheduler: str, connect_seconds: float):  # -> distributed.Clien
         options = {"address": scheduler}
     options |= {"timeout": connect_seconds, "set_as_default": False}
     try:
-        asyncio.run(_expect_answer(options))
+        with ThreadPoolExecutor(max_workers=1) as thread:  # a notebook's own thread has an event loop already
+            thread.submit(asyncio.run, _expect_answer(options)).result()
         client = Client(**options)
     except (OSError, ValueError) as error:
         raise ValueError(

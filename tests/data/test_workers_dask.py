@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -15,6 +16,7 @@ import pytest
 from helpers.places import ROOT
 from helpers.small_clips import QUICK, contents, two_clips, undisturbed
 
+from data.dask_cluster import dask_client
 from data.flow.estimators import ESTIMATORS
 from data.prepare import main
 from data.workers import Workers
@@ -96,3 +98,11 @@ def test_a_worker_that_lacks_a_module_is_named_in_one_line(
     problem = r"can't import what it needs .*only_here.* PYTHONPATH"
     with pytest.raises(ValueError, match=problem), Workers(dask=cluster) as workers:
         list(workers.map(double, [1, 2], total=2, unit="numbers"))
+
+
+def test_a_running_event_loop_as_notebooks_have_one_is_no_obstacle() -> None:
+    async def within() -> None:
+        with pytest.raises(ValueError, match="no scheduler answers there"):
+            dask_client("tcp://127.0.0.1:1", 2.0)
+
+    asyncio.run(within())

@@ -121,7 +121,6 @@ def test_recording_saves_a_video(page: OpenPage):
     page.wait("document.getElementById('record').textContent === 'Record'")
 
 
-@pytest.mark.slow
 def test_sixty_frames_a_second_of_work(browser, tmp_path: Path, record_property):
     """Modes of the size that the pretrained model gives; drawing in software is reported, computing has to keep up."""
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
