@@ -140,7 +140,7 @@ def assign(
     for poke in options.playing.pokes:
         poke.check(photo.size, options.playing.seconds)
     if options.playing.regions:
-        options.playing.regions.weights(photo.size, photo.size)  # do they fit?
+        options.playing.regions.check(photo.size)
     if motion is None:
         return Assignment(files, photo, options, size)
     read = MotionFile.read(motion)
@@ -178,7 +178,7 @@ def make_loop(
     recorder = FrameRecorder(files, assignment.size, num_frames=count, fps=fps)
     files.loop.parent.mkdir(parents=True, exist_ok=True)
     with watch("write"):
-        frames = recorder.watch(counted(animation.frames, count, meter, progress))
+        frames = recorder.watch(counted(metered(animation.frames, meter), count, progress))
         write_video(files.loop, frames, fps, loop_frames=None if options.playing.pokes else count)
         recorder.write()
         if files.motion_picture:
@@ -213,15 +213,21 @@ def animate(pipeline: ImageDynamicsPipeline, assignment: Assignment, progress: P
     )
 
 
-def counted(frames: Iterable[np.ndarray], count: int, meter: SeamMeter, progress: Progress) -> Iterator[np.ndarray]:
-    """The same frames, each told of and shown to a meter on the way, as a float tensor."""
-    import torch
-
+def counted(frames: Iterable[np.ndarray], count: int, progress: Progress) -> Iterator[np.ndarray]:
+    """The same frames, each told of on the way."""
     progress("frames", 0, count)
     for done, frame in enumerate(frames, 1):
-        meter.add(torch.from_numpy(frame).float())
         yield frame
         progress("frames", done, count)
+
+
+def metered(frames: Iterable[np.ndarray], meter: SeamMeter) -> Iterator[np.ndarray]:
+    """The same frames, each shown to a meter on the way, as a float tensor."""
+    import torch
+
+    for frame in frames:
+        meter.add(torch.from_numpy(frame).float())
+        yield frame
 
 
 def write_motion_picture(path: Path, animation: Animation) -> None:

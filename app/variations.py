@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.files import LoopFiles
-from app.make import Progress, Warn, animate, assign
+from app.make import Progress, Warn, animate, assign, counted
 from app.options import LoopOptions, fit_size
 from common.stopwatch import Stopwatch
 
@@ -53,7 +53,7 @@ def make_variations(
             own = replace(assignment, options=replace(assignment.options, sampling=sampling))
             animation = animate(pipeline, own, progress, watch)
             animation.motion.write(files.variation(number))
-        clips[f"{number}  seed {sampling.seed}"] = list(_counted(animation.frames, animation.num_frames, progress))
+        clips[f"{number}  seed {sampling.seed}"] = list(counted(animation.frames, animation.num_frames, progress))
     with watch("write"):
         write_video(files.sheet, _side_by_side(clips), rate)
     seeds = list(range(first, first + files.variations))
@@ -70,12 +70,6 @@ def picked(files: LoopFiles, number: int) -> Path:
     if not path.is_file():
         raise ValueError(f"{path}: no such motion; --variations N with the same photo and -o makes motions 1 to N")
     return path
-
-
-def _counted(frames: Iterator[np.ndarray], count: int, progress: Callable[[str, int, int], None]) -> Iterator:
-    for done, frame in enumerate(frames, 1):
-        yield frame
-        progress("frames", done, count)
 
 
 def _side_by_side(clips: dict[str, list[np.ndarray]]) -> Iterator[np.ndarray]:

@@ -29,28 +29,6 @@ class WrittenLoop:
         return {"bytes": self.num_bytes, "seam_ratio": self.seam, "sharpness": self.sharpness}
 
 
-class _Meter:
-    """Sees the frames, uint8 ``[H, W, 3]``, one after the other."""
-
-    def __init__(self) -> None:
-        self.sharpness: list[float] = []
-        self.steps: list[float] = []
-        self.first: np.ndarray | None = None
-        self.last: np.ndarray | None = None
-
-    def add(self, frame: np.ndarray) -> None:
-        """Take in the next frame."""
-        import numpy as np
-
-        pixels = np.array(frame, np.int16)
-        if self.last is None:
-            self.first = pixels
-        else:
-            self.steps.append(float(np.abs(pixels - self.last).mean()))
-        self.last = pixels
-        self.sharpness.append(frame_sharpness(pixels))
-
-
 def frame_sharpness(frame: np.ndarray) -> float:
     """Standard deviation of the Laplacian of the grey frame ``[H, W, 3]``, as `evaluate.py rendering` has it."""
     import numpy as np
@@ -66,21 +44,26 @@ def measure_written(path: Path) -> WrittenLoop:
     Raises:
         ValueError: it can't be decoded.
     """
-    import numpy as np
+    import torch
 
-    meter = _Meter()
-    _show_frames(path, meter.add)
-    assert meter.first is not None
-    assert meter.last is not None
-    level, step = median(meter.sharpness), median(meter.steps) if meter.steps else 0.0
-    last_step = float(np.abs(meter.first - meter.last).mean())
-    height, width = meter.first.shape[:2]
+    from models.dynamics.seam import SeamMeter
+
+    meter, sharpness, shapes = SeamMeter(), [], set()
+
+    def look(frame: np.ndarray) -> None:
+        meter.add(torch.from_numpy(frame.copy()).float())
+        sharpness.append(frame_sharpness(frame))
+        shapes.add(frame.shape[:2])
+
+    _show_frames(path, look)
+    ((height, width),) = shapes
+    level = median(sharpness)
     return WrittenLoop(
         size=(width, height),
-        num_frames=len(meter.sharpness),
+        num_frames=len(sharpness),
         num_bytes=path.stat().st_size,
-        seam=last_step / step if step > 0 else None,
-        sharpness=meter.sharpness[0] / level if level > 0 else None,
+        seam=meter.ratio() if meter.moves else None,
+        sharpness=sharpness[0] / level if level > 0 else None,
     )
 
 

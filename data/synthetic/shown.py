@@ -17,7 +17,7 @@ from data.dataset.sequence_file import sequence_path
 from data.footage.find import sequence_id
 from data.footage.sources import Source
 from data.media.images import read_image
-from data.synthetic.maps.files import read_maps
+from data.synthetic.maps.files import read_maps, read_networks
 from data.synthetic.things.reading import DOUBTFUL, MOVES, STILL, Reading, read_photo
 from data.workers import Workers
 
@@ -99,7 +99,7 @@ def _scan(
 
 def networks_of(path: Path, sha256: str, maps: Path) -> tuple[str, ...]:
     """The sha256 of the networks that made a photo's maps."""
-    return tuple(sorted(read_maps(maps, path, sha256)[1].values()))
+    return tuple(sorted(read_networks(maps, path, sha256).values()))
 
 
 @functools.lru_cache(maxsize=2)

@@ -82,21 +82,29 @@ class Regions:
             ValueError: a mask that can't be read or has another shape, a disc that lies outside the photo.
         """
         import torch
+        import torch.nn.functional as F
 
         self._check_discs(photo_size)
         weights = torch.full((size[1], size[0]), 0.0 if self.move else 1.0)
         if self.mask is not None:
-            weights = self._mask(photo_size, size)
+            tensor = torch.from_numpy(self._mask(photo_size))[None, None]
+            options: dict = {"mode": "bilinear", "align_corners": False, "antialias": True}
+            weights = F.interpolate(tensor, size=(size[1], size[0]), **options)[0, 0].clamp(0, 1)
         for disc in self.move:
             weights = torch.maximum(weights, disc.weights(photo_size, size))
         for disc in self.still:
             weights = torch.minimum(weights, 1 - disc.weights(photo_size, size))
         return weights
 
-    def _mask(self, photo_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    def check(self, photo_size: tuple[int, int]) -> None:
+        """Raise what :meth:`weights` raises, without working them out."""
+        self._check_discs(photo_size)
+        if self.mask is not None:
+            self._mask(photo_size)
+
+    def _mask(self, photo_size: tuple[int, int]) -> np.ndarray:
+        """Values of the mask, float32 ``[H, W]`` in [0, 1]."""
         import numpy as np
-        import torch
-        import torch.nn.functional as F
 
         from common.image_files import read_image
 
@@ -108,9 +116,7 @@ class Regions:
         if abs(math.log(width / height * photo_size[1] / photo_size[0])) > LARGEST_DIFFERENCE:
             given, photo = f"{width}x{height}", "{}x{}".format(*photo_size)
             raise ValueError(f"{named}: a mask of {given} for a photo of {photo}; draw it on the photo, in its shape")
-        tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None, None]
-        smaller = F.interpolate(tensor, size=(size[1], size[0]), mode="bilinear", align_corners=False, antialias=True)
-        return smaller[0, 0].clamp(0, 1)
+        return np.ascontiguousarray(values, np.float32)
 
     def _check_discs(self, photo_size: tuple[int, int]) -> None:
         width, height = photo_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -30,6 +31,11 @@ class SeamMeter:
         else:
             self._steps.append(float((values - self._last).abs().mean()))
         self._last = values
+
+    @property
+    def moves(self) -> bool:
+        """Whether the median step is one at all; where it is none, a ratio says nothing."""
+        return bool(self._steps) and median(self._steps) > 0
 
     def ratio(self) -> float:
         """``mean|x_T - x_1| / median_t mean|x_{t+1} - x_t|``."""

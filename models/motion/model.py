@@ -359,15 +359,16 @@ def diffusion_loss(
     timestep: Tensor,  # [B]
     noise: Tensor,  # like latents
     schedule: Tensor,  # alphas_cumprod
-    frequency_attention: bool,  # whether it takes part; k must then be all frequencies in order
     strength: Tensor | None = None,  # [B] in pixels, for a model that is told the wind
 ) -> Tensor:
-    """Squared error of the prediction (Eq. 3) for each slice: ``[B, k]``."""
+    """Squared error of the prediction (Eq. 3) for each slice: ``[B, k]``.
+
+    With frequency attention k must be all frequencies in order.
+    """
     alpha = schedule[timestep].sqrt()[:, None, None, None, None].to(latents)
     sigma = (1 - schedule[timestep]).sqrt()[:, None, None, None, None].to(latents)
     noisy = alpha * latents + sigma * noise
     target = noise if model.config.prediction == "epsilon" else alpha * noise - sigma * latents
     condition = model.encode_condition(image) * keep_condition[:, None, None, None].to(image)
-    told = {"strength": strength} if model.config.wind else {}
-    prediction = model.unet(noisy, timestep, frequency_index, condition, frequency_attention, **told)
+    prediction = model.denoise(noisy, timestep, frequency_index, condition, strength=strength)
     return (prediction - target).square().mean(dim=(2, 3, 4))

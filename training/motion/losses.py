@@ -84,7 +84,6 @@ class StageLoss(nn.Module):
             timestep=timestep,
             noise=noise,
             schedule=self.schedule,
-            frequency_attention=self.model.frequency_attention,
             strength=batch.strength,
         )
         return errors.mean(), diffusion_parts(self.model, errors.detach(), index=index, timestep=timestep)

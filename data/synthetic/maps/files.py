@@ -55,23 +55,40 @@ def read_maps(folder: Path, photo: Path, sha256: str) -> tuple[dict[str, np.ndar
     """
     from safetensors import safe_open
 
+    metadata = _checked_metadata(folder, photo, sha256)
+    if metadata is None:
+        return {}, {}
+    maps = {}
+    with safe_open(str(maps_path(folder, photo)), framework="numpy") as file:
+        names = set(file.keys())
+        if "class_logits" in names:
+            maps["class_probabilities"] = class_probabilities(file.get_tensor("class_logits"), metadata)
+        for name in names & {"subject_matte", "saliency_matte"}:
+            maps[name] = file.get_tensor(name)
+    return maps, _networks(metadata)
+
+
+def read_networks(folder: Path, photo: Path, sha256: str) -> dict[str, str]:
+    """The second of what :func:`read_maps` gives, without reading the maps; the same errors."""
+    return _networks(_checked_metadata(folder, photo, sha256) or {})
+
+
+def _networks(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {name: metadata[name] for name in NETWORK_HASHES if name in metadata}
+
+
+def _checked_metadata(folder: Path, photo: Path, sha256: str) -> dict[str, str] | None:
+    """What the file of a photo's maps says about itself; None where there is none."""
     path = maps_path(folder, photo)
     if not path.is_file():
-        return {}, {}
+        return None
     metadata = read_metadata(path)
     again = "delete it and run data.synthetic.maps again"
     if metadata is None or metadata.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{path}: not a file of maps that this program reads; {again}")
     if metadata.get("photo_sha256") != sha256:
         raise ValueError(f"{path}: made of another {metadata.get('photo', 'photo')} than the one at {photo}; {again}")
-    maps = {}
-    with safe_open(str(path), framework="numpy") as file:
-        names = set(file.keys())
-        if "class_logits" in names:
-            maps["class_probabilities"] = class_probabilities(file.get_tensor("class_logits"), metadata)
-        for name in names & {"subject_matte", "saliency_matte"}:
-            maps[name] = file.get_tensor(name)
-    return maps, {name: metadata[name] for name in NETWORK_HASHES if name in metadata}
+    return metadata
 
 
 def class_probabilities(logits: np.ndarray, metadata: Mapping[str, str]) -> np.ndarray:

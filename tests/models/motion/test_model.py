@@ -106,6 +106,7 @@ def test_schedule_is_the_cosine_schedule():
 
 def test_perfect_prediction_has_no_loss_and_dropped_condition_hides_the_photograph():
     model = tiny_model()
+    model.frequency_attention = True
     latents, noise = torch.randn(2, 4, 2, 4, 8), torch.randn(2, 4, 2, 4, 8)
     index, timestep = torch.arange(4).expand(2, 4), torch.tensor([100, 900])
     schedule = alphas_cumprod(model.config)
@@ -120,7 +121,6 @@ def test_perfect_prediction_has_no_loss_and_dropped_condition_hides_the_photogra
             timestep=timestep,
             noise=noise,
             schedule=schedule,
-            frequency_attention=True,
         )
 
     image = photographs(2)
