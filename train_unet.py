@@ -110,7 +110,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="CHECKPOINT",
         help="with --stage slice: learn to sample in few steps and without guidance what this motion model samples in "
-        "twice as many with its own; give the student as the next teacher to halve the steps again",
+        "--teacher-steps times as many with its own; a student can be the next teacher",
     )
     add(
         "--student-steps",
@@ -118,6 +118,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         default=4,
         metavar="N",
         help="steps that the student of --distill samples in (default: 4)",
+    )
+    add(
+        "--teacher-steps",
+        type=whole_number(2, 100),
+        default=2,
+        metavar="N",
+        help="steps of the teacher that each of the student's learns to take at once (default: 2)",
     )
     add(
         "--wind",
@@ -207,6 +214,7 @@ def read_options(arguments: argparse.Namespace) -> MotionRun:
             wind=arguments.wind,
             distill=arguments.distill,
             student_steps=arguments.student_steps,
+            teacher_steps=arguments.teacher_steps,
         ),
         training=training_config(arguments),
         run=RunOptions(

@@ -37,6 +37,7 @@ class ModelOptions:
     joint: bool = False  # the latents of all frequencies are denoised as one tensor
     distill: Path | None = None  # motion checkpoint that the model learns from, and starts as
     student_steps: int = 4  # in which it then samples
+    teacher_steps: int = 2  # of the checkpoint's, learned as one
     wind: bool = False  # how far things move is divided out and told to the network
 
 
@@ -50,7 +51,8 @@ def build_model(options: ModelOptions, output: Path, *, statistics: dict, data: 
         raise ValueError("--distill: the student is what its teacher is; leave out --init, --joint and --wind")
     there = output if (output / "config.json").is_file() else None
     if options.distill is not None and there is None:
-        return make_student(MotionModel.from_pretrained(options.distill), options.student_steps)
+        teacher = MotionModel.from_pretrained(options.distill)
+        return make_student(teacher, options.student_steps, teacher_steps=options.teacher_steps)
     source = there or options.init
     if source is None:
         config = fresh_configuration(options, statistics, data=data)

@@ -148,6 +148,7 @@ class MotionTraining:
             batches=self._stage_batches(stage),
             validation=self.validation,
             teacher=self.teacher,
+            teacher_steps=self.run.model.teacher_steps,
             provenance=self._provenance(),
         )
         goal = self.run.run.keep_best if self.run.run.keep_best in task.plan.goals else None

@@ -55,11 +55,13 @@ class MotionStage:
         batches: Batches,
         validation: Callable[[MotionModel, str, int], tuple[dict[str, float], Any]],
         teacher: MotionModel | None = None,  # distilled into the model, in place of learning from the data alone
+        teacher_steps: int = 2,  # of the teacher's to one of the model's
         provenance: Mapping[str, object],  # kept in the checkpoint beside stage and step
     ) -> None:
         self.model, self.stage, self.seed = model, stage, seed
         self.batches, self.validation, self.provenance = batches, validation, provenance
         self.teacher = teacher
+        self.teacher_steps = teacher_steps
         self.config = training.stage(stage)
         self.averaged = prepare_stage(model, stage)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -85,7 +87,7 @@ class MotionStage:
     def _loss(self, condition_dropout: float) -> nn.Module:
         encoded = self.batches.encoded
         if self.teacher is not None:
-            return DistillationLoss(self.model, self.teacher, encoded=encoded)
+            return DistillationLoss(self.model, self.teacher, encoded=encoded, teacher_steps=self.teacher_steps)
         return StageLoss(self.model, self.stage, condition_dropout=condition_dropout, encoded=encoded)
 
     def draw(self, step: int, parts: Sequence[StepSamples], map_samples: Callable = map) -> list[MotionBatch]:

@@ -22,34 +22,37 @@ def a_teacher() -> MotionModel:
     return teacher
 
 
-@pytest.mark.parametrize("steps", [1, 4, 16])
-def test_a_students_steps_begin_where_ddims_do_and_halves_are_those_of_twice_as_many(steps: int) -> None:
-    times = student_times(steps, 1000)
+@pytest.mark.parametrize(("steps", "teacher_steps"), [(1, 2), (4, 2), (16, 2), (4, 5)])
+def test_a_students_steps_begin_where_ddims_do_and_their_parts_are_those_of_more_steps(
+    steps: int, teacher_steps: int
+) -> None:
+    times = student_times(steps, 1000, teacher_steps=teacher_steps)
     config = tiny_model().config
-    for count, expected in ((steps, times[:, 0]), (2 * steps, times[:, :2].flatten())):
+    for count, expected in ((steps, times[:, 0]), (teacher_steps * steps, times[:, :-1].flatten())):
         scheduler = make_scheduler(config, "ddim")
         scheduler.set_timesteps(count)
         assert scheduler.timesteps.tolist() == expected.tolist()
-    assert times[-1, 2] == -1
-    assert torch.equal(times[1:, 0], times[:-1, 2])
+    assert times[-1, -1] == -1
+    assert torch.equal(times[1:, 0], times[:-1, -1])
 
 
-def test_a_student_that_meets_its_target_samples_what_its_teacher_samples() -> None:
+@pytest.mark.parametrize("teacher_steps", [2, 3])
+def test_a_student_that_meets_its_target_samples_what_its_teacher_samples(teacher_steps: int) -> None:
     teacher = a_teacher()
     assert teacher.config.guidance > 0
-    student = make_student(teacher, 3)
-    loss = DistillationLoss(student, teacher, encoded=True)
+    student = make_student(teacher, 3, teacher_steps=teacher_steps)
+    loss = DistillationLoss(student, teacher, encoded=True, teacher_steps=teacher_steps)
     image, index = photographs(2), torch.arange(4).expand(2, 4)
     batch = MotionBatch(image, torch.zeros(2, 4, 2, 4, 8), index, ["", ""])
 
     def target(noisy: torch.Tensor, time: torch.Tensor, *_: object) -> torch.Tensor:
-        times = student_times(3, 1000)
+        times = student_times(3, 1000, teacher_steps=teacher_steps)
         step = int((times[:, 0] == int(time[0])).nonzero())
-        start, *following = (times[step, part].expand(2) for part in range(3))
+        start, *following = (part.expand(2) for part in times[step])
         return loss.target(noisy, start, following, batch)
 
     student.unet.forward = target
-    expected = teacher.sample(image, [4, 5], steps=6, sampler="ddim")
+    expected = teacher.sample(image, [4, 5], steps=3 * teacher_steps, sampler="ddim")
     torch.testing.assert_close(student.sample(image, [4, 5]), expected, rtol=1e-3, atol=1e-4)
 
 
