@@ -15,7 +15,7 @@ class ModalBasis {
     this.omega = Float64Array.from({ length: this.count }, (_, j) => (2 * Math.PI * (j + 1)) / period);
     this.limit = header.largest_displacement * Math.max(width, height);
     this.softnessShare = header.softness;
-    this.free = new Float32Array(this.cells).fill(1); // 1: moves, 0: pinned
+    this.free = new Float32Array(this.cells).fill(1); // 1: moves, 0: stays
     this.show(null);
   }
 
@@ -54,7 +54,7 @@ class ModalBasis {
     return [0, 1, 2, 3].map((c) => this.values.subarray(start + c * this.cells, start + (c + 1) * this.cells));
   }
 
-  // The four cells around a point, clamped to the picture, with bilinear weights that leave out what is pinned.
+  // The four cells around a point, clamped to the picture, with bilinear weights that leave out what stays.
   corners([x, y]) {
     x = Math.min(Math.max(x, 0), this.width - 1);
     y = Math.min(Math.max(y, 0), this.height - 1);

@@ -4,6 +4,11 @@ const FIRST_WIND = 0.6;
 const LONGEST_RECORDING = 60; // seconds
 const RECORDING_TYPES = ["video/mp4;codecs=avc1.42E01E", "video/webm;codecs=vp9", "video/webm"];
 
+const BRUSHES = {
+  stays: "Paint over what shall stay where it is.",
+  moves: "Paint over what may move. All stays keeps everything else still.",
+};
+
 const byId = (id) => document.getElementById(id);
 
 function connectControls(viewer) {
@@ -53,15 +58,17 @@ function connectTools(viewer) {
     input.addEventListener("change", () => {
       pointers.releaseAll();
       pointers.tool = input.value;
-      viewer.pinsShown = input.value !== "pull";
-      byId("pins").hidden = !viewer.pinsShown;
+      viewer.stillShown = input.value !== "pull";
+      byId("brushes").hidden = !viewer.stillShown;
       viewer.canvas.dataset.tool = input.value;
-      viewer.tell(viewer.pinsShown ? "Paint over what shall stay where it is." : "");
+      viewer.tell(BRUSHES[input.value] ?? "");
       viewer.wake();
     });
   }
   byId("brush").addEventListener("input", () => (pointers.brush = Number(byId("brush").value)));
-  byId("unpin").addEventListener("click", () => viewer.unpinAll());
+  byId("all-stays").addEventListener("click", () => viewer.freeAll(0));
+  byId("all-moves").addEventListener("click", () => viewer.freeAll(1));
+  byId("save-mask").addEventListener("click", () => saveMask(viewer));
 }
 
 function connectModes(viewer) {
@@ -137,10 +144,21 @@ function record(viewer, type, whenDone) {
   return recorder;
 }
 
+// What is painted as generate.py --mask reads it: white moves, black stays; at the photo's size.
+function saveMask(viewer) {
+  const { basis, header } = viewer;
+  const cells = new OffscreenCanvas(basis.width, basis.height);
+  const pixels = Uint8ClampedArray.from({ length: 4 * basis.cells }, (_, i) => (i % 4 === 3 ? 255 : 255 * basis.free[i >> 2]));
+  cells.getContext("2d").putImageData(new ImageData(pixels, basis.width), 0, 0);
+  const mask = Object.assign(document.createElement("canvas"), { width: header.photo.width, height: header.photo.height });
+  mask.getContext("2d").drawImage(cells, 0, 0, mask.width, mask.height);
+  mask.toBlob((blob) => viewer.tell(`Saved as ${save(`${header.title}_mask`, blob)}.`));
+}
+
 function save(title, blob) {
   const link = document.createElement("a");
   const stem = title.replace(/[^\p{L}\p{N}_-]+/gu, "_").slice(0, 60) || "photo";
-  link.download = `${stem}.${blob.type.endsWith("mp4") ? "mp4" : "webm"}`;
+  link.download = `${stem}.${blob.type.split("/")[1]}`;
   link.href = URL.createObjectURL(blob);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

@@ -1,4 +1,4 @@
-// Mouse, touch, pen and keys on the canvas: they pull points of the photo, or pin parts of it.
+// Mouse, touch, pen and keys on the canvas: they pull points of the photo, or paint which parts stay and which move.
 
 const SNAP = { mouse: 0.02, pen: 0.02, touch: 0.05 }; // of the longer side: how far from a pointer a point is taken
 const RECENT = 60; // milliseconds: the pointer's speed is taken over these
@@ -10,7 +10,7 @@ class Pointers {
   constructor(viewer, canvas) {
     this.viewer = viewer;
     this.canvas = canvas;
-    this.tool = "pull"; // or pin, unpin
+    this.tool = "pull"; // or stays, moves
     this.brush = 0.06; // radius, of the longer side
     this.pulls = new Map(); // pointer -> {start, at, trail: [{time, offset}], longest}
     this.painting = new Map(); // pointer -> where it painted last
@@ -100,7 +100,7 @@ class Pointers {
     for (const pointer of [...this.pulls.keys()]) this.release(pointer, Infinity);
   }
 
-  // Pin or unpin the photo under a brush, from where the pointer painted last.
+  // Let the photo under a brush stay or move, from where the pointer painted last.
   paint(pointer, at) {
     const from = this.painting.get(pointer) ?? at;
     this.painting.set(pointer, at);
@@ -111,10 +111,10 @@ class Pointers {
       for (let step = 1; step <= steps; step++) {
         const share = step / steps;
         const place = [from[0] + share * (at[0] - from[0]), from[1] + share * (at[1] - from[1])];
-        dab(basis, this.viewer.under(place), radius, this.tool === "pin");
+        dab(basis, this.viewer.under(place), radius, this.tool === "stays");
       }
     });
-    this.viewer.pinsChanged();
+    this.viewer.freedomChanged();
   }
 
   key(event) {
@@ -215,13 +215,13 @@ function mostMovable(basis) {
 }
 
 // One touch of the brush, soft towards its border.
-function dab(basis, [x, y], radius, pin) {
+function dab(basis, [x, y], radius, stays) {
   for (let row = Math.max(0, Math.ceil(y - radius)); row <= Math.min(basis.height - 1, y + radius); row++) {
     for (let column = Math.max(0, Math.ceil(x - radius)); column <= Math.min(basis.width - 1, x + radius); column++) {
       const cover = Math.min(1, 2 * (1 - Math.hypot(column - x, row - y) / radius));
       if (cover <= 0) continue;
       const p = row * basis.width + column;
-      basis.free[p] = pin ? Math.min(basis.free[p], 1 - cover) : Math.max(basis.free[p], cover);
+      basis.free[p] = stays ? Math.min(basis.free[p], 1 - cover) : Math.max(basis.free[p], cover);
     }
   }
 }

@@ -15,7 +15,7 @@ class Viewer {
     this.settings = { amplitude: 1, speed: 1, damping: 1, wind: 0 };
     this.paused = false;
     this.covered = false; // by the rendered loop
-    this.pinsShown = false;
+    this.stillShown = false;
     this.shown = { q: complexZeros(header.modes.scales.length), factor: 1 }; // what was drawn last
     this.loopTime = null; // seconds where this page's own warp plays the loop
     this.basis = new ModalBasis(header, values);
@@ -76,14 +76,15 @@ class Viewer {
     this.rig.hold(action);
   }
 
-  pinsChanged() {
+  freedomChanged() {
     this.warp.putCells();
     this.wake();
   }
 
-  unpinAll() {
-    this.change(() => this.basis.free.fill(1));
-    this.pinsChanged();
+  // Let everything stay, 0, or move, 1.
+  freeAll(value) {
+    this.change(() => this.basis.free.fill(value));
+    this.freedomChanged();
   }
 
   // A held point follows its pointer by this many cells on the screen.
@@ -159,7 +160,7 @@ class Viewer {
 
   draw() {
     const [dx, dy] = this.displace();
-    this.warp.draw(dx, dy, this.pinsShown);
+    this.warp.draw(dx, dy, this.stillShown);
     this.overlay.draw();
   }
 

@@ -6,12 +6,12 @@ const VERTEX_SHADER = `#version 300 es
 precision highp float;
 precision highp int;
 uniform sampler2D displacement;  // of each cell, in cells
-uniform sampler2D cells;         // of each cell: 0 where it moves to 1 where it is pinned; depth, 0 behind to 1 in front
+uniform sampler2D cells;         // of each cell: 0 where it moves to 1 where it stays; depth, 0 behind to 1 in front
 uniform ivec2 size;              // of the grid without its margin
 uniform int margin;
 uniform int step;                // cells from vertex to vertex
 out vec2 photoAt;
-out float pinned;
+out float still;
 
 void main() {
   int columns = (size.x + 2 * margin + step - 1) / step + 1;
@@ -22,20 +22,20 @@ void main() {
   vec2 shown = (centre + texelFetch(displacement, inside, 0).rg) / vec2(size);
   vec2 state = texelFetch(cells, inside, 0).rg;
   photoAt = centre / vec2(size);
-  pinned = state.r;
+  still = state.r;
   gl_Position = vec4(2.0 * shown.x - 1.0, 1.0 - 2.0 * shown.y, 0.9 - 1.8 * state.g, 1);
 }`;
 
 const FRAGMENT_SHADER = `#version 300 es
 precision highp float;
 uniform sampler2D photo;
-uniform float pinsShown;
+uniform float stillShown;
 in vec2 photoAt;
-in float pinned;
+in float still;
 out vec4 colour;
 
 void main() {
-  vec3 tinted = mix(texture(photo, photoAt).rgb, vec3(0.85, 0.1, 0.45), 0.55 * pinned * pinsShown);
+  vec3 tinted = mix(texture(photo, photoAt).rgb, vec3(0.85, 0.1, 0.45), 0.55 * still * stillShown);
   colour = vec4(tinted, 1);
 }`;
 
@@ -48,7 +48,7 @@ class Warp {
     if (!this.gl) throw new Error("no WebGL2");
     this.program = this.link();
     this.uniforms = Object.fromEntries(
-      ["photo", "displacement", "cells", "size", "margin", "step", "pinsShown"].map((name) => [
+      ["photo", "displacement", "cells", "size", "margin", "step", "stillShown"].map((name) => [
         name,
         this.gl.getUniformLocation(this.program, name),
       ]),
@@ -109,7 +109,7 @@ class Warp {
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RG32F, basis.width, basis.height, 0, gl.RG, gl.FLOAT, texels);
   }
 
-  // What is pinned and what is in front. The order is that of the sampled motion's amplitude, all modes together: it
+  // What stays and what is in front. The order is that of the sampled motion's amplitude, all modes together: it
   // stays while the photo moves.
   putCells() {
     this.put(2, this.basis.free.map((free) => 1 - free), this.depth);
@@ -145,10 +145,10 @@ class Warp {
   }
 
   // Draw the photo with each cell displaced by (dx, dy).
-  draw(dx, dy, pinsShown) {
+  draw(dx, dy, stillShown) {
     const { gl, uniforms } = this;
     this.put(1, dx, dy);
-    gl.uniform1f(uniforms.pinsShown, pinsShown ? 1 : 0);
+    gl.uniform1f(uniforms.stillShown, stillShown ? 1 : 0);
     gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.drawElements(gl.TRIANGLES, this.indexCount, gl.UNSIGNED_INT, 0);

@@ -36,7 +36,7 @@ def page(opened: OpenPage) -> OpenPage:
         for (const name of ['amplitude', 'speed', 'damping']) setSlider(name, 1);
         setSlider('wind', 0);
         viewer.showMode(null);
-        viewer.unpinAll();
+        viewer.freeAll(1);
         viewer.loopTime = null;
         viewer.rig = new ModalRig(viewer.basis, viewer.header.damping);
         viewer.paused = true;

@@ -1,11 +1,15 @@
 """What the page's pixels do when it is pulled by mouse, finger or keys."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.browser import OpenPage
-from helpers.viewer_pages import COLUMNS, DOT, WIDTH, basis, place, red_dot
+from helpers.viewer_pages import COLUMNS, DOT, HEIGHT, WIDTH, basis, place, red_dot
+
+from models.dynamics.regions import Regions
 
 
 def test_dragging_moves_the_right_pixels_the_right_way_and_back_to_rest(page: OpenPage):
@@ -104,8 +108,8 @@ def test_every_control_is_reached_by_tab(page: OpenPage):
     assert wanted | {"SUMMARY"} <= reached
 
 
-def test_pinned_parts_stay(page: OpenPage):
-    page.page.check("input[value=pin]", force=True)
+def test_parts_painted_to_stay_do_and_move_again_when_all_moves(page: OpenPage):
+    page.page.check("input[value=stays]", force=True)
     page.page.mouse.move(*place(page, (44, 18)))
     page.page.mouse.down()
     page.page.mouse.up()
@@ -115,8 +119,32 @@ def test_pinned_parts_stay(page: OpenPage):
     rest = page.picture()
     page.run("setSlider('wind', 0.2); viewer.rig.advance(3.3)")
     moved = np.abs(page.picture() - rest).max(axis=2)
-    around = slice(140, 156), slice(348, 364)  # between the centres of cells that are pinned wholly
+    around = slice(140, 156), slice(348, 364)  # between the centres of cells that stay wholly
     assert moved[around].max() < 3
     assert moved[16 * 8 : 20 * 8, 18 * 8 : 22 * 8].max() > 20
-    page.run("viewer.unpinAll()")
+    page.run("viewer.freeAll(1)")
     assert np.abs(page.picture() - rest)[around].max() > 10
+
+
+def test_brushes_by_keys_alone_give_the_mask_that_the_command_line_takes(page: OpenPage, tmp_path: Path):
+    keyboard = page.page.keyboard
+    page.page.focus("input[value=pull]")
+    for tool in ("stays", "moves"):
+        keyboard.press("ArrowRight")
+        assert page.run("viewer.pointers.tool") == tool
+    page.page.focus("#all-stays")
+    keyboard.press("Enter")
+    page.run("document.getElementById('canvas').focus(); viewer.pointers.cursor = [44, 18]")
+    keyboard.press(" ")
+    page.page.focus("#save-mask")
+    with page.page.expect_download() as waiting:
+        keyboard.press("Enter")
+    assert waiting.value.suggested_filename == "bells_mask.png"
+    waiting.value.save_as(tmp_path / "mask.png")
+    grid = page.run("viewer.basis.width"), page.run("viewer.basis.height")
+    weights = Regions(tmp_path / "mask.png").weights((WIDTH, HEIGHT), grid)
+    assert weights[18, 44] == 1
+    assert weights[18, 20] == 0
+    painted = torch.tensor(page.run("[...viewer.basis.free]")).reshape(weights.shape)
+    assert (weights - painted).abs().max() < 0.15  # of 0.5 a cell at the border, blurred by two changes of size
+    assert 0.002 < float(weights.mean()) < 0.1
