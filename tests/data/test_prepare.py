@@ -237,6 +237,7 @@ def test_test_sequences_keep_all_frames_and_flows(videos: Path, tmp_path: Path) 
     assert "full" not in json.loads((dataset / "parameters.json").read_text())
 
 
+@pytest.mark.slow
 def test_another_full_split_computes_only_what_is_missing(videos: Path, tmp_path: Path) -> None:
     report, pinned = tmp_path / "report.json", ["--test", "rose*", "--split", "1,0,0"]
 

@@ -133,6 +133,7 @@ def test_ctrl_c_stops_all_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 30  # of the minute that a nap takes
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_what_is_finished(
     videos: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

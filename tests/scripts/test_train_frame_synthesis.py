@@ -171,6 +171,7 @@ def test_the_checkpoint_says_all_that_shaped_it(finished: Path) -> None:
     assert missing == {"evaluate_every", "keep_best"}  # they choose what is kept beside, not what the weights are
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temporal", ["0", "0.5"])
 def test_divided_batches_train_as_whole_ones_do(dataset: Path, tmp_path: Path, temporal: str) -> None:
     common = ["--max-steps", "2", "--batch-size", "4", "--temporal", temporal, "--flow-noise", "0.1"]
@@ -193,6 +194,7 @@ def test_the_tiny_preset_is_a_try_of_seconds(dataset: Path, tmp_path: Path) -> N
     assert asked_for(command[:4]).training == RendererConfig()
 
 
+@pytest.mark.slow
 def test_it_learns(dataset: Path, tmp_path: Path) -> None:
     command = options(dataset, tmp_path, "--max-steps", "40", "--learning-rate", "5e-3", "--evaluate-every", "40")
     assert script.main(command) == 0

@@ -31,6 +31,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_training_leaves_logs_and_a_checkpoint_of_each_stage(run_folder: Path) -> None:
     rows = {stage: read_csv(run_folder / stage / "log.csv") for stage in ("vae", "condition", "flow")}
     assert all(len(stage) == 2 for stage in rows.values())
@@ -54,6 +55,7 @@ def test_a_stopped_stage_resumes_to_the_same_weights(small_dataset: Path, tmp_pa
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_samples_of_photos_become_one_video(run_folder: Path, photo: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.mp4"
     options = ["--checkpoint", str(run_folder), "--output", str(output), "--num-samples", "3", "--num-frames", "20"]

@@ -88,6 +88,7 @@ def test_three_shards_give_what_one_run_gives(
     assert {row["reason"] for row in rows_of(output) if row["source"] == "h.mp4"} == {"the same file as a.mp4"}
 
 
+@pytest.mark.slow
 def test_a_finished_folder_keeps_no_shards(videos: Path, whole: dict[int, Path], tmp_path: Path) -> None:
     seed, expected = next(iter(whole.items()))
     options = [*OPTIONS, "--seed", str(seed)]

@@ -72,6 +72,7 @@ def clip() -> tuple[np.ndarray, np.ndarray]:
     return drifting_clip(48, path_of(48)[0], 3.0, path_of(48)[1])
 
 
+@pytest.mark.slow
 def test_drift_goes_and_sway_stays(clip: tuple[np.ndarray, np.ndarray]) -> None:
     frames, swing = clip
     plain = [cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for frame in frames]

@@ -180,6 +180,7 @@ def test_a_folder_without_a_kept_sequence_has_a_page_that_says_why(tmp_path: Pat
     assert len(page.images) == 3  # the statistics of what was dropped
 
 
+@pytest.mark.slow
 def test_large_folders_are_sampled_and_the_page_in_the_folder_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -317,6 +317,7 @@ def test_flow_can_be_estimated_in_the_frames(photos: Path, dataset: Path, tmp_pa
     assert not torch.equal(exact["flows"], estimated["flows"])
 
 
+@pytest.mark.slow
 def test_the_renderer_trains_on_it(dataset: Path, tmp_path: Path) -> None:
     from train_frame_synthesis import main as train
 

@@ -201,6 +201,7 @@ def test_jackknife_of_a_mean_is_its_standard_error():
     assert (high - low) / 2 == pytest.approx(2.262157 * values.std(ddof=1) / math.sqrt(10), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_jackknife_covers_the_distance_of_two_gaussians():
     """Two unit Gaussians of the plane 0.7 apart along both axes: distance 0.98, held in 95 %."""
     generator, labels = torch.Generator().manual_seed(0), torch.arange(200) % 10

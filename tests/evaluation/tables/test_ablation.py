@@ -86,6 +86,7 @@ def recorded() -> Recorder:
     return Recorder()
 
 
+@pytest.mark.slow
 def test_rows_are_trained_scored_and_written(run: Path, small_dataset: Path) -> None:
     report = json.loads((run / "ablation.json").read_text())
     assert report["kind"] == "ablation"

@@ -63,6 +63,7 @@ def report(small_dataset: Path, checkpoint: Path, outputs: Path) -> dict:
     return run(small_dataset, checkpoint, outputs / "report.json", *options, *media)
 
 
+@pytest.mark.slow
 def test_table_has_a_row_for_every_way_to_sample_and_the_baselines(report: dict, outputs: Path) -> None:
     table = report["table"]
     steps = ("dpmsolver++ 2", "dpmsolver++ 4", "ddpm 3")

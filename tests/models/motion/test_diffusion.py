@@ -169,6 +169,7 @@ def jump(volume: Tensor, num_frames: int) -> Tensor:
     return (motion[:, -1] - motion[:, 0]).abs().mean(dim=(1, 2, 3)) / inside
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampler", [DEFAULT_SAMPLER, *(pytest.param(s, marks=pytest.mark.slow) for s in SAMPLERS if s != DEFAULT_SAMPLER)]
 )

@@ -125,6 +125,7 @@ def test_normalisation_is_by_2_82_standard_deviations_in_the_units_of_the_weight
         torch.testing.assert_close(normalized[0, k, 2:], theirs[k].imag / (2.82 * std))
 
 
+@pytest.mark.slow
 def test_a_photographs_frequencies_are_sampled_together_and_conditions_are_its_latents(vqvae: Path) -> None:
     model, images, calls = small_model(vqvae), photographs(2), []
     assert (model.size_multiple, model.stages, model.frequency_attention) == (32, ("slice",), False)
