@@ -13,23 +13,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.timing import benchmark_parser, require_cpu
+from benchmarks.truth.scenes import MOVING, Figures, exact_scenes, format_table, mean_over_scenes
 from common.command_line import run_script, write_report
 from common.output_paths import check_paths
 from data.flow.comparison import NO_FLOW, installed_estimators
 from data.flow.estimators import ESTIMATORS
 from data.flow.interface import Flow
 
-MOVING = 0.5  # pixels, above which a place moves
+if TYPE_CHECKING:
+    from torch import Tensor
+
 OUTLIER = 1.0  # pixels of error
-Errors = dict[str, float | None]  # None where a scene has no such places
 PLACES = ("all", "seen", "moving", "still", "hidden")
+COLUMNS = {place: (place, ".3f") for place in PLACES} | {"outliers": (f"seen, over {OUTLIER:g} px", ".1%")}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,47 +52,30 @@ def measure(arguments: argparse.Namespace) -> None:
     check_paths(inputs=[arguments.dataset], files=[arguments.report])
     installed, missing = installed_estimators(arguments.estimators)
     names, scenes = (NO_FLOW, *installed), list(exact_scenes(arguments.dataset))
-    errors: dict[str, list[Errors]] = {name: [] for name in names}
-    for _, first, frames, truth, hidden in tqdm(scenes, unit=" scenes", dynamic_ncols=True):
+    errors: dict[str, list[Figures]] = {name: [] for name in names}
+    for scene in tqdm(scenes, unit=" scenes", dynamic_ncols=True):
+        first, frames = (_channels_last(pictures).numpy() for pictures in (scene.first, scene.frames))
+        truth, hidden = _channels_last(scene.flow).numpy(), scene.hidden.numpy()
         for name in names:
             flow = np.zeros_like(truth)
             if name != NO_FLOW:
                 flow = estimate_flow(first, frames, estimator=name, num_threads=arguments.threads)
             errors[name].append(scene_errors(flow, truth, hidden))
-    table = {name: mean_over_scenes(rows) for name, rows in errors.items()}
+    table = {name: mean_over_scenes(rows, names=list(COLUMNS), first="all") for name, rows in errors.items()}
     print(f"Mean endpoint error in pixels, {len(scenes)} scenes of {arguments.dataset}:\n")
-    print(format_table(table))
+    print(format_table(table, row_head="estimator", columns=COLUMNS))
     for reason in missing.values():
         print(f"not available: {reason}")
-    ids = [scene[0] for scene in scenes]
+    ids = [scene.id for scene in scenes]
     results: dict[str, Any] = {"table": table, "scenes": {"ids": ids, "errors": errors}, "estimators": installed}
     write_report(arguments.report, "benchmarks.truth.flow", arguments, {"results": results})
 
 
-def exact_scenes(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray, Flow, np.ndarray]]:
-    """(id, first frame [H, W, 3], later frames [M, H, W, 3], exact flow [M, H, W, 2], hidden [M, H, W]) of each.
-
-    Raises:
-        ValueError: the folder has no sequence with exact flow and a mask of what is hidden.
-    """
-    from data.dataset.manifest import iterate_manifest
-    from data.dataset.sequence_file import read_sequence, sequence_path
-
-    found = False
-    for row in iterate_manifest(folder):
-        if row["status"] == "kept" and row.get("estimator") == "exact" and row["stored_frames"]:
-            tensors = read_sequence(sequence_path(folder, row["id"]))
-            if "hidden" in tensors:
-                found = True
-                first = tensors["first_frame"].permute(1, 2, 0).contiguous().numpy()
-                frames = tensors["frames"].permute(0, 2, 3, 1).contiguous().numpy()
-                flows = tensors["flows"].permute(0, 2, 3, 1).float().contiguous().numpy()
-                yield row["id"], first, frames, flows, tensors["hidden"].numpy()
-    if not found:
-        raise ValueError(f"{folder}: no sequence with exact flow; make some with python -m data.simulated")
+def _channels_last(pictures: Tensor) -> Tensor:
+    return pictures.movedim(-3, -1).contiguous()
 
 
-def scene_errors(flow: Flow, truth: Flow, hidden: np.ndarray) -> Errors:
+def scene_errors(flow: Flow, truth: Flow, hidden: np.ndarray) -> Figures:
     """Mean endpoint error in each of `PLACES`, and the share of ``outliers`` among what is seen.
 
     Args:
@@ -103,32 +88,6 @@ def scene_errors(flow: Flow, truth: Flow, hidden: np.ndarray) -> Errors:
     masks["hidden"] = hidden
     means = {name: float(error[mask].mean()) if mask.any() else None for name, mask in masks.items()}
     return {**means, "outliers": None if hidden.all() else float((error > OUTLIER)[~hidden].mean())}
-
-
-def mean_over_scenes(rows: list[Errors]) -> Errors:
-    """Means over the scenes that have such places, and ``standard_error`` of the mean over all places."""
-    means: Errors = {}
-    for name in (*PLACES, "outliers"):
-        known = [value for row in rows if (value := row[name]) is not None]
-        means[name] = float(np.mean(known)) if known else None
-    every = [value for row in rows if (value := row["all"]) is not None]
-    deviation = float(np.std(every, ddof=1)) if len(every) > 1 else 0.0
-    return {**means, "standard_error": deviation / float(np.sqrt(len(every)))}
-
-
-def format_table(table: Mapping[str, Errors]) -> str:
-    """The table in Markdown."""
-    heads = ["estimator", "all ± standard error", *PLACES[1:], f"seen, over {OUTLIER:g} px"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for name, row in table.items():
-        cells = [_cell(row[place], ".3f") for place in PLACES]
-        cells[0] += f" ± {row['standard_error']:.3f}"
-        lines.append("| " + " | ".join([name, *cells, _cell(row["outliers"], ".1%")]) + " |")
-    return "\n".join(lines)
-
-
-def _cell(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
 
 
 if __name__ == "__main__":
