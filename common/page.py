@@ -20,19 +20,22 @@ FOLDER = Path(__file__).parent
 POLICY = "default-src 'none'; img-src data:; media-src data:"
 
 
-def html_page(title: str, summary: str, sections: Iterable[str], values: Mapping, script: str = "") -> str:
+def html_page(
+    title: str, summary: str, sections: Iterable[str], values: Mapping, script: str = "", *, policy: str = POLICY
+) -> str:
     """A whole page.
 
     Args:
         sections: HTML; empty ones are left out.
         values: what the page shows, put into it as JSON for programs.
         script: JavaScript that runs when the page is there.
+        policy: what may be loaded, for a page with files beside it.
     """
     style = page_style(FOLDER / "page.css")
     return Template((FOLDER / "page_template.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         summary=escape(summary),
-        policy=f"{POLICY}; {inline_policy(style, script)}",
+        policy=f"{policy}; {inline_policy(style, script)}",
         style=style,
         script=script,
         sections="\n".join(section for section in sections if section),

@@ -38,7 +38,15 @@ def chromium() -> Iterator[Any]:
 class OpenPage:
     """A page opened from a file, and what it asked for and complained about."""
 
-    def __init__(self, browser: Any, path: Path, script: str = "", **context: Any) -> None:
+    def __init__(
+        self,
+        browser: Any,
+        path: Path,
+        script: str = "",
+        *,
+        ready: str = "document.documentElement.dataset.state",
+        **context: Any,
+    ) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1100, "height": 700}, **context})
         self.page = self.context.new_page()
         self.page.set_default_timeout(10_000)
@@ -50,7 +58,7 @@ class OpenPage:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.add_init_script(script)
         self.page.goto(path.absolute().as_uri())
-        self.wait("document.documentElement.dataset.state")
+        self.wait(ready)
 
     def _note(self, message: Any) -> None:
         # Said by the software renderer of its own reading of what is drawn, not of the page.
