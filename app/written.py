@@ -29,15 +29,6 @@ class WrittenLoop:
         return {"bytes": self.num_bytes, "seam_ratio": self.seam, "sharpness": self.sharpness}
 
 
-def frame_sharpness(frame: np.ndarray) -> float:
-    """Standard deviation of the Laplacian of the grey frame ``[H, W, 3]``, as `evaluate.py rendering` has it."""
-    import numpy as np
-
-    grey = frame.sum(axis=2, dtype=np.float32) / 3
-    around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    return float((around - 4 * grey[1:-1, 1:-1]).std())
-
-
 def measure_written(path: Path) -> WrittenLoop:
     """Decode a loop's file and measure it.
 
@@ -46,24 +37,26 @@ def measure_written(path: Path) -> WrittenLoop:
     """
     import torch
 
+    from common.images import sharpness
     from models.dynamics.seam import SeamMeter
 
-    meter, sharpness, shapes = SeamMeter(), [], set()
+    meter, levels, shapes = SeamMeter(), [], set()
 
     def look(frame: np.ndarray) -> None:
-        meter.add(torch.from_numpy(frame.copy()).float())
-        sharpness.append(frame_sharpness(frame))
+        tensor = torch.from_numpy(frame.copy())
+        meter.add(tensor.float())
+        levels.append(float(sharpness(tensor.permute(2, 0, 1)[None])))
         shapes.add(frame.shape[:2])
 
     _show_frames(path, look)
     ((height, width),) = shapes
-    level = median(sharpness)
+    level = median(levels)
     return WrittenLoop(
         size=(width, height),
-        num_frames=len(sharpness),
+        num_frames=len(levels),
         num_bytes=path.stat().st_size,
         seam=meter.ratio() if meter.moves else None,
-        sharpness=sharpness[0] / level if level > 0 else None,
+        sharpness=levels[0] / level if level > 0 else None,
     )
 
 

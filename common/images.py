@@ -34,3 +34,13 @@ def tensor_to_image(tensor: Tensor) -> np.ndarray:
     if tensor.ndim != 3 or len(tensor) != 3:
         raise ValueError(f"expected one image [3, H, W], got shape {tuple(tensor.shape)}")
     return to_uint8(tensor[None])[0]
+
+
+def sharpness(frames: Tensor) -> Tensor:
+    """Standard deviation of the Laplacian of each grey frame, in 8-bit values: uint8 ``[N, 3, H, W]`` -> ``[N]``.
+
+    Blur lowers it at once, and PSNR hardly.
+    """
+    grey = frames.sum(dim=1, dtype=torch.float32) / 3
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    return (around - 4 * grey[:, 1:-1, 1:-1]).flatten(1).std(dim=1)

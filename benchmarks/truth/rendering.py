@@ -84,8 +84,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 def scene_figures(scene: ExactScene, renderer: str, *, model: FrameSynthesisModel | None) -> Figures:
     """PSNR in dB at each kind of place of the later frames, and `sharpness` over the real frames'."""
-    from common.images import from_8_bits
-    from evaluation.metrics.image import sharpness
+    from common.images import from_8_bits, sharpness, to_8_bits
     from models.dynamics.loop import LoopMotion, Playback
     from models.rendering.dispatch import photo_renderer
 
@@ -98,7 +97,7 @@ def scene_figures(scene: ExactScene, renderer: str, *, model: FrameSynthesisMode
     moves = scene.backward_flow.norm(dim=1) > MOVING
     places = {"seen": ~revealed, "moving": moves & ~revealed, "still": ~moves & ~revealed, "revealed": revealed}
     found: Figures = {name: _decibels(error[mask]) for name, mask in places.items()}
-    ratio = sharpness(rendered) / sharpness(real).clamp_min(1e-3)
+    ratio = sharpness(to_8_bits(rendered)) / sharpness(scene.frames).clamp_min(1e-3)
     return {"all": _decibels(error), **found, "sharpness": float(ratio.mean())}
 
 

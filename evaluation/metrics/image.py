@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from common.images import sharpness, to_8_bits
 from evaluation.metrics.structural_similarity import StructuralSimilarity
 
 Distance = Callable[[Tensor, Tensor], Tensor]  # LPIPS of [N, 3, H, W] twice, in [-1, 1] -> [N]
@@ -26,7 +27,7 @@ def psnr(frames: Tensor, targets: Tensor) -> Tensor:
         ``[N]`` in dB. The mean squared error is taken to be at least 1e-3 (of 255^2), or a perfect frame would be
         infinitely good: 78.13 dB is the most there is.
     """
-    error = (_to_8_bits(frames) - _to_8_bits(targets)).square().mean(dim=(1, 2, 3)).clamp_min(1e-3)
+    error = (to_8_bits(frames).float() - to_8_bits(targets).float()).square().mean(dim=(1, 2, 3)).clamp_min(1e-3)
     return 10 * torch.log10(255.0**2 / error)
 
 
@@ -35,21 +36,10 @@ def psnr_of_rows(rows: Sequence[Tensor], targets: Tensor) -> list[Tensor]:
     return [psnr(frames, targets) for frames in rows]
 
 
-def sharpness(frames: Tensor) -> Tensor:
-    """Standard deviation of the Laplacian of each grey frame, in 8-bit values: ``[N, 3, H, W]`` in [-1, 1] -> ``[N]``.
-
-    Blur lowers it at once, and PSNR hardly.
-    """
-    grey = _to_8_bits(frames).mean(dim=1)
-    inside = grey[:, 1:-1, 1:-1]
-    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
-    return (around - 4 * inside).flatten(1).std(dim=1)
-
-
 def sharpness_of_rows(rows: Sequence[Tensor], targets: Tensor) -> list[Tensor]:
     """:func:`sharpness` of each row's frames over that of the real ones; below 1 they are softer."""
-    real = sharpness(targets).clamp_min(1e-3)
-    return [sharpness(frames) / real for frames in rows]
+    real = sharpness(to_8_bits(targets)).clamp_min(1e-3)
+    return [sharpness(to_8_bits(frames)) / real for frames in rows]
 
 
 def ssim_of_rows(rows: Sequence[Tensor], targets: Tensor) -> list[Tensor]:
@@ -84,7 +74,3 @@ def load_lpips_of_rows(weights: Path | None, device: torch.device | str) -> Fram
 def _by_pixel(images: Tensor) -> Tensor:
     """In the order in memory in which convolutions run faster on a CPU."""
     return images.contiguous(memory_format=torch.channels_last)
-
-
-def _to_8_bits(images: Tensor) -> Tensor:
-    return ((images.clamp(-1, 1) + 1) * 127.5).round()

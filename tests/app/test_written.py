@@ -4,12 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from helpers.rolling_clip import smooth_picture
 
-from app.written import frame_sharpness, measure_written
+from app.written import measure_written
 from data.media.write_video import OUTPUT_SUFFIXES, write_video
-from evaluation.metrics.image import sharpness_of_rows
 
 
 def swaying(num_frames: int = 48, width: int = 96) -> np.ndarray:
@@ -30,14 +28,6 @@ def swaying(num_frames: int = 48, width: int = 96) -> np.ndarray:
 @pytest.fixture(scope="module")
 def loop() -> np.ndarray:
     return swaying()
-
-
-def test_sharpness_is_that_of_the_rendering_table(loop: np.ndarray) -> None:
-    first, other = loop[0], loop[12] // 2
-    frames = [torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 127.5 - 1 for frame in (first, other)]
-    assert frame_sharpness(other) / frame_sharpness(first) == pytest.approx(
-        float(sharpness_of_rows([frames[1]], frames[0])[0]), rel=1e-3
-    )
 
 
 @pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)

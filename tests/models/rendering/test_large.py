@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from evaluation.metrics.image import sharpness
+from common.images import sharpness, to_8_bits
 from models.rendering.large import LargeRenderer, make_tiles, network_size
 from models.rendering.model import PRESETS, FrameSynthesisModel
 from models.rendering.warping import look_up, render_softmax
@@ -69,7 +69,7 @@ def test_frames_are_as_sharp_as_the_photo(model: FrameSynthesisModel) -> None:
         whole = model(photo, flow, importance)
         splatted = render_softmax(photo, flow, importance)
     sharp, at_full_size, blurred = (
-        float((sharpness(frame[..., 8:-8, 8:-8]) / sharpness(photo[..., 8:-8, 8:-8]))[0])
+        float((sharpness(to_8_bits(frame[..., 8:-8, 8:-8])) / sharpness(to_8_bits(photo[..., 8:-8, 8:-8])))[0])
         for frame in (large, whole, splatted)
     )
     assert 0.9 < sharp < 1.05
