@@ -1,5 +1,6 @@
 # make demo: animate sample photos.  make test, make slow, make lint: the checks.  make clean: remove what the others made.
 # make simulated: simulated scenes, by a Blender in a virtual environment of its own.
+# make studio: build the page that animates photos in the browser, and serve it on this machine.
 # All but the last set up .venv by themselves; PYTHON=python3.12 chooses the interpreter, PHOTO=... another photo.
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,7 +18,7 @@ INSTALL := [ -t 1 ] && quiet= || quiet=--quiet; \
 	$(BIN)/python -m pip install --disable-pip-version-check $$quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint simulated clean
+.PHONY: help demo test slow lint simulated studio clean
 
 help:
 	@echo "make demo    animate $(PHOTO) $(MORE_PHOTOS) into $(OUTPUTS)/ (PHOTO=path names another)"
@@ -25,6 +26,7 @@ help:
 	@echo "make slow    run the slow ones: several processes, kills, published networks, benchmarks, the GPU's rehearsal"
 	@echo "make lint    run ruff and mypy"
 	@echo "make simulated  install Blender into $(BLENDER_VENV), 1.1 GB, and make $(SCENES) simulated scenes in $(OUTPUTS)/"
+	@echo "make studio  build the page that animates photos in the browser into $(OUTPUTS)/studio, and serve it here"
 	@echo "make clean   remove $(VENV), $(BLENDER_VENV), $(OUTPUTS) and the tools' caches"
 	@echo "The first call creates $(VENV) and installs the packages; PYTHON=python3.12 chooses the interpreter."
 
@@ -48,6 +50,14 @@ simulated: $(VENV)/.installed $(BLENDER_VENV)/.installed
 	$(BIN)/python -m data.simulated --output $(OUTPUTS)/simulated --scenes $(SCENES) --split 1,0,0 \
 		--blender-python $(BLENDER_VENV)/bin/python
 
+studio: $(OUTPUTS)/studio/manifest.json
+	$(BIN)/python -m app.studio serve $(OUTPUTS)/studio
+
+# npm fetches onnxruntime for browsers. It is built anew where its code or the checkpoint has changed.
+$(OUTPUTS)/studio/manifest.json: $(VENV)/.installed-studio $(wildcard models/pretrained/motion/* app/studio/*.py \
+		app/studio/page/* app/studio/page/engine/* app/viewer/*)
+	$(BIN)/python -m app.studio build $(OUTPUTS)/studio
+
 # A virtual environment whose creation was interrupted has no pip: it is made again.
 $(VENV)/.installed: requirements.txt constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) here; install Python 3.10 to 3.13 or name one: make PYTHON=/path/to/python" >&2; exit 1; }
@@ -60,6 +70,10 @@ $(VENV)/.installed: requirements.txt constraints.txt
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(INSTALL) -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed-studio: requirements-studio.txt $(VENV)/.installed
+	@$(INSTALL) -r requirements-studio.txt
 	@touch $@
 
 # Blender's package is for this version of Python alone.

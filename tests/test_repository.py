@@ -36,7 +36,10 @@ HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distri
 # Modules of these names need numba's decorators and are imported late themselves.
 COMPILED_KERNELS = ("data.flow.coarse2fine.", "models.splatting.loops")
 # Used where somebody has them, a ValueError or a slower path where not.
-OPTIONAL = ("ai_edge_litert", "bpy", "cupy", "distributed", "onnxruntime", "pyflow", "transformers", "wandb")
+OPTIONAL = (
+    *("ai_edge_litert", "bpy", "cupy", "distributed", "onnx", "onnxruntime", "onnxscript", "pyflow", "transformers"),
+    "wandb",
+)
 INDIRECT = {"torch-fidelity"}  # what our requirements use without requiring it: torchmetrics' FID
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
@@ -86,6 +89,7 @@ def _scripts() -> dict[str, list[str]]:
 
 # Scripts whose options are those of their subcommands.
 SUBCOMMANDS = {
+    "python -m app.studio": ("build", "serve"),
     "python -m baselines.cinn": ("train", "sample", "transfer", "endpoint", "convert"),
     "python -m baselines.lfdm": ("train", "sample", "transfer", "reconstruct", "convert"),
     "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "compare"),
@@ -93,14 +97,15 @@ SUBCOMMANDS = {
     "python -m data.prepare": ("merge", "report"),
     "python -m evaluation.networks": ("fetch", "convert"),
 }
-# The first computes nothing, the second nothing random, and its estimators know their devices; measurements have their
-# own way to report.
+# The first two compute nothing that a device or a seed would change, the third nothing random, and its estimators know
+# their devices; measurements have their own way to report.
 # What may import torch before it shows its help; the help of all other commands is there at once.
 WITH_TORCH = (
     *("python -m benchmarks.", "python -m evaluation.networks", "python -m data.synthetic"),
     *("python -m data.prepare merge", "python -m data.prepare report"),
 )
-WITHOUT_COMMON_OPTIONS = ("python -m evaluation.networks", "python -m data.flow", "python -m benchmarks.")
+WITHOUT_COMMON_OPTIONS = ("python -m app.studio", "python -m evaluation.networks")
+WITHOUT_COMMON_OPTIONS += ("python -m data.flow", "python -m benchmarks.")
 WITHOUT_COMMON_OPTIONS += tuple(f"python -m data.synthetic.{name}" for name in ("maps", "measure", "credits"))
 
 

@@ -40,6 +40,7 @@ SCRIPTS = (
     "controls.js",
     "embed.js",
     "viewer.js",
+    "start.js",
 )
 DEFAULT_TITLE = "A photo to poke"
 POLICY = "default-src 'none'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"

@@ -246,6 +246,14 @@ class MotionModel(nn.Module):
             recurrence=recurrence,
             progress=progress,
         )
+        return self.volume_of_latents(latents, image, strength=strength)
+
+    def volume_of_latents(self, latents: Tensor, image: Tensor, *, strength: Tensor | None) -> Tensor:
+        """Sampled latents -> volume ``[B, K, 4, H, W]`` in pixels, its amplitude bounded: the last step of a sample.
+
+        Args:
+            strength: ``[B]`` in pixels of a model that is told the wind, or None.
+        """
         return _times(self._limit_amplitude(self.decode_latents(latents, image)), strength)
 
     @torch.no_grad()

@@ -1,0 +1,168 @@
+"""The built page: a folder of files that any static web host can serve, and the manifest that tells of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+
+from app.studio.runtime import PACKAGE, RUNTIMES, VERSION
+from app.studio.schedule import sampler_steps
+from app.viewer import page as viewer
+from common.files import temporary_path
+from common.page import inline_policy, page_style
+from models.dynamics.basis import LARGEST_DISPLACEMENT, SOFTNESS
+from models.dynamics.oscillators import Damping
+from models.motion.model import MotionModel
+
+SOURCE = Path(__file__).parent / "page"
+FORMAT, FORMAT_VERSION = "image-dynamics-studio", 1
+MANIFEST = "manifest.json"
+VIEWER_SCRIPTS = tuple(name for name in viewer.SCRIPTS if name not in ("start.js", "decode.js", "embed.js"))
+LICENCE_FILES = ("LICENSE",)
+MARK = "\x01"  # around the names of what the page fills in
+
+
+def build_folder(
+    output: Path, model: MotionModel, *, networks: Mapping[str, bytes], runtimes: Mapping[str, bytes]
+) -> dict:
+    """Write the page; a folder that was built before is replaced as a whole.
+
+    Args:
+        output: the folder.
+        model: whose configuration the page needs.
+        networks: of `app.studio.networks.export_networks`.
+        runtimes: of `app.studio.runtime.runtime_files`; kinds that are not whole are left out.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ValueError: a path where something else is.
+    """
+    check_output(output)
+    files = page_files() | {f"models/{name}.onnx": content for name, content in networks.items()}
+    files |= {f"runtime/{name}": content for name, content in runtimes.items()}
+    manifest = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "model": model_values(model),
+        "physics": physics_values(),
+        "runtimes": {kind: list(names) for kind, names in RUNTIMES.items() if set(names) <= runtimes.keys()},
+        "runtime": f"{PACKAGE} {VERSION}",
+        "build": build_hash(files),
+        "files": {name: _described(content) for name, content in sorted(files.items())},
+    }
+    files[MANIFEST] = (json.dumps(manifest, indent=1, allow_nan=False) + "\n").encode()
+    files["sw.js"] = _service_worker(manifest)
+    _write(output, files)
+    return manifest
+
+
+def check_output(output: Path) -> None:
+    """Raise ValueError where a build must not go: only an empty folder or an earlier build is replaced."""
+    if output.is_file():
+        raise ValueError(f"{output}: is a file; name a folder")
+    if output.is_dir() and any(output.iterdir()) and not _is_build(output):
+        raise ValueError(f"{output}: is a folder of something else; name a new one")
+
+
+def _is_build(folder: Path) -> bool:
+    try:
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def page_files() -> dict[str, bytes]:
+    """Everything of the page but networks and runtimes, by path."""
+    files = {str(path.relative_to(SOURCE).as_posix()): path.read_bytes() for path in sorted(SOURCE.rglob("*.*"))}
+    del files["sw.js"]  # filled in last, since it names all others
+    files["studio.css"] = page_style(SOURCE / "studio.css").encode()
+    files |= {f"viewer/{name}": (viewer.FOLDER / name).read_bytes() for name in VIEWER_SCRIPTS}
+    files["viewer/page.json"] = json.dumps(poke_page_parts()).encode()
+    root = SOURCE.parents[2]
+    return files | {name: (root / name).read_bytes() for name in LICENCE_FILES}
+
+
+def poke_page_parts() -> list[str]:
+    """The page to poke (`app.viewer.page`) in parts: text, name of what belongs there, text, and so on."""
+    style = page_style(viewer.FOLDER / "page.css")
+    script = "\n".join((viewer.FOLDER / name).read_text(encoding="utf-8") for name in viewer.SCRIPTS)
+    names = ("title", "width", "height", "photo", "loop", "header", "modes")
+    page = Template((viewer.FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
+        {name: f"{MARK}{name}{MARK}" for name in names},
+        style=style,
+        script=script,
+        policy=f"{viewer.POLICY}; {inline_policy(style, script)}",
+    )
+    return re.split(MARK, page)
+
+
+def model_values(model: MotionModel) -> dict:
+    """What the page needs to know of the model."""
+    config = model.config
+    return {
+        "num_frequencies": config.num_frequencies,
+        "num_frames": config.num_frames,
+        "fps": config.fps,
+        "size": list(config.size),
+        "size_multiple": model.size_multiple,
+        "latent_channels": model.autoencoder.latent_channels,
+        "latent_factor": model.autoencoder.downsampling,
+        "guidance": config.guidance,
+        "sampler": config.sampler,
+        "steps": sampler_steps(config),
+        "wind": float(model.usual_strength) if config.wind else None,
+    }
+
+
+def physics_values() -> dict:
+    """Constants of the page to poke, whose code the studio draws with."""
+    damping = Damping()
+    return {
+        "format": viewer.FORMAT,
+        "version": viewer.FORMAT_VERSION,
+        "damping": {"alpha": damping.alpha, "beta": damping.beta},
+        "softness": SOFTNESS,
+        "largest_displacement": LARGEST_DISPLACEMENT,
+    }
+
+
+def build_hash(files: Mapping[str, bytes]) -> str:
+    """Changes when any file does: the name of the browser's cache of this build."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(files[name]).digest())
+    return digest.hexdigest()[:16]
+
+
+def _described(content: bytes) -> dict:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _service_worker(manifest: Mapping) -> bytes:
+    source = (SOURCE / "sw.js").read_text(encoding="utf-8")
+    names = [name for name in manifest["files"] if not name.startswith(("runtime/", "models/"))]
+    told = {"build": manifest["build"], "files": ["./", MANIFEST, *names]}
+    return f"const BUILD = {json.dumps(told)};\n{source}".encode()
+
+
+def _write(output: Path, files: Mapping[str, bytes]) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    made = output.with_name(f".{output.name}.new")
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        for name, content in files.items():
+            path = made / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary_path(path) as temporary:
+                temporary.write_bytes(content)
+        shutil.rmtree(output, ignore_errors=True)
+        made.replace(output)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

@@ -1,0 +1,50 @@
+// The studio's buttons and sliders.
+/* global setPaused */
+
+import { listen } from "./intake.js";
+
+const byId = (id) => document.getElementById(id);
+
+export function connect(studio) {
+  listen(
+    { drop: byId("drop"), camera: byId("camera"), file: byId("file"), shot: byId("shot") },
+    (file) => studio.take(file),
+    (message) => studio.trouble(message),
+  );
+  const press = (id, action) => byId(id).addEventListener("click", action);
+  press("cancel", () => {
+    studio.work?.abort();
+    if (!studio.shown) studio.another();
+  });
+  press("more", () => studio.more());
+  press("again", () => studio.again());
+  press("other", () => studio.another());
+  press("loop", () => studio.stage.playLoop());
+  press("pause", () => setPaused(studio.stage.viewer, !studio.stage.viewer.paused));
+  press("unpin", () => studio.stage.viewer.unpinAll());
+  for (const kind of ["video", "page", "motion"]) press(`save-${kind}`, () => studio.save(kind));
+  for (const name of ["amplitude", "speed", "wind"]) connectSlider(studio, name);
+  byId("wind-label").hidden = studio.manifest.model.wind === null;
+  byId("brush").addEventListener("input", () => studio.stage.setBrush(Number(byId("brush").value)));
+  for (const input of document.querySelectorAll("input[name=tool]")) {
+    input.addEventListener("change", () => {
+      studio.stage.setTool(input.value);
+      byId("pins").hidden = input.value === "pull";
+      const said = { pull: "", unpin: "Paint what may move; the rest stays.", pin: "Paint what shall stay where it is." };
+      studio.say(said[input.value]);
+    });
+  }
+}
+
+function connectSlider(studio, name) {
+  const slider = byId(name);
+  const changed = () => {
+    const value = Number(slider.value);
+    byId(`${name}-value`).textContent = `${value.toFixed(2).replace(/0$/, "")}×`;
+    if (name !== "wind") return studio.stage.set(name, value);
+    studio.wind = value;
+    studio.arrange();
+  };
+  slider.addEventListener("input", changed);
+  changed();
+}

@@ -1,0 +1,54 @@
+// The worker seen from the page: work is asked for and promised, its progress told, and it can be cancelled.
+
+export class Engine {
+  constructor(manifest, base) {
+    this.manifest = manifest;
+    this.base = base;
+    this.waiting = new Map(); // id -> {resolve, reject, told}
+    this.next = 0;
+    this.loaded = null; // a promise
+    this.start();
+  }
+
+  start() {
+    this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    this.worker.addEventListener("message", ({ data }) => this.hear(data));
+    this.worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      this.fail(new Error(`the computing has stopped (${event.message || "out of memory?"}); reload the page`));
+    });
+  }
+
+  hear({ id, progress, result, error, cancelled }) {
+    const asked = this.waiting.get(id);
+    if (!asked) return;
+    if (progress) return asked.told(progress);
+    this.waiting.delete(id);
+    if (error === undefined) asked.resolve(result);
+    else asked.reject(Object.assign(new Error(error), { cancelled }));
+  }
+
+  fail(error) {
+    this.loaded = null;
+    for (const { reject } of this.waiting.values()) reject(error);
+    this.waiting.clear();
+  }
+
+  ask(kind, given, { told, signal, transfer = [] }) {
+    const id = this.next++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject, told });
+      signal?.addEventListener("abort", () => this.worker.postMessage({ kind: "cancel", id }), { once: true });
+      this.worker.postMessage({ id, kind, ...given }, transfer);
+    });
+  }
+
+  // Fetched and started once; after a failure it is tried again.
+  load(options, how) {
+    this.loaded ??= this.ask("load", { base: this.base, manifest: this.manifest, ...options }, how).catch((error) => {
+      this.loaded = null;
+      throw error;
+    });
+    return this.loaded;
+  }
+}
