@@ -21,7 +21,8 @@ export function connect(studio) {
   press("other", () => studio.another());
   press("loop", () => studio.stage.playLoop());
   press("pause", () => setPaused(studio.stage.viewer, !studio.stage.viewer.paused));
-  press("unpin", () => studio.stage.viewer.unpinAll());
+  press("all-stays", () => studio.stage.viewer.freeAll(0));
+  press("all-moves", () => studio.stage.viewer.freeAll(1));
   for (const kind of ["video", "page", "motion"]) press(`save-${kind}`, () => studio.save(kind));
   for (const name of ["amplitude", "speed", "wind"]) connectSlider(studio, name);
   byId("wind-label").hidden = studio.manifest.model.wind === null;
@@ -29,8 +30,8 @@ export function connect(studio) {
   for (const input of document.querySelectorAll("input[name=tool]")) {
     input.addEventListener("change", () => {
       studio.stage.setTool(input.value);
-      byId("pins").hidden = input.value === "pull";
-      const said = { pull: "", unpin: "Paint what may move; the rest stays.", pin: "Paint what shall stay where it is." };
+      byId("brushes").hidden = input.value === "pull";
+      const said = { pull: "", moves: "Paint what may move; the rest stays.", stays: "Paint what shall stay where it is." };
       studio.say(said[input.value]);
     });
   }

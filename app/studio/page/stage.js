@@ -55,7 +55,7 @@ export class Stage {
     for (const [name, value] of Object.entries(this.settings)) this.viewer.set(name, value);
     this.setTool(this.tool);
     this.setBrush(this.brush);
-    this.viewer.pinsChanged();
+    this.viewer.freedomChanged();
     watchSize(this.viewer);
     this.playLoop();
     setPaused(this.viewer, paused);
@@ -65,8 +65,8 @@ export class Stage {
     const acts = event.type === "pointerdown" || event.key === " " || event.key === "Enter";
     if (!acts || !this.viewer) return;
     if (this.tool === "pull") this.leaveLoop();
-    const { basis } = this.viewer;
-    if (this.tool === "unpin" && basis.free.every((free) => free === 1)) basis.free.fill(0); // only what is painted moves
+    // Where nothing stays yet, painting what moves means that the rest does not.
+    if (this.tool === "moves" && this.viewer.basis.free.every((free) => free === 1)) this.viewer.freeAll(0);
   }
 
   playLoop() {
@@ -102,7 +102,7 @@ export class Stage {
     if (!this.viewer) return;
     this.viewer.pointers.releaseAll();
     this.viewer.pointers.tool = tool;
-    this.viewer.pinsShown = tool !== "pull";
+    this.viewer.stillShown = tool !== "pull";
     this.viewer.canvas.dataset.tool = tool;
     this.viewer.wake();
   }

@@ -62,7 +62,7 @@ def test_what_is_painted_stays_and_a_poke_moves_the_photo(window, tmp_path) -> N
     assert window.run("studio.stage.viewer.pointers.pulls.size") == 1
     window.page.mouse.up()
     assert window.run("document.getElementById('loop').getAttribute('aria-pressed')") == "false"
-    window.page.locator("input[value=pin]").check(force=True)
+    window.page.locator("input[value=stays]").check(force=True)
     window.page.mouse.move(*centre)
     window.page.mouse.down()
     window.page.mouse.up()
@@ -70,8 +70,8 @@ def test_what_is_painted_stays_and_a_poke_moves_the_photo(window, tmp_path) -> N
     height, width = volume.shape[-2:]
     assert volume[:, :, height // 2, width // 2].abs().max() == 0
     assert volume[1:, :, 0, 0].abs().max() > 0
-    window.page.click("#unpin")
-    window.page.locator("input[value=unpin]").check(force=True)
+    window.page.click("#all-moves")
+    window.page.locator("input[value=moves]").check(force=True)
     window.page.mouse.down()
     window.page.mouse.up()
     volume = MotionFile.read(window.save("motion", tmp_path)).spectral_volume
