@@ -5,6 +5,7 @@
 `sampling` shows what samplers, numbers of steps and loop guidance give for what they cost.
 `stillness` tells how much the model moves photos and regions that should stand still.
 `ablation` trains and scores the variants of the paper's Table 2.
+`benchmark` makes the paper's tables from a folder of clips: data, trainings, figures and a page.
 `compare` tells which differences of two reports are larger than chance.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from common.command_line import OneLineParser, run_script, write_report
 from common.output_paths import check_paths
+from evaluation.tables.benchmark.command_line import add_benchmark_options, benchmark_options
 from evaluation.tables.command_line import (
     ablation_options,
     add_ablation_options,
@@ -41,6 +43,7 @@ EXAMPLES = """examples:
   python evaluate.py sampling --data dataset --samplers dpmsolver++:20 --loop-guidance 0,5,15 --recurrence 0,2
   python evaluate.py stillness --photos photos --maps maps --still-photos 'house_*' --output figures
   python evaluate.py ablation --data dataset --output runs/ablation --preset tiny --max-steps 200
+  python evaluate.py benchmark clips/ --output benchmark --budget 120
   python evaluate.py compare before.json after.json
 """
 
@@ -74,6 +77,8 @@ def input_paths(arguments: argparse.Namespace) -> Iterable[Path]:
     """Everything that a table reads."""
     if arguments.table == "compare":
         return [arguments.first, arguments.second]
+    if arguments.table == "benchmark":
+        return [path for path in (*arguments.clips, arguments.real, arguments.weights) if path]
     if arguments.table == "stillness":
         return [path for path in (arguments.photos, arguments.maps, Path(arguments.checkpoint)) if path]
     named = (getattr(arguments, option, ()) for option in ("videos", "method_checkpoint", "run"))
@@ -117,6 +122,17 @@ def ablation(arguments: argparse.Namespace) -> None:
     finish(arguments, evaluate_ablation(ablation_options(arguments)))
 
 
+def benchmark(arguments: argparse.Namespace) -> None:
+    """`evaluate.py benchmark`."""
+    from evaluation.report.text import format_table
+    from evaluation.tables.benchmark.run import evaluate_benchmark
+
+    reports = evaluate_benchmark(benchmark_options(arguments))
+    for report in reports.values():
+        print(format_table(report))
+    write_report(arguments.report, "evaluate.py benchmark", arguments, {"tables": reports})
+
+
 def compare(arguments: argparse.Namespace) -> None:
     """`evaluate.py compare`."""
     from evaluation.report.comparison_text import format_comparison
@@ -145,6 +161,7 @@ TABLES = {
         "weigh motion where all should stand still against that of plants",
     ),
     "ablation": (add_ablation_options, ablation, "train and score the variants of the paper's Table 2"),
+    "benchmark": (add_benchmark_options, benchmark, "make the tables of the paper from a folder of clips"),
     "compare": (add_compare_options, compare, "say which differences of two reports are larger than chance"),
 }
 

@@ -172,3 +172,53 @@ class AblationOptions(DataOptions):
     num_frequencies: int = 16
     renderer: str = "model"
     intervals: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions:
+    """The tables of the paper, from clips to figures.
+
+    Attributes:
+        clips: folder of looping clips, or several clips.
+        output: folder of everything that is made.
+        real: folder of film, which nothing is trained on.
+        tables: names of the tables to make.
+        methods: rows of the motion table; None for all.
+        variants: rows of the ablation; None for all.
+        folds: parts that the scenes are dealt to; each is tested by networks trained on the others.
+        budget: minutes that each method of a fold is trained for.
+        max_steps: of each training stage, in place of the budget.
+        preset: of all trainings.
+        train: (network, further options of its training).
+        size, fps, num_frames, stride, flow, sequences: of the dataset folders; sequences at most of each clip.
+        test_sequences: at most so many of each clip are tested on.
+        metrics, samples, steps, weights, device, seed, intervals: as for :class:`MotionOptions`.
+    """
+
+    clips: tuple[Path, ...]
+    output: Path
+    real: Path | None = None
+    tables: tuple[str, ...] = ("motion",)
+    methods: tuple[str, ...] | None = None
+    variants: tuple[str, ...] | None = None
+    folds: int = 3
+    budget: float = 60.0
+    max_steps: int | None = None
+    preset: str = "small"
+    train: tuple[tuple[str, str], ...] = ()
+    size: tuple[int, int] = (256, 160)
+    fps: float = 30.0
+    num_frames: int = 150
+    stride: int = 30
+    num_frequencies: int = 24
+    flow: str = "coarse2fine"
+    sequences: int = 5
+    test_sequences: int = 1
+    metrics: tuple[str, ...] | None = None
+    samples: int = 5
+    steps: int | None = None
+    intervals: bool = True
+    weights: Path | None = None
+    workers: int = 1
+    device: str = "auto"
+    seed: int = 0

@@ -60,7 +60,7 @@ DEFAULT_RENDERER = NETWORK
 # kind of SpectralNormalizer -> (key in stats.json, factor on it)
 NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82), "size": ("p95", 1.0)}
 
-MOTION_PRESETS = ("tiny", "default", "reference", "paper")  # keys of models.motion.config.PRESETS
+MOTION_PRESETS = ("tiny", "small", "default", "reference", "paper")  # keys of models.motion.config.PRESETS
 RENDERER_PRESETS = ("tiny", "default", "reference")  # keys of models.rendering.model.PRESETS
 
 

@@ -66,11 +66,20 @@ _DEFAULT = TrainingConfig(
     frequency_attention=StageConfig(steps=2000, batch_size=4, frequencies=0, learning_rate=5e-4),
     decoder=replace(_SLICES, learning_rate=1e-3),
 )
+_SMALL_SLICES = StageConfig(steps=1200, batch_size=4, frequencies=4, learning_rate=2e-3, ema_decay=0.99)
 _TINY_STAGE = StageConfig(steps=4, batch_size=2, frequencies=2, learning_rate=1e-3)
 _REFERENCE_STAGE = StageConfig(steps=368_000, batch_size=1, frequencies=1, learning_rate=1e-5, ema_decay=0.9999)
 _PAPER_STAGE = StageConfig(steps=200_000, batch_size=96, frequencies=1, learning_rate=5e-5, ema_decay=0.9999)
 TRAINING_PRESETS = {
     "default": _DEFAULT,
+    "small": replace(
+        _DEFAULT,
+        autoencoder=_SMALL_SLICES,
+        slice=replace(_SMALL_SLICES, steps=4000, batch_size=8, learning_rate=1e-3),
+        frequency_attention=replace(_SMALL_SLICES, steps=1000, frequencies=0, learning_rate=1e-3),
+        decoder=_SMALL_SLICES,
+        warmup=10,
+    ),
     "tiny": replace(
         _DEFAULT,
         autoencoder=_TINY_STAGE,

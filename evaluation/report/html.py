@@ -47,18 +47,26 @@ class PageLimits:
 LIMITS = PageLimits()
 
 
-def write_html(path: str | Path, report: Mapping, *, media: Media | None = None, limits: PageLimits = LIMITS) -> None:
+def write_html(
+    path: str | Path,
+    report: Mapping,
+    *,
+    media: Media | None = None,
+    limits: PageLimits = LIMITS,
+    more: Sequence[str] = (),
+) -> None:
     """Write the page of a report to one file.
 
     Args:
         report: a report's contents, of any kind. Versions are added where it has none.
         media: X-t slices, clips and further plots.
         limits: what would make the page larger is left out, and it says so.
+        more: further sections, as HTML, below the results.
     """
-    write_page(path, page(report, media, limits=limits))
+    write_page(path, page(report, media, limits=limits, more=more))
 
 
-def page(report: Mapping, media: Media | None = None, limits: PageLimits = LIMITS) -> str:
+def page(report: Mapping, media: Media | None = None, limits: PageLimits = LIMITS, *, more: Sequence[str] = ()) -> str:
     """The page of a report as HTML."""
     media = media or Media()
     report = {"versions": package_versions(), **report}
@@ -67,6 +75,7 @@ def page(report: Mapping, media: Media | None = None, limits: PageLimits = LIMIT
         _results(report),
         _groups(report),
         _ratios(report.get("ratios") or {}),
+        *more,
         _plots([*report_plots(report, colors=media.colors), *media.plots], limits.pictures),
         _slices(media.slices, limits.pictures),
         _clips(media.clips, limits.clips),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 from torch import Tensor
 
@@ -16,9 +17,16 @@ from evaluation.metrics.metric import Metric
 from evaluation.metrics.motion_scores import Scores, motion_scores
 from evaluation.metrics.registry import of_kind
 from evaluation.prediction import Predict, Prediction, Setting
-from evaluation.report.motion_media import MotionMedia
 from evaluation.sequences import EvaluationSequence, centre_crop
 from evaluation.tables.cells import cells, frequency_warning, missing_note, ratios, still_warning
+
+
+class Viewer(Protocol):
+    """What is shown the videos of all methods, and the real ones."""
+
+    def add(self, method: str, sequence: EvaluationSequence, *, frames: Tensor) -> None:
+        """Take in a method's video of a sequence, uint8 ``[T, 3, H, W]``."""
+
 
 WITHOUT_FRAMES = ("motion", "samples")  # kinds of metrics that need no video
 
@@ -32,7 +40,7 @@ class MotionJudge:
     collector: FeatureCollector
     diversity: Diversity
     clock: Stopwatch
-    media: MotionMedia | None
+    media: Viewer | None
     skip_photo: bool = False  # whether metrics of videos begin with frame 1, of real and generated videos alike
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # method -> sequence -> metric -> value
     notes: dict[str, str] = field(default_factory=dict)  # method -> why cells of it are empty

@@ -1,0 +1,80 @@
+"""The dataset folders: all clips once, and for each fold the same sequences with its scenes as the test split."""
+
+from __future__ import annotations
+
+import glob
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from common.hashing import file_sha256
+from data.dataset.manifest import load_manifest
+from data.dataset.splits import split_position
+from data.prepare import main as prepare
+from evaluation.options import BenchmarkOptions
+
+FOLDER_FILES = ("parameters.json", "sources.json")  # what a dataset folder is recognised by, beside its sequences
+
+
+def make_dataset(options: BenchmarkOptions, clips: Iterable[Path], folder: Path, more: Sequence[str] = ()) -> dict:
+    """Make or complete a dataset folder with ``python -m data.prepare``; returns the hash of its manifest.
+
+    Args:
+        more: further options, such as ``--wrap``.
+
+    Raises:
+        ValueError: the preparation has ended with an error, which it has told.
+    """
+    width, height = options.size
+    shape = ["--size", f"{width}x{height}", "--fps", f"{options.fps:g}", "--num-frames", str(options.num_frames)]
+    counts = ["--stride", str(options.stride), "--max-sequences-per-video", str(options.sequences)]
+    counts += ["--num-frequencies", str(options.num_frequencies), "--workers", str(options.workers)]
+    named = [str(path) for path in clips]
+    status = prepare([*named, *shape, *counts, "--flow", options.flow, "--keep-all", *more, "--output", str(folder)])
+    if status == 130:
+        raise KeyboardInterrupt
+    if status:
+        raise ValueError(f"{folder}: the clips could not be prepared, for the reason above")
+    return {"manifest": file_sha256(folder / "manifest.csv")}
+
+
+def make_loops(options: BenchmarkOptions, folder: Path) -> dict:
+    """All clips, with all frames: every sequence is trained on in some folds and tested in another."""
+    return make_dataset(options, options.clips, folder, LOOPS)
+
+
+LOOPS = ("--wrap", "--split", "1,0,0", "--full", "train", "test")
+
+
+def make_film(options: BenchmarkOptions, folder: Path) -> dict:
+    """The film of ``--real``, of which all is tested on."""
+    assert options.real is not None
+    return make_dataset(options, [options.real], folder, ("--split", "0,0,1"))
+
+
+def make_fold(options: BenchmarkOptions, folder: Path, *, whole: Path, scenes: Sequence[str]) -> dict:
+    """A dataset folder with the sequences of another, of which those of ``scenes`` are the test split.
+
+    Nothing is measured again; its statistics are those of the scenes that are trained on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FOLDER_FILES:
+        shutil.copyfile(whole / name, folder / name)
+    link = folder / "sequences"
+    if not link.exists():
+        link.symlink_to(Path("../" * len(folder.relative_to(whole.parent).parts)) / whole.name / "sequences")
+    tested = ("--test", *map(glob.escape, scenes))
+    return make_dataset(options, options.clips, folder, (*LOOPS, *tested))
+
+
+def deal_scenes(whole: Path, folds: int, *, seed: int) -> list[tuple[str, ...]]:
+    """Names of the clips of each fold: dealt in an order that depends on their content and the seed.
+
+    Raises:
+        ValueError: fewer clips than folds, or a single fold.
+    """
+    scenes = {row["source"]: row["source_sha256"] for row in load_manifest(whole, "train")}
+    if not 2 <= folds <= len(scenes):
+        raise ValueError(f"--folds {folds}: {len(scenes)} clips can be dealt to 2 to {len(scenes)} folds")
+    order = sorted(scenes, key=lambda name: (split_position(scenes[name], seed), name))
+    return [tuple(sorted(order[number::folds])) for number in range(folds)]
