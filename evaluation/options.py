@@ -186,6 +186,7 @@ class BenchmarkOptions:
         methods: rows of the motion table; None for all.
         variants: rows of the ablation; None for all.
         folds: parts that the scenes are dealt to; each is tested by networks trained on the others.
+        only_folds: how many of them are gone through now; None for all.
         budget: minutes that each method of a fold is trained for.
         max_steps: of each training stage, in place of the budget.
         preset: of all trainings.
@@ -202,6 +203,7 @@ class BenchmarkOptions:
     methods: tuple[str, ...] | None = None
     variants: tuple[str, ...] | None = None
     folds: int = 3
+    only_folds: int | None = None
     budget: float = 60.0
     max_steps: int | None = None
     preset: str = "small"

@@ -65,6 +65,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="parts that the scenes are dealt to (default: 3)",
     )
+    add("--only-folds", type=count, metavar="N", help="go through the first N folds only (default: all)")
     add(
         "--budget",
         type=positive,

@@ -5,15 +5,33 @@ from __future__ import annotations
 import glob
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.hashing import file_sha256
 from data.dataset.manifest import load_manifest
 from data.dataset.splits import split_position
+from data.footage.find import find_sources
+from data.media.read_video import VIDEO_SUFFIXES
 from data.prepare import main as prepare
 from evaluation.options import BenchmarkOptions
 
+LOOPS = ("--wrap", "--split", "1,0,0", "--full", "train", "test")  # of data.prepare: all frames are kept
 FOLDER_FILES = ("parameters.json", "sources.json")  # what a dataset folder is recognised by, beside its sequences
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Scenes that are tested by networks trained on the others, or film."""
+
+    place: str  # its folder below the output
+    data: Path
+    manifest: str  # the hash of that of the dataset folder
+
+
+def listing(clips: Iterable[Path]) -> dict[str, int]:
+    """Sizes of the clips by name, by which it is seen that others are there."""
+    return {name: path.stat().st_size for path, name in find_sources(list(clips), VIDEO_SUFFIXES, thing="video")}
 
 
 def make_dataset(options: BenchmarkOptions, clips: Iterable[Path], folder: Path, more: Sequence[str] = ()) -> dict:
@@ -41,9 +59,6 @@ def make_dataset(options: BenchmarkOptions, clips: Iterable[Path], folder: Path,
 def make_loops(options: BenchmarkOptions, folder: Path) -> dict:
     """All clips, with all frames: every sequence is trained on in some folds and tested in another."""
     return make_dataset(options, options.clips, folder, LOOPS)
-
-
-LOOPS = ("--wrap", "--split", "1,0,0", "--full", "train", "test")
 
 
 def make_film(options: BenchmarkOptions, folder: Path) -> dict:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from baselines.registry import METHODS
-from common.files import write_text
 from common.page import html_table, section
 from data.media.read_video import read_video
 from evaluation.metrics.registry import format_value, metric_names, metric_of
@@ -34,11 +33,11 @@ PAPER = "paper: "  # before its rows
 RATIO = "{} over repeat"
 
 
-def write_pages(output: Path, reports: Mapping[str, Mapping], parts: Mapping[str, Sequence[Part]]) -> None:
-    """Write ``report.html`` and ``tables.md``.
+def write_tables_page(path: Path, reports: Mapping[str, Mapping], parts: Mapping[str, Sequence[Part]]) -> None:
+    """Write the page of all tables.
 
     Args:
-        output: folder.
+        path: its file.
         reports: by table; the page shows everything of the first one, and the tables of the others.
         parts: of each table of motion, those whose videos are shown.
     """
@@ -46,8 +45,7 @@ def write_pages(output: Path, reports: Mapping[str, Mapping], parts: Mapping[str
     media = Media(colors={name: method.color for name, method in METHODS.items()})
     for comparison in comparisons(parts.get(first, ())):
         add_comparison(media, comparison)
-    write_html(output / "report.html", reports[first], media=media, more=[_beside(*pair) for pair in reports.items()])
-    write_text(output / "tables.md", "\n".join(markdown(*pair) for pair in reports.items()))
+    write_html(path, reports[first], media=media, more=[_beside(*pair) for pair in reports.items()])
 
 
 def comparisons(parts: Sequence[Part], most: int = SHOWN) -> Iterable[Comparison]:

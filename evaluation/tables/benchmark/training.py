@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,12 +17,15 @@ from typing import Any
 
 from evaluation.options import BenchmarkOptions
 from evaluation.report.report import folder_provenance
+from evaluation.tables.ablation import read_json
 from evaluation.tables.ablation_training import ROOT
-from evaluation.tables.benchmark.ledger import Ledger
+from evaluation.tables.benchmark.folds import Fold
+from evaluation.tables.benchmark.ledger import STEP_FILE, Ledger
 from evaluation.tables.benchmark.networks import NETWORKS
 
 PILOT_STEPS = 4  # of each stage, by which a step is timed; the first one is left out
 FEWEST_STEPS = 2  # of a stage, however small the budget
+TIMES = ("processor_seconds", "seconds")  # of a training, of the call that ended it
 RUN = "run"  # the run folder in a training's folder
 
 Call = Callable[[list[str], int | None], int]  # (arguments of Python, lock to inherit) -> exit status
@@ -46,32 +50,33 @@ class Trainer:
     lock: int | None = None  # held by the trainings as well, so that none runs unnoticed after this process was killed
     call: Call = call_python
 
-    def train(self, name: str, place: str, *, data: Path, manifest: str) -> Path:
-        """The run folder of a network that is trained on the train split of a dataset folder, now if need be.
+    def train(self, name: str, fold: Fold) -> Path:
+        """The run folder of a network that is trained on the train split of a fold, now if need be.
 
         Args:
             name: of :data:`evaluation.tables.benchmark.networks.NETWORKS`.
-            place: the fold's folder below the output.
-            data: the fold's dataset folder.
-            manifest: hash of its manifest.
+            fold: whose folder it goes to.
 
         Raises:
-            ValueError: the training has ended with an error, which it has told.
+            TrainingFailure: the training has ended with an error, which it has told.
         """
-        folder = f"{place}/networks/{name}"
-        rests_on = {"steps": self.steps(name, data), **self.settings(name), "manifest": manifest}
+        step = self._step(name, fold)
+        steps = self.steps(name, fold.data)
+        rests_on = {"steps": steps, **self.settings(name), "manifest": fold.manifest}
         self.ledger.do(
-            folder, lambda path: self._train(name, path, data, rests_on["steps"]), rests_on=rests_on, anew=False
+            step, lambda folder: self._train(name, folder, data=fold.data, steps=steps), rests_on=rests_on, anew=False
         )
-        return self.ledger.output / folder / RUN
+        return self.ledger.output / step / RUN
 
-    def trained(self, name: str, place: str) -> dict[str, Any]:
-        """What is known of a training that is done: steps, seconds, and the files that came out."""
-        from evaluation.tables.ablation import read_json
-        from evaluation.tables.benchmark.ledger import STEP_FILE
+    def timing(self, name: str, fold: Fold) -> dict[str, Any] | None:
+        """Steps and seconds of a training that is done."""
+        values = read_json(self.ledger.output / self._step(name, fold) / STEP_FILE)
+        if "result" not in values:
+            return None
+        return {"steps": values["rests_on"]["steps"], **{key: values["result"][key] for key in TIMES}}
 
-        values = read_json(self.ledger.output / place / "networks" / name / STEP_FILE)
-        return {"steps": values["rests_on"]["steps"], **values["result"]}
+    def _step(self, name: str, fold: Fold) -> str:
+        return f"{fold.place}/networks/{name}"
 
     def settings(self, name: str) -> dict[str, Any]:
         """What a training is told beside its data and its numbers of steps."""
@@ -100,29 +105,27 @@ class Trainer:
         """Seconds of a step of each stage: of the processor, so that what else runs does not count; on a GPU by the
         clock."""
         network = NETWORKS[name]
-        used, passed = self._run(name, folder, data, {stage.name: PILOT_STEPS for stage in network.stages})
+        shutil.rmtree(folder / RUN, ignore_errors=True)  # of a pilot that was stopped: a resumed one is not timed right
+        names = [stage.name for stage in network.stages]
+        used, passed = self._run(name, folder, data=data, steps=dict.fromkeys(names, PILOT_STEPS))
         busy = used / passed if used and self.options.device in ("auto", "cpu") and not _has_gpu() else 1.0
         return {
             "seconds": {stage.name: busy * step_seconds(folder / RUN / stage.log) for stage in network.stages},
             "processor_share": busy,
         }
 
-    def _train(self, name: str, folder: Path, data: Path, steps: Mapping[str, int]) -> dict[str, Any]:
-        used, passed = self._run(name, folder, data, steps)
-        timing = {"processor_seconds": round(used, 1), "seconds": round(passed, 1)}
-        return {**timing, "files": folder_provenance(folder / RUN)["files"]}
+    def _train(self, name: str, folder: Path, *, data: Path, steps: Mapping[str, int]) -> dict[str, Any]:
+        used, passed = self._run(name, folder, data=data, steps=steps)
+        files = folder_provenance(folder / RUN)["files"]
+        return {"processor_seconds": round(used, 1), "seconds": round(passed, 1), "files": files}
 
-    def _run(self, name: str, folder: Path, data: Path, steps: Mapping[str, int]) -> tuple[float, float]:
+    def _run(self, name: str, folder: Path, *, data: Path, steps: Mapping[str, int]) -> tuple[float, float]:
         """Call the network's commands; returns seconds of the processor and by the clock, of this call alone."""
         began, before = time.monotonic(), _children_seconds()
         settings = self.settings(name)
         paths = ["--data", str(data.resolve()), "--output", str((folder / RUN).resolve())]
         same = [*settings["options"], "--seed", str(settings["seed"]), "--device", self.options.device]
-        if (
-            self.options.weights is not None
-            and name != "motion"
-            and NETWORKS[name].command != NETWORKS["motion"].command
-        ):
+        if self.options.weights is not None and NETWORKS[name].weights:
             same += ["--weights", str(self.options.weights.resolve())]
         for call in NETWORKS[name].calls(steps):
             status = self.call([*call, *paths, *same], self.lock)

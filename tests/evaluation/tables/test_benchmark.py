@@ -1,5 +1,7 @@
 import json
-from collections.abc import Callable
+import math
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +10,25 @@ from conftest import CLIP_FRAMES, swaying_clip
 
 import train_frame_synthesis
 import train_unet
-from baselines.cinn.command import main as cinn
-from baselines.lfdm.command import main as lfdm
+from baselines.cinn import command as cinn
+from baselines.lfdm import command as lfdm
+from common.command_line import PartFailure
 from data.media.write_video import write_video
 from evaluation.options import BenchmarkOptions
-from evaluation.tables.benchmark.networks import MOTION_ROWS
+from evaluation.tables.benchmark.folds import Fold, deal_scenes
+from evaluation.tables.benchmark.ledger import Ledger
+from evaluation.tables.benchmark.networks import MOTION_ROWS, NETWORKS, PRESETS
+from evaluation.tables.benchmark.page import markdown
 from evaluation.tables.benchmark.run import evaluate_benchmark
+from evaluation.tables.benchmark.training import Trainer
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "train_unet.py": train_unet.main,
-    "train_frame_synthesis.py": train_frame_synthesis.main,
+COMMANDS: Mapping[str, Any] = {
+    "train_unet.py": train_unet,
+    "train_frame_synthesis.py": train_frame_synthesis,
     "baselines.lfdm": lfdm,
     "baselines.cinn": cinn,
 }
+VARIANTS = ("repeat", "independent-frequencies", "image-splatting", "full")
 
 
 def without_networks(*_: object, **__: object) -> tuple[dict, dict]:
@@ -31,66 +39,185 @@ def without_networks(*_: object, **__: object) -> tuple[dict, dict]:
 class Recorder:
     """Trains in this process, without the seconds that one takes to start, and remembers what."""
 
-    def __init__(self, failing: str = "") -> None:
+    def __init__(self, failing: str = "none") -> None:
         self.trained: list[str] = []
         self.failing = failing
 
     def __call__(self, arguments: list[str], lock: int | None) -> int:
         name, *words = arguments[1:] if arguments[0] == "-m" else arguments
-        self.trained.append(f"{Path(words[words.index('--output') + 1]).parent.name}")
-        if self.failing in arguments:
-            return 2
-        return COMMANDS[name](words)
+        place = Path(words[words.index("--output") + 1]).parent
+        self.trained.append(f"{place.parent.parent.name} {place.name}")
+        return 2 if name == self.failing else COMMANDS[name].main(words)
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two looping scenes."""
     folder = tmp_path_factory.mktemp("clips")
     for seed in range(2):
         write_video(folder / f"scene_{seed}.mp4", swaying_clip(seed), 30)
     return folder
 
 
-def options(clips: Path, output: Path, **changes: Any) -> BenchmarkOptions:
+def benchmark(clips: Path, output: Path, recorder: Recorder, **changes: Any) -> dict[str, dict]:
+    """`evaluate.py benchmark` at a size for tests: only the motion is measured."""
     values: dict[str, Any] = {
-        "clips": (clips,),
-        "output": output,
-        "folds": 2,
-        "max_steps": 2,
-        "preset": "tiny",
-        "size": (64, 32),
-        "num_frames": CLIP_FRAMES,
-        "stride": 16,
-        "num_frequencies": 4,
-        "flow": "dis",
-        "sequences": 1,
-        "metrics": ("localisation", "amplitude_ratio", "seam"),
-        "samples": 1,
-        "steps": 2,
-        "device": "cpu",
+        **{"clips": (clips,), "output": output, "folds": 2, "max_steps": 2, "preset": "tiny", "size": (64, 32)},
+        **{"num_frames": CLIP_FRAMES, "stride": 16, "num_frequencies": 4, "flow": "dis", "sequences": 1},
+        **{"metrics": ("localisation", "amplitude_ratio", "seam"), "samples": 1, "steps": 2, "device": "cpu"},
     }
-    return BenchmarkOptions(**values | changes)
+    return evaluate_benchmark(BenchmarkOptions(**values | changes), call=recorder, load=without_networks)
 
 
 @pytest.fixture(scope="module")
 def run(clips: Path, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> tuple[Path, list[str]]:
-    """A finished benchmark of all rows, and what was trained for it."""
+    """A benchmark of Table 1 that went through the first of two folds, and what was trained for it."""
     output, recorder = tmp_path_factory.mktemp("benchmark"), Recorder()
-    evaluate_benchmark(options(clips, output), call=recorder, load=without_networks)
+    benchmark(clips, output, recorder, only_folds=1)
     return output, recorder.trained
 
 
-def test_every_scene_is_tested_by_networks_that_have_not_seen_it(run: tuple[Path, list[str]]) -> None:
+def scenes_of_test_split(fold: Path) -> list[str]:
+    """The sequences of a fold's test split."""
+    manifest = (fold / "dataset" / "manifest.csv").read_text().splitlines()[1:]
+    assert len(manifest) == 2
+    return [line.split(",")[0] for line in manifest if ",test," in line]
+
+
+def test_every_row_is_of_a_scene_that_its_networks_have_not_seen(run: tuple[Path, list[str]]) -> None:
     output, trained = run
     report = json.loads((output / "motion.json").read_text())
-    assert list(report["table"]) == list(MOTION_ROWS)
-    assert report["data"]["sources"] == 2
-    assert {row: len(scores) for row, scores in report["per_sequence"].items()} == dict.fromkeys(MOTION_ROWS, 2)
-    assert sorted(set(trained)) == ["cinn", "lfdm", "motion", "renderer"]
-    for fold in ("1", "2"):
-        rows = (output / "folds" / fold / "dataset" / "manifest.csv").read_text().splitlines()[1:]
-        tested = [
-            name for name in report["data"]["identities"] if (output / f"folds/{fold}/rows/model/{name}.mp4").is_file()
-        ]
-        assert len(rows) == 2
-        assert [row.split(",")[0] for row in rows if ",test," in row] == tested
+    tested = scenes_of_test_split(output / "folds" / "1")
+    assert len(tested) == 1
+    assert {row: list(scores) for row, scores in report["per_sequence"].items()} == dict.fromkeys(MOTION_ROWS, tested)
+    assert [path.stem for path in (output / "folds" / "1" / "rows" / "lfdm").glob("*.mp4")] == tested
+    assert report["data"]["split"] == "1 of 2 folds"
+    assert trained == ["1 motion", "1 renderer", "1 lfdm", "1 lfdm", "1 cinn", "1 cinn", "1 cinn"]
+
+
+def test_the_page_shows_the_table_beside_the_papers_with_clips(run: tuple[Path, list[str]]) -> None:
+    text, page = ((run[0] / name).read_text() for name in ("tables.md", "report.html"))
+    for shown in ("Table 1: motion", "paper: Generative Image Dynamics", "1 sequences of 1 clips"):
+        assert shown in text
+    assert "paper: Generative Image Dynamics" in page
+    assert page.count("<video") == 1
+
+
+def test_what_is_done_is_not_done_again(clips: Path, run: tuple[Path, list[str]]) -> None:
+    output, _ = run
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("step.json")}
+    report = (output / "motion.json").read_bytes()
+    recorder = Recorder()
+    benchmark(clips, output, recorder, only_folds=1)
+    assert recorder.trained == []
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("step.json")} == before
+    assert (output / "motion.json").read_bytes() == report
+
+
+def test_a_rerun_gives_the_same_figures_to_the_last_digit(
+    clips: Path, run: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    again = benchmark(clips, tmp_path, Recorder(), methods=("model",), only_folds=1)
+    before = json.loads((run[0] / "motion.json").read_text())
+    assert again["motion"]["per_sequence"]["model"] == before["per_sequence"]["model"]
+
+
+def test_a_network_that_cannot_be_trained_leaves_the_others_their_rows(clips: Path, tmp_path: Path) -> None:
+    changed: dict[str, Any] = {"methods": ("lfdm", "jelly"), "max_steps": 1, "only_folds": 1}
+    with pytest.raises(PartFailure, match="training of lfdm ended with exit status 2"):
+        benchmark(clips, tmp_path, Recorder("baselines.lfdm"), **changed)
+    assert list(json.loads((tmp_path / "motion.json").read_text())["table"]) == ["jelly"]
+    with pytest.raises(ValueError, match=r"renderer: was made with other values \(steps\); remove it or name another"):
+        benchmark(clips, tmp_path, Recorder(), **changed | {"max_steps": 2, "methods": ("jelly",)})
+
+
+@pytest.mark.slow
+def test_all_tables_of_all_folds(clips: Path, tmp_path: Path) -> None:
+    variants = ("repeat", "independent-frequencies", "image-splatting", "full")
+    tables = ("motion", "ablation", "rendering")
+    reports = benchmark(clips, tmp_path, Recorder(), tables=tables, variants=variants, methods=("model", "repeat"))
+    assert sorted(scenes_of_test_split(tmp_path / "folds/1") + scenes_of_test_split(tmp_path / "folds/2")) == sorted(
+        reports["motion"]["per_sequence"]["model"]
+    )
+    ablation, rendering = reports["ablation"], reports["rendering"]
+    assert list(ablation["table"]) == list(variants)
+    # The same weights and samples: only the frames differ.
+    same = [{key: ablation["table"][row][key] for key in ("localisation", "amplitude_ratio")} for row in variants[2:]]
+    assert same[0] == same[1]
+    assert rendering["data"]["sources"] == 2
+    assert rendering["table"]["model"]["psnr"] > 10
+    for shown in ("36.31", "Table 2: ablation"):
+        assert shown in (tmp_path / "tables.md").read_text()
+        assert shown in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_film_is_tested_on_and_never_trained_on(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "film").mkdir()
+    write_video(tmp_path / "film" / "flag.mp4", swaying_clip(7), 30)
+    recorder = Recorder()
+    changed: dict[str, Any] = {"methods": ("repeat",), "tables": ("motion", "rendering"), "real": tmp_path / "film"}
+    reports = benchmark(clips, tmp_path / "out", recorder, **changed)
+    assert recorder.trained == ["1 renderer"]
+    assert [identity["source"] for identity in reports["film"]["data"]["identities"].values()] == ["flag.mp4"]
+    assert list(reports["rendering"]["data"]["identities"]) == list(reports["film"]["data"]["identities"])
+
+
+# Steps of a budget ----------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_is_divided_by_what_a_step_takes(tmp_path: Path) -> None:
+    def pilot(arguments: list[str], lock: int | None) -> int:
+        stage = Path(arguments[arguments.index("--output") + 1]) / arguments[arguments.index("--stage") + 1]
+        stage.mkdir(parents=True)
+        (stage / "log.csv").write_text("step,seconds\n1,90\n2,2\n3,2\n4,2\n")
+        return 0
+
+    options = BenchmarkOptions(clips=(), output=tmp_path, budget=10, device="cpu")
+    steps = Trainer(options, Ledger(tmp_path), call=pilot).steps("lfdm", tmp_path)
+    shares = {stage.name: stage.share for stage in NETWORKS["lfdm"].stages}
+    assert steps == {name: pytest.approx(600 * share / 2, abs=1) for name, share in shares.items()}
+    for network in NETWORKS.values():
+        assert math.isclose(sum(stage.share for stage in network.stages), 1)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_trainings_understand_their_options(name: str, preset: str, tmp_path: Path) -> None:
+    told: list[list[str]] = []
+    trainer = Trainer(
+        BenchmarkOptions(
+            clips=(),
+            output=tmp_path,
+            max_steps=3,
+            preset=preset,
+            weights=tmp_path,
+        ),
+        Ledger(tmp_path),
+        call=lambda arguments, lock: told.append(arguments) or 0,
+    )
+    trainer.train(name, Fold("folds/1", tmp_path, ""))
+    for arguments in told:
+        module, *words = arguments[1:] if arguments[0] == "-m" else arguments
+        build: Callable[[], ArgumentParser] = COMMANDS[module].build_parser
+        assert build().parse_args(words).output == trainer.ledger.output / "folds/1/networks" / name / "run"
+
+
+def test_scenes_are_dealt_once(run: tuple[Path, list[str]]) -> None:
+    whole = run[0] / "dataset"
+    folds = deal_scenes(whole, 2, seed=0)
+    assert sorted(scene for scenes in folds for scene in scenes) == ["scene_0.mp4", "scene_1.mp4"]
+    with pytest.raises(ValueError, match="--folds 3: 2 clips"):
+        deal_scenes(whole, 3, seed=0)
+
+
+def test_ratios_of_the_paper_are_over_its_own_repeated_photo() -> None:
+    table = {"model": {"fvd": 30.0}, "repeat": {"fvd": 60.0}}
+    report = {
+        "table": table,
+        "ratios": {"model": {"fvd": 0.5}, "repeat": {"fvd": 1.0}},
+        "data": {"sequences": 1, "sources": 1},
+    }
+    lines = markdown("motion", report).splitlines()
+    assert "| model | 30.0 | 0.500 |" in lines
+    assert "| paper: LFDM | 187.5 | 0.789 |" in lines
