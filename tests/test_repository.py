@@ -92,7 +92,7 @@ SUBCOMMANDS = {
     "python -m app.studio": ("build", "serve"),
     "python -m baselines.cinn": ("train", "sample", "transfer", "endpoint", "convert"),
     "python -m baselines.lfdm": ("train", "sample", "transfer", "reconstruct", "convert"),
-    "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "compare"),
+    "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "benchmark", "compare"),
     "python -m data.flow": ("compare", "middlebury"),
     "python -m data.prepare": ("merge", "report"),
     "python -m evaluation.networks": ("fetch", "convert"),
