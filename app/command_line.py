@@ -47,7 +47,12 @@ def build_parser(description: str) -> argparse.ArgumentParser:
 def add_sampling_options(group: argparse._ArgumentGroup) -> None:
     """How the motion is sampled, or where it comes from."""
     add = group.add_argument
-    add("--steps", type=int, metavar="N", help=f"sampling steps (default: the model's, mostly {DEFAULT_STEPS})")
+    add(
+        "--steps",
+        type=int,
+        metavar="N",
+        help=f"sampling steps (default: the model's own, {DEFAULT_STEPS} where it names none)",
+    )
     add("--sampler", choices=SAMPLERS, help=f"diffusion sampler (default: the model's, mostly {DEFAULT_SAMPLER})")
     add(
         "--guidance",

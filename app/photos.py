@@ -22,8 +22,9 @@ def find_photos(given: Sequence[Path]) -> list[Path]:
 
     found: list[Path] = []
     for path in given:
-        if re.match(r"[a-z]+:/", str(path)) and not path.exists():  # pathlib makes one slash of two
-            raise ValueError(f"{path}: an address; download the picture and give its file")
+        address = re.sub("^([a-z]+:)/", r"\1//", str(path))  # pathlib makes one slash of two
+        if address != str(path) and not path.exists():
+            raise ValueError(f"{address}: an address; download the picture and give its file")
         if path.is_dir():
             here = Path(os.path.realpath(path))
             for picture, _ in find_sources([path], IMAGE_SUFFIXES, thing="photo"):

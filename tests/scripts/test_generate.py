@@ -205,7 +205,7 @@ def test_photos_of_every_kind(checkpoint, folder, save, size):
         (["photo.png", "--mask", "text.png"], "text.png: not an image"),
         (["photo.png", "--still", "200,10,5"], "lies outside the photo"),
         (["photo.png", "text.png", "--move", "20,10,5"], "belong to one photo"),
-        (["https://example.org/photo.png"], "an address; download the picture"),
+        (["https://example.org/photo.png"], "https://example.org/photo.png: an address; download the picture"),
         (["photo.png", "-o", "-", "--preview", "gif"], "name their files after OUT"),
     ],
 )
