@@ -16,7 +16,7 @@ from evaluation.metrics.registry import format_value, metric_names, metric_of
 from evaluation.report.comparison_video import Comparison, add_comparison
 from evaluation.report.html import write_html
 from evaluation.report.media import Media
-from evaluation.report.text import RATIO_DECIMALS, cell_of, format_ratios, table_notes
+from evaluation.report.text import RATIO_DECIMALS, cell_of, count_of, format_ratios, table_notes
 from evaluation.sequences import EvaluationSequence
 from evaluation.tables.benchmark.parts import Part
 from evaluation.tables.benchmark.published import PUBLISHED
@@ -92,6 +92,8 @@ def rows(report: Mapping, table: str) -> tuple[list[str], dict[str, list[str]]]:
         found[row] = cells + [ratios.get(row, {}).get(name, "-") for name in rated]
     published = PUBLISHED[table]
     for row, values in published.items():
+        if not any(name in values for name in shown):
+            continue
         cells = [_number(values.get(name), metric_of(name).decimals) for name in shown]
         base = published.get("repeat", {})
         found[PAPER + row] = cells + [
@@ -109,11 +111,21 @@ def markdown(table: str, report: Mapping) -> str:
     """A table as Markdown with its notes."""
     heads, found = rows(report, table)
     data = report["data"]
-    lines = [f"## {TITLES[table]}", "", f"{data['sequences']} sequences of {data['sources']} clips.", ""]
+    counts = f"{count_of(data['sequences'], 'sequence')} of {count_of(data['sources'], 'clip')}"
+    lines = [f"## {TITLES[table]}", "", f"{counts} ({data['split']}).", ""]
     lines += [f"| | {' | '.join(heads)} |", f"|{'---|' * (len(heads) + 1)}"]
     lines += [f"| {row} | {' | '.join(cells)} |" for row, cells in found.items()]
-    notes = [*table_notes(report), *(f"warning: {line}" for line in report.get("warnings") or ())]
+    notes = [*table_notes(report), *(f"warning: {line}" for line in report.get("warnings") or ()), *trainings(report)]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
+
+
+def trainings(report: Mapping) -> list[str]:
+    """A line for each training: its steps, and the time that it took."""
+    return [
+        f"trained: {name}: {', '.join(f'{count} {stage}' for stage, count in of['steps'].items())} steps; "
+        f"{of['processor_seconds']:.0f} s of the processor in {of['seconds']:.0f} s"
+        for name, of in (report.get("protocol") or {}).get("trainings", {}).items()
+    ]
 
 
 def _beside(table: str, report: Mapping) -> str:

@@ -90,6 +90,7 @@ class Benchmark:
         data = tested[0].data if table == "film" else self.output / "dataset"
         sequences = [sequence for part in real for sequence in part.sequences]
         folds = f"{len(trained)} of {self.options.folds} folds" if table != "film" else "film"
+        pooled = pool(kept, self.scorer.told(None, data), load=self.scorer.load, metrics=self.scorer.metrics)
         self.reports[table] = {
             "format_version": 1,
             "kind": "ablation" if table == "ablation" else "motion",
@@ -98,7 +99,8 @@ class Benchmark:
             "weights": self.scorer.weights,
             "seed": self.options.seed,
             "protocol": self._protocol(table, trained),
-            **pool(kept, self.scorer.told(None, data), load=self.scorer.load, metrics=self.scorer.metrics),
+            **pooled,
+            "warnings": [*pooled["warnings"], *self.scorer.failures],
         }
         self.parts[table] = kept
         self.write(table)
