@@ -22,6 +22,7 @@ from pathlib import Path
 from common.command_line import OneLineParser, run_script
 
 ROOT = Path(__file__).parents[1]
+WEIGHTS = ("motion", "motion_teacher", "frame_synthesis")  # folders that come with the repository
 # Import, distribution, what it is for, what works without it.
 PACKAGES = (
     (
@@ -168,7 +169,7 @@ def _program(name: str, programs: tuple[str, ...], without: str) -> Finding:
 
 
 def _weights() -> Finding:
-    files = [ROOT / "models" / "pretrained" / part / "model.safetensors" for part in ("motion", "frame_synthesis")]
+    files = [ROOT / "models" / "pretrained" / part / "model.safetensors" for part in WEIGHTS]
     missing = [str(path.relative_to(ROOT)) for path in files if not path.is_file()]
     if missing:
         return Finding("pretrained weights", False, f"{', '.join(missing)}: get them with git, or train")

@@ -27,12 +27,19 @@ def save_checkpoint(
     tensors: Mapping[str, Tensor],  # the weights that inference uses
     training: dict,  # how the weights came about
     dtype: torch.dtype | None = None,  # floating tensors are stored in it; None keeps each as it is
+    base: str | Path | None = None,  # checkpoint folder beside this one: weights that it has already are left out
 ) -> None:
     """Write ``config.json`` and ``model.safetensors`` of a checkpoint folder."""
     if dtype is not None:
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     config = {"format_version": FORMAT_VERSION, "kind": kind, "model": model_config, "training": training}
     folder = Path(folder)
+    if base is not None:
+        if Path(base).resolve().parent != folder.resolve().parent:
+            raise ValueError(f"{base}: the checkpoint that {folder} is based on has to lie beside it")
+        there = load_checkpoint(base, kind)[1]
+        tensors = {name: t for name, t in tensors.items() if name not in there or not t.float().equal(there[name])}
+        config["base"] = Path(base).resolve().name
     save_tensors(folder / "model.safetensors", tensors)
     write_json(folder / "config.json", config)
 
@@ -71,6 +78,7 @@ class _Header:
     kind: str
     model: dict
     training: dict = field(default_factory=dict)
+    base: str | None = None  # name of a checkpoint folder beside this one, which has the weights that are not here
 
 
 def load_checkpoint(folder: str | Path, kind: str, config: dict | None = None) -> tuple[dict, dict[str, Tensor]]:
@@ -82,13 +90,32 @@ def load_checkpoint(folder: str | Path, kind: str, config: dict | None = None) -
         config: what :func:`load_config` has given for this folder, where that was called already.
     """
     config = load_config(folder, kind) if config is None else config
-    path = Path(folder) / "model.safetensors"
+    weights = _load_weights(Path(folder))
+    if config.get("base") is not None:
+        weights = _load_base(Path(folder), kind, name=config["base"]) | weights
+    return config, weights
+
+
+def _load_base(folder: Path, kind: str, *, name: str) -> dict[str, Tensor]:
+    """Weights of the checkpoint beside this one that it is based on."""
+    where = f"{folder / 'config.json'}: base"
+    if Path(name).name != name:
+        raise ValueError(f"{where}: {name!r} is not the name of a folder beside this one")
+    if not (folder.parent / name).is_dir():
+        raise ValueError(f"{where}: {folder.parent / name} is missing, which has the weights that are not here")
+    if load_config(folder.parent / name, kind)["base"] is not None:
+        raise ValueError(f"{where}: {name} is itself based on another checkpoint")
+    return _load_weights(folder.parent / name)
+
+
+def _load_weights(folder: Path) -> dict[str, Tensor]:
+    path = folder / "model.safetensors"
     tensors, _ = read_tensors(path, advice="the checkpoint is damaged")
     for name, tensor in tensors.items():
         # A number by itself may stand for a limit that there is none of.
         if tensor.is_floating_point() and (tensor.isnan().any() or (tensor.ndim and tensor.isinf().any())):
             raise ValueError(f"{path}: {name} holds values that are not finite; the checkpoint is damaged")
-    return config, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
 
 def build_fitting(build: Callable[[], Model], tensors: Mapping[str, Tensor], source: str | Path) -> Model:

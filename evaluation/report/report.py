@@ -112,8 +112,15 @@ def folder_provenance(folder: Path) -> dict:
 
 
 def _checkpoint_files(folder: Path) -> dict[str, str]:
+    from common.checkpoint import load_config
+    from models.checkpoints import PARTS
+
     used = [path for path in (folder / "config.json", *sorted(folder.glob("*.safetensors"))) if path.is_file()]
-    return {file.name: file_sha256(file) for file in used}
+    hashes = {file.name: file_sha256(file) for file in used}
+    base = load_config(folder, PARTS)["base"]  # where the weights lie that this folder leaves out
+    if base is not None:
+        hashes |= {f"{base}/{name}": digest for name, digest in _checkpoint_files(folder.parent / base).items()}
+    return hashes
 
 
 def weights_provenance(names: Iterable[str], folder: Path | None = None) -> dict[str, str | None]:

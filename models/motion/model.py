@@ -155,16 +155,30 @@ class MotionModel(nn.Module):
         load_weights(self.image_encoder, weights, path)
 
     def save_pretrained(
-        self, folder: str | Path, training: dict | None = None, dtype: torch.dtype | None = None
+        self,
+        folder: str | Path,
+        training: dict | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        base: str | Path | None = None,
     ) -> None:
         """Write a checkpoint folder; ``training`` says how the weights came about, ``dtype`` how they are stored.
+
+        Weights that are those of ``base``, a checkpoint folder beside this one, are left out: a student of distillation
+        shares its autoencoder and image encoder with its teacher.
 
         The flag ``frequency_attention`` is the model's own, whatever ``training`` holds under that name.
         """
         values = self.config.to_dict() | {"normalizer": self.normalizer.to_dict()}
         training = (training or {}) | {"frequency_attention": self.frequency_attention}
         save_checkpoint(
-            Path(folder), KIND, model_config=values, tensors=self.state_dict(), training=training, dtype=dtype
+            Path(folder),
+            KIND,
+            model_config=values,
+            tensors=self.state_dict(),
+            training=training,
+            dtype=dtype,
+            base=base,
         )
 
     @torch.no_grad()

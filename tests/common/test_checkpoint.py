@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from common import checkpoint
@@ -59,6 +60,43 @@ def test_wrong_checkpoints_are_named_in_one_line(tmp_path):
     assert "damaged" in message(tmp_path / "weights")
     (tmp_path / "weights" / "config.json").write_text("{")
     assert "not valid JSON" in message(tmp_path / "weights")
+
+
+def save(folder, model, **options):
+    training = {"steps": 1}
+    checkpoint.save_checkpoint(
+        folder, "motion", model_config={}, tensors=model.state_dict(), training=training, **options
+    )
+
+
+def test_a_checkpoint_leaves_out_what_the_one_it_is_based_on_has(tmp_path):
+    teacher, student = small_model(), small_model()
+    save(tmp_path / "teacher", teacher, dtype=torch.float16)
+    checkpoint.load_weights(student, checkpoint.load_checkpoint(tmp_path / "teacher", "motion")[1], "teacher")
+    with torch.no_grad():
+        student[2].bias.add_(1)
+    save(tmp_path / "student", student, dtype=torch.float16, base=tmp_path / "teacher")
+    assert list(load_file(tmp_path / "student" / "model.safetensors")) == ["2.bias"]
+    found = checkpoint.load_checkpoint(tmp_path / "student", "motion")[1]
+    assert found.keys() == student.state_dict().keys()
+    torch.testing.assert_close(found["2.bias"], student[2].bias.detach(), atol=1e-3, rtol=1e-3)
+    assert torch.equal(found["0.weight"], student[0].weight)
+    (tmp_path / "teacher").rename(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"student/config\.json: base: .*teacher is missing"):
+        checkpoint.load_checkpoint(tmp_path / "student", "motion")
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [("../c", "not the name of a folder beside"), ("c", "itself based on another"), (7, "base is 7, expected a text")],
+)
+def test_a_base_is_a_checkpoint_of_its_own_beside_the_other(tmp_path, base, message):
+    save(tmp_path / "c", small_model())
+    write_config(tmp_path / "c", base=base)
+    with pytest.raises(ValueError, match=message):
+        checkpoint.load_checkpoint(tmp_path / "c", "motion")
+    with pytest.raises(ValueError, match="has to lie beside it"):
+        save(tmp_path / "x" / "y", small_model(), base=tmp_path / "c")
 
 
 def test_weights_that_do_not_fit_are_refused():

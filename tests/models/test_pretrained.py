@@ -23,7 +23,7 @@ def dahlia() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def motion(pipeline: ImageDynamicsPipeline, dahlia: torch.Tensor) -> torch.Tensor:
-    return pipeline.predict_motion(dahlia, seed=0, steps=8)
+    return pipeline.predict_motion(dahlia, seed=0)
 
 
 def test_the_flower_moves_and_the_dark_ground_beside_it_does_not(motion: torch.Tensor) -> None:

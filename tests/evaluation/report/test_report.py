@@ -64,7 +64,9 @@ def test_checkpoint_provenance_hashes_what_is_loaded(tmp_path: Path) -> None:
     assert found["defaults"] == ["frame_synthesis"]
     assert found["name"] == tmp_path.name
     assert checkpoint_provenance(tmp_path, ["motion"])["defaults"] == []
-    assert checkpoint_provenance(PRETRAINED, ["motion"])["defaults"] == []
+    own = checkpoint_provenance(PRETRAINED, ["motion"])
+    assert own["defaults"] == []
+    assert "motion/motion_teacher/model.safetensors" in own["files"], "the weights that the student shares"
     with pytest.raises(ValueError, match="no such checkpoint folder"):
         checkpoint_provenance(tmp_path / "nowhere")
 
