@@ -57,6 +57,7 @@ class _Calling(nn.Module):
         super().__init__()
         self.model = model
         self.call = call
+        self.eval()
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.call(self.model, *inputs)

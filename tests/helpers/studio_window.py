@@ -24,7 +24,7 @@ DROP = """([content, name, event]) => {
 def photo_pixels(width: int = 160, height: int = 96, seed: int = 0) -> np.ndarray:
     """A photo of blurred noise, uint8 ``[height, width, 3]``."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 8, width // 8, 3), np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -72,6 +72,7 @@ class Studio {
       if (signal.aborted) return;
       this.forget();
       this.photo = photo;
+      this.preview(photo);
       this.arrange();
       const told = (progress) => !signal.aborted && this.progress.tell(progress);
       const { backend, threads } = await this.engine.load({ webgpu: !location.search.includes("wasm") }, { told, signal });
@@ -79,6 +80,13 @@ class Studio {
       await ask("look", { rgba: photo.rgba, size: photo.rgbaSize }, { transfer: [photo.rgba.buffer] });
       await this.sample(ask, photo);
     });
+  }
+
+  // The photo as it is, while nothing moves yet.
+  preview({ bitmap }) {
+    const canvas = byId("preview");
+    [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+    canvas.getContext("2d").drawImage(bitmap, 0, 0);
   }
 
   async sample(ask, photo) {
@@ -125,6 +133,7 @@ class Studio {
     this.stage.clear();
     this.strip.clear();
     this.photo?.bitmap.close();
+    byId("preview").width = 0;
     Object.assign(this, { photo: null, shown: null, nextSeed: 0 });
   }
 
@@ -133,6 +142,7 @@ class Studio {
     const busy = this.work !== null;
     byId("intake").hidden = this.photo !== null && (busy || this.shown !== null);
     byId("result").hidden = this.shown === null;
+    byId("preview").hidden = this.photo === null || this.shown !== null;
     byId("more").disabled = busy || this.strip.full;
     byId("wind-note").hidden = !this.shown || this.wind === this.shown.wind;
     byId("again").disabled = busy;

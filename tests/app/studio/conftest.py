@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +38,11 @@ def networks(studio_model: MotionModel) -> dict[str, bytes]:
     """The exported networks of the tiny model, with exact weights."""
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason="needs the packages of requirements-studio.txt")
-    return export_networks(studio_model, "float32")
+    logging.disable(logging.INFO)  # pytest would keep every line of what the exporter traces, for minutes
+    try:
+        return export_networks(studio_model, "float32")
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

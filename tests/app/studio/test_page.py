@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import base64
 import struct
+import threading
+import time
 import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.browser import OpenPage
-from helpers.studio_window import DROP, StudioWindow, photo_pixels, png
+from helpers.studio_window import DROP, PATIENCE, StudioWindow, photo_pixels, png
 
 from data.media.read_video import scan_video
 from models.dynamics.motion_file import MotionFile
@@ -22,6 +28,17 @@ from models.pipeline import ImageDynamicsPipeline
 
 pytestmark = pytest.mark.slow  # the networks are exported first
 TOLERANCE = 2e-3  # pixels, of a motion of about a pixel; half precision has steps of 1e-3
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Wait for a condition that can't be asked for while the page loads itself again."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with suppress(Exception):
+            if condition():
+                return
+        time.sleep(0.1)
+    raise TimeoutError
 
 
 def expected_motion(model: MotionModel, pixels: np.ndarray, seed: int) -> torch.Tensor:
@@ -62,6 +79,8 @@ def test_what_is_painted_stays_and_a_poke_moves_the_photo(window, tmp_path) -> N
     assert window.run("studio.stage.viewer.pointers.pulls.size") == 1
     window.page.mouse.up()
     assert window.run("document.getElementById('loop').getAttribute('aria-pressed')") == "false"
+    # Unmoved, so that what is painted lies where the mouse is.
+    window.run("(setPaused(studio.stage.viewer, true), studio.stage.playLoop())")
     window.page.locator("input[value=stays]").check(force=True)
     window.page.mouse.move(*centre)
     window.page.mouse.down()
@@ -202,6 +221,21 @@ def test_offline_after_the_first_visit(window) -> None:
     window.choose(png(photo_pixels()))
     assert window.trouble == ""
     window.wait("shown")
+
+
+def test_threads_on_a_host_that_sends_no_headers(browser, built: Path) -> None:
+    class Plain(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Plain, directory=str(built))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
+        until(lambda: page.evaluate("crossOriginIsolated && document.documentElement.dataset.state === 'ready'"))
+        context.close()
+        server.shutdown()
 
 
 def test_less_motion_where_that_is_asked_for_and_small_screens(browser, address) -> None:

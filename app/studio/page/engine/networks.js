@@ -29,6 +29,7 @@ async function load(kind, base, manifest, progress) {
   await progress("start", 0, NAMES.length);
   const ort = await import(new URL(script, base));
   const threads = globalThis.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
+  ort.env.logLevel = "error"; // it warns of every operation that a graphics card leaves to the processor
   Object.assign(ort.env.wasm, { wasmBinary: wasm, wasmPaths: { mjs: new URL(glue, base).href }, numThreads: threads });
   const sessions = {};
   for (const [index, name] of NAMES.entries()) {
