@@ -19,7 +19,7 @@ LEVELS = 127
 
 
 def store_weights(model: ModelProto, storage: str) -> ModelProto:
-    """A copy of a model with its larger weights stored as one of :data:`STORAGES`.
+    """A copy of a model with its larger weights stored as one of :data:`STORAGES`, without word of where it was made.
 
     ``int8`` gives every slice along a tensor's first axis a scale of its own, its largest value over 127.
     """
@@ -29,6 +29,7 @@ def store_weights(model: ModelProto, storage: str) -> ModelProto:
         raise ValueError(f"unknown storage {storage!r}, expected one of {', '.join(STORAGES)}")
     stored = ModelProto()
     stored.CopyFrom(model)
+    _forget_origins(stored)
     if storage == "float32":
         return stored
     write = _as_float16 if storage == "float16" else _as_int8
@@ -46,6 +47,15 @@ def store_weights(model: ModelProto, storage: str) -> ModelProto:
     stored.graph.initializer.extend(kept)
     stored.graph.node.extend(nodes)
     return stored
+
+
+def _forget_origins(model: ModelProto) -> None:
+    """Remove what is of no use to a runtime: shapes in between, and lines and paths of the code that was exported."""
+    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
+    model.doc_string = model.graph.doc_string = ""
+    for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
 
 
 def _as_float16(name: str, values: np.ndarray) -> tuple[list[Any], list[Any]]:

@@ -171,4 +171,5 @@ def test_stored_weights_come_back_to_within_their_step(networks: dict[str, bytes
     for name in shrunk:
         scales = levels[f"{name}_scales"]
         assert np.abs(levels[f"{name}_levels"] * scales - before[name]).max() <= scales.max() * 0.5001
-    assert stored.ByteSize() < 0.6 * whole.ByteSize()
+    assert stored.ByteSize() < 0.7 * whole.ByteSize()
+    assert ".py" not in stored.SerializeToString().decode("latin-1")  # nothing tells of where it was made

@@ -68,34 +68,50 @@ def test_a_photo_moves_as_python_samples_it_and_nothing_leaves_the_page(window, 
     assert [request.url for request in window.requests[before:] if request.url.startswith("http")] == []
 
 
-def test_what_is_painted_stays_and_a_poke_moves_the_photo(window, tmp_path) -> None:
+def middle(window: StudioWindow) -> tuple[float, float]:
+    """Where the middle of the photo is on the screen, to which the page is scrolled."""
+    canvas = window.page.locator("#canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_a_poke_pulls_the_photo_out_of_its_loop(window) -> None:
     window.choose(png(photo_pixels()))
-    box = window.page.locator("#canvas").bounding_box()
-    centre = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     assert window.run("studio.stage.viewer.loopTime !== null")
-    window.page.mouse.move(*centre)
+    x, y = middle(window)
+    window.page.mouse.move(x, y)
     window.page.mouse.down()
-    window.page.mouse.move(centre[0] + 40, centre[1], steps=4)
+    window.page.mouse.move(x + 40, y, steps=4)
     assert window.run("studio.stage.viewer.pointers.pulls.size") == 1
     window.page.mouse.up()
+    assert window.run("studio.stage.viewer.pointers.pulls.size") == 0
     assert window.run("document.getElementById('loop').getAttribute('aria-pressed')") == "false"
+    window.page.click("#loop")
+    assert window.run("studio.stage.viewer.loopTime !== null")
+
+
+def test_what_is_painted_stays_or_alone_moves(window, tmp_path) -> None:
+    window.choose(png(photo_pixels()))
     # Unmoved, so that what is painted lies where the mouse is.
     window.run("(setPaused(studio.stage.viewer, true), studio.stage.playLoop())")
-    window.page.locator("input[value=stays]").check(force=True)
-    window.page.mouse.move(*centre)
-    window.page.mouse.down()
-    window.page.mouse.up()
-    volume = MotionFile.read(window.save("motion", tmp_path)).spectral_volume
-    height, width = volume.shape[-2:]
-    assert volume[:, :, height // 2, width // 2].abs().max() == 0
-    assert volume[1:, :, 0, 0].abs().max() > 0
-    window.page.click("#all-moves")
-    window.page.locator("input[value=moves]").check(force=True)
-    window.page.mouse.down()
-    window.page.mouse.up()
-    volume = MotionFile.read(window.save("motion", tmp_path)).spectral_volume
-    assert volume[1:, :, height // 2, width // 2].abs().max() > 0
-    assert volume[:, :, 0, 0].abs().max() == 0  # only what is painted moves
+
+    def painted(tool: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """How far the middle and a corner move after a dab with a brush in the middle."""
+        window.page.click("input[value=pull] + span")
+        window.page.click(f"input[value={tool}] + span")
+        window.page.click("#all-moves")
+        window.page.mouse.click(*middle(window))
+        volume = MotionFile.read(window.save("motion", tmp_path)).spectral_volume.abs()
+        height, width = volume.shape[-2:]
+        return volume[:, :, height // 2, width // 2].max(), volume[:, :, 0, 0].max()
+
+    inside, outside = painted("stays")
+    assert inside == 0
+    assert outside > 0
+    inside, outside = painted("moves")
+    assert inside > 0
+    assert outside == 0
 
 
 def test_leaving_the_loop_does_not_jump(window) -> None:
