@@ -8,6 +8,7 @@ import { Progress } from "./progress.js";
 import { download, motionFile, pokePage, saveVideo, stemOf } from "./save.js";
 import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
+import { settle } from "./visit.js";
 
 const AT_ONCE = 3; // motions that "More motions" makes
 const REDUCED = matchMedia("(prefers-reduced-motion: reduce)");
@@ -17,7 +18,8 @@ const state = (name) => (document.documentElement.dataset.state = name);
 class Studio {
   constructor(manifest) {
     this.manifest = manifest;
-    this.engine = new Engine(manifest, new URL(".", location.href).href);
+    const webgpu = !location.search.includes("wasm"); // "?wasm" behind the address does without
+    this.engine = new Engine(manifest, { base: new URL(".", location.href).href, webgpu });
     this.stage = new Stage(byId("holder"), byId("stage-template"), (text) => this.say(text));
     this.stage.onLoop = (playing) => byId("loop").setAttribute("aria-pressed", playing);
     this.strip = new Strip(byId("strip"), (motion) => this.show(motion));
@@ -67,19 +69,25 @@ class Studio {
   // A photo, its first motion, and the stage.
   take(file) {
     return this.during(file.name || "photo", async (ask, signal) => {
-      this.progress.begin(this.engine.loaded ? ["look", "motion", "finish"] : ["fetch", "start", "look", "motion", "finish"]);
+      const first = this.engine.ready ? [] : ["fetch", "start"];
+      this.progress.begin([...first, "look", "motion", "finish"]);
+      signal.addEventListener("abort", () => this.engine.stopLoading());
       const photo = await readPhoto(file);
       if (signal.aborted) return;
       this.forget();
       this.photo = photo;
       this.preview(photo);
       this.arrange();
-      const told = (progress) => !signal.aborted && this.progress.tell(progress);
-      const { backend, threads } = await this.engine.load({ webgpu: !location.search.includes("wasm") }, { told, signal });
+      const { backend, threads } = await this.engine.load((progress) => !signal.aborted && this.progress.tell(progress));
       byId("engine").textContent = `Computed by ${backend === "webgpu" ? "WebGPU" : `WebAssembly on ${threads} thread${threads > 1 ? "s" : ""}`}.`;
       await ask("look", { rgba: photo.rgba, size: photo.rgbaSize }, { transfer: [photo.rgba.buffer] });
       await this.sample(ask, photo);
     });
+  }
+
+  // Begin to load the networks before the photo is there.
+  warm() {
+    this.engine.load().catch(() => {}); // is told when a photo comes and it fails again
   }
 
   // The photo as it is, while nothing moves yet.
@@ -198,22 +206,6 @@ class Studio {
   }
 }
 
-// A service worker keeps the page for later, and gives it the headers that threads need where the host does not: then the
-// page is loaded once more, before anything has been fetched or done.
-async function settle() {
-  if (!navigator.serviceWorker) return;
-  try {
-    await navigator.serviceWorker.register("sw.js");
-    if (globalThis.crossOriginIsolated || sessionStorage.getItem("reloaded")) return;
-    await navigator.serviceWorker.ready;
-    sessionStorage.setItem("reloaded", "yes");
-    location.reload();
-    await new Promise(() => {});
-  } catch {
-    // Without it the page works on one thread, and needs the network next time.
-  }
-}
-
 async function start() {
   if (!document.createElement("canvas").getContext("webgl2")) {
     byId("intake").hidden = true;
@@ -233,6 +225,8 @@ async function start() {
   globalThis.studio = studio; // for whoever looks with the browser's tools, and for the tests
   connect(studio);
   studio.arrange();
+  // What an earlier visit has fetched is started at once; else it is fetched as soon as a photo is on its way.
+  if (await globalThis.caches?.match("models/denoise.onnx")) studio.warm();
   state("ready");
 }
 

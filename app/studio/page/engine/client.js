@@ -1,12 +1,12 @@
 // The worker seen from the page: work is asked for and promised, its progress told, and it can be cancelled.
 
 export class Engine {
-  constructor(manifest, base) {
-    this.manifest = manifest;
-    this.base = base;
+  constructor(manifest, { base, webgpu }) {
+    Object.assign(this, { manifest, base, webgpu });
     this.waiting = new Map(); // id -> {resolve, reject, told}
     this.next = 0;
     this.loaded = null; // a promise
+    this.ready = false;
     this.start();
   }
 
@@ -29,7 +29,7 @@ export class Engine {
   }
 
   fail(error) {
-    this.loaded = null;
+    [this.loaded, this.ready] = [null, false];
     for (const { reject } of this.waiting.values()) reject(error);
     this.waiting.clear();
   }
@@ -43,12 +43,24 @@ export class Engine {
     });
   }
 
-  // Fetched and started once; after a failure it is tried again.
-  load(options, how) {
-    this.loaded ??= this.ask("load", { base: this.base, manifest: this.manifest, ...options }, how).catch((error) => {
-      this.loaded = null;
-      throw error;
-    });
+  // Fetched and started once, however often it is asked for; the last who asks is told of the progress. After a failure,
+  // or after it was stopped, it is tried again.
+  load(told = () => {}) {
+    this.toldOfLoading = told;
+    if (!this.loaded) {
+      this.loading = new AbortController();
+      const given = { base: this.base, manifest: this.manifest, webgpu: this.webgpu };
+      const how = { told: (progress) => this.toldOfLoading(progress), signal: this.loading.signal };
+      this.loaded = this.ask("load", given, how).then((facts) => {
+        this.ready = true;
+        return facts;
+      });
+      this.loaded.catch(() => (this.loaded = null));
+    }
     return this.loaded;
+  }
+
+  stopLoading() {
+    if (!this.ready) this.loading?.abort();
   }
 }
