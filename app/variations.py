@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +35,10 @@ def make_variations(
     Returns:
         What a report says: the photo, the files, and the seeds.
     """
+    from data.media.sheets import expect_moviepy, labelled_video
     from data.media.write_video import write_video
 
+    expect_moviepy()
     playing = options.playing
     rate = min(FPS, playing.fps)
     if playing.num_frames is not None:
@@ -55,7 +56,8 @@ def make_variations(
             animation.motion.write(files.variation(number))
         clips[f"{number}  seed {sampling.seed}"] = list(counted(animation.frames, animation.num_frames, progress))
     with watch("write"):
-        write_video(files.sheet, _side_by_side(clips), rate)
+        # Pokes last until all is at rest, some longer than others: the shorter ones stay at their end.
+        write_video(files.sheet, labelled_video(clips, min(COLUMNS, len(clips))), rate)
     seeds = list(range(first, first + files.variations))
     return {"photo": str(files.photo), "outputs": [str(path) for path in files.outputs()], "seeds": seeds}
 
@@ -70,12 +72,3 @@ def picked(files: LoopFiles, number: int) -> Path:
     if not path.is_file():
         raise ValueError(f"{path}: no such motion; --variations N with the same photo and -o makes motions 1 to N")
     return path
-
-
-def _side_by_side(clips: dict[str, list[np.ndarray]]) -> Iterator[np.ndarray]:
-    from data.media.sheets import labelled_sheet
-
-    for time in range(max(map(len, clips.values()))):
-        # Pokes last until all is at rest, some longer than others: the shorter ones stay at their end.
-        cells = {label: frames[min(time, len(frames) - 1)] for label, frames in clips.items()}
-        yield labelled_sheet(cells, min(COLUMNS, len(cells)))

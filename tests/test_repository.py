@@ -28,6 +28,7 @@ HEAVY = (
     "matplotlib",
     "torchvision",
     "imageio_ffmpeg",
+    "moviepy",
     "scipy",
     "diffusers",
     "huggingface_hub",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from data.media.sheets import labelled_sheet
+from data.media.sheets import labelled_video
 from evaluation.report.media import Media
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def extremes(quality: Mapping[str, float]) -> dict[str, str]:
 def sheets(comparison: Comparison) -> Iterator[np.ndarray]:
     """Frames of the labelled video, uint8 ``[H', W', 3]``."""
     pictures = {label: frames.permute(0, 2, 3, 1).cpu().numpy() for label, frames in comparison.cells.items()}
-    for time in range(len(next(iter(pictures.values())))):
-        yield labelled_sheet({label: frames[time] for label, frames in pictures.items()}, len(pictures))
+    return labelled_video(pictures, len(pictures))
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from common.files import write_text
+from data.media.sheets import expect_moviepy
 from evaluation.report.comparison_video import Comparison, add_comparison, write_comparison
 from evaluation.report.html import write_html
 from evaluation.report.media import Media
@@ -26,7 +27,12 @@ class MotionMedia:
     def __init__(
         self, sequences: Sequence[EvaluationSequence], *, colors: Mapping[str, str | None] | None = None
     ) -> None:
-        """``colors``: of the methods in plots, see :func:`evaluation.report.plots.row_colors`."""
+        """``colors``: of the methods in plots, see :func:`evaluation.report.plots.row_colors`.
+
+        Raises:
+            ValueError: moviepy is not installed.
+        """
+        expect_moviepy()
         self._colors = colors or {}
         first = list({sequence.source: sequence for sequence in reversed(sequences)}.values())[::-1]
         count = min(SHOWN, len(first))

@@ -17,6 +17,7 @@ import torch
 
 from common.command_line import select_device
 from common.stopwatch import Stopwatch
+from data.media.sheets import expect_moviepy
 from evaluation.metrics.distances import bootstrap_interval
 from evaluation.metrics.image import Distance, FrameMeasure, lpips_of_rows
 from evaluation.metrics.metric import Metric
@@ -63,6 +64,8 @@ def evaluate_rendering(
     with clock("loading weights"):
         measures, notes = load_measures(columns, weights=options.weights, device=device, distance=distance)
         model = load_model(options.checkpoint, device) if "model" in rows else None
+    if options.output is not None or options.html is not None:
+        expect_moviepy()
     if options.output is not None:
         options.output.mkdir(parents=True, exist_ok=True)  # now: a path that won't do costs no hour of rendering
     stored = options.frames == "stored"

@@ -10,6 +10,7 @@ from statistics import fmean
 import torch
 
 from common.images import from_8_bits
+from data.media.sheets import expect_moviepy
 from evaluation.metrics.image import Distance, psnr
 from evaluation.report.comparison_video import Comparison, write_comparison
 from evaluation.report.pictures import comparison_picture
@@ -46,6 +47,7 @@ class RendererValidation:
         sequences: int = SEQUENCES,
         frames: int = FRAMES,
     ) -> None:
+        expect_moviepy()  # now, not when the first hour of training is over
         found = spread([load_sequences(folder, split) for folder in folders], sequences)
         self._measures = frame_measures(distance)
         self._device = device

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from common.command_line import write_json
 from data.media.read_video import read_video
-from data.media.sheets import LABEL_HEIGHT, labelled_sheet
+from data.media.sheets import LABEL_HEIGHT
 from evaluation.metrics.metric import Metric
 from evaluation.metrics.registry import METRICS as ALL_METRICS
 from evaluation.metrics.registry import of_table
@@ -248,14 +248,3 @@ def test_one_entry_adds_a_metric_of_frames(small_dataset: Path, checkpoint: Path
 def test_worst_median_and_best() -> None:
     assert extremes({"a": 3.0, "b": 1.0, "c": 2.0}) == {"worst": "b", "median": "c", "best": "a"}
     assert extremes({"only": -1.0}) == {"worst": "only", "median": "only", "best": "only"}
-
-
-def test_labelled_sheet_puts_cells_row_by_row_under_their_labels() -> None:
-    cells = {f"cell {value}": np.full((10, 60, 3), value, np.uint8) for value in (50, 100, 150)}
-    sheet = labelled_sheet(cells, columns=2)
-    assert sheet.shape == (2 * (10 + LABEL_HEIGHT), 120, 3)
-    assert (sheet[LABEL_HEIGHT : LABEL_HEIGHT + 10, :60] == 50).all()
-    assert (sheet[LABEL_HEIGHT : LABEL_HEIGHT + 10, 60:] == 100).all()
-    assert (sheet[-10:, :60] == 150).all()
-    assert not sheet[-10 - LABEL_HEIGHT :, 60:].any()
-    assert (sheet[:LABEL_HEIGHT, :60] > 150).any()  # the label
