@@ -22,7 +22,7 @@ export function slowFrame(volume, [width, height], numFrames) {
   const small = resizeMotion(volume, [width, height], size);
   const frames = Array.from({ length: numFrames }, (_, t) => displacements(small, cells, t, numFrames));
   const mean = new Float64Array(2 * cells);
-  for (const frame of frames) frame.forEach((value, p) => (mean[p] += value / numFrames));
+  for (const frame of frames) for (let p = 0; p < mean.length; p++) mean[p] += frame[p] / numFrames;
   const steps = frames.map((frame, t) => meanOf(frame, frames[(t + numFrames - 1) % numFrames], Math.abs));
   const median = [...steps].sort((a, b) => a - b)[Math.floor((numFrames - 1) / 2)];
   let [best, least] = [0, Infinity];
@@ -33,7 +33,11 @@ export function slowFrame(volume, [width, height], numFrames) {
   return best;
 }
 
-const meanOf = (a, b, measure) => a.reduce((sum, value, p) => sum + measure(value - b[p]), 0) / a.length;
+function meanOf(a, b, measure) {
+  let sum = 0;
+  for (let p = 0; p < a.length; p++) sum += measure(a[p] - b[p]);
+  return sum / a.length;
+}
 
 function roundHalfEven(value) {
   const floor = Math.floor(value);
@@ -101,23 +105,16 @@ const float = new Float32Array(bits.buffer);
 export function toHalf(value) {
   float[0] = Math.min(LARGEST_HALF, Math.max(-LARGEST_HALF, value));
   const sign = (bits[0] >>> 16) & 0x8000;
-  const size = Math.abs(float[0]);
-  // Below 2^-14 steps are of 2^-24, above they grow with the number.
-  const exponent = Math.max(-14, Math.floor(Math.log2(size || 2 ** -24)));
-  const [whole, carried] = roundedTo(size, exponent);
-  if (carried < -14 || (exponent === -14 && whole < 1024)) return sign | whole;
-  return sign | ((carried + 15) << 10) | (whole - 1024);
+  const size = bits[0] & 0x7fffffff;
+  if (size < 0x38800000) return sign | roundHalfEven(Math.abs(float[0]) * 2 ** 24); // below 2^-14: steps of 2^-24
+  // 13 bits of the fraction go, and 112 of the exponent; what is carried goes into the exponent.
+  return sign | ((size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13);
 }
 
-function roundedTo(size, exponent) {
-  const whole = roundHalfEven(size / 2 ** (exponent - 10));
-  if (whole >= 2048) return [whole / 2, exponent + 1];
-  // log2 may err by one at powers of two.
-  if (whole < 1024 && exponent > -14) return roundedTo(size, exponent - 1);
-  return [whole, exponent];
-}
-
-export function fromHalf(half) {
+const VALUES = Float32Array.from({ length: 1 << 16 }, (_, half) => {
   const [sign, exponent, fraction] = [half & 0x8000 ? -1 : 1, (half >>> 10) & 31, half & 1023];
   return sign * (exponent ? 2 ** (exponent - 25) * (1024 + fraction) : 2 ** -24 * fraction);
-}
+});
+
+// The number that bits of half precision stand for; none of ours is infinite.
+export const fromHalf = (half) => VALUES[half];

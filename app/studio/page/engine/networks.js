@@ -2,6 +2,7 @@
 
 const NAMES = ["condition", "denoise", "decode"];
 const MOST_THREADS = 8;
+const INTERVAL = 100; // milliseconds between what is told of a download
 
 // Where WebGPU is wanted and there, it is tried first; a driver that can't is no reason to stop.
 export async function loadNetworks({ base, manifest, webgpu }, progress) {
@@ -57,7 +58,7 @@ async function fetchFile(url, { bytes, sha256 }, told) {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url.pathname} can't be fetched: the host answers ${response.status}`);
   const content = new Uint8Array(bytes);
-  let filled = 0;
+  let [filled, last] = [0, 0];
   const reader = response.body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
@@ -65,6 +66,8 @@ async function fetchFile(url, { bytes, sha256 }, told) {
     if (filled + value.length > bytes) throw new Error(`${url.pathname} is larger than it should be; reload the page`);
     content.set(value, filled);
     filled += value.length;
+    if (performance.now() - last < INTERVAL) continue;
+    last = performance.now();
     await told(filled);
   }
   if (filled !== bytes || (await hashOf(content, sha256)) !== sha256) {

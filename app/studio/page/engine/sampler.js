@@ -24,5 +24,5 @@ async function guided(noisy, timestep, weight, predict) {
   const output = await predict(noisy, timestep, true);
   if (weight === 0) return output;
   const blind = await predict(noisy, timestep, false);
-  return output.map((value, p) => (1 + weight) * value - weight * blind[p]);
+  return Float32Array.from(output, (value, p) => (1 + weight) * value - weight * blind[p]);
 }
