@@ -78,7 +78,7 @@ def build(name: str) -> MotionModel:
         ImportError: the preset is made of diffusers' networks, and that is not installed.
     """
     if name == "default":
-        return MotionModel.from_pretrained(PRETRAINED / "motion")
+        return MotionModel.from_pretrained(PRETRAINED / "motion_teacher")  # its student has steps of its own
     config = PRESETS[name]
     torch.manual_seed(0)
     model = MotionModel(config, SpectralNormalizer(config.normalization, (1.0,) * config.num_frequencies))
