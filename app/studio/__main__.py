@@ -14,7 +14,8 @@ EXAMPLES = """examples:
   python -m app.studio build outputs/studio --checkpoint runs/mine
   python -m app.studio serve outputs/studio                      the same page on this machine
 """
-STORAGES = ("int8", "float16", "float32")  # of app.studio.weights, which this must not import for --help
+STORAGES = ("int8", "float16", "float32")
+WEIGHTS_HELP = "how weights are stored (default: int8, but float16 for what looks at the photo)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = building.add_argument
     add("output", type=Path, metavar="OUT", help="folder of the page; an earlier build is replaced")
     add("--checkpoint", metavar="DIR", help="folder or hub id of the models (default: those of the repository)")
-    add("--weights", choices=STORAGES, default="int8", help="how weights are stored (default: %(default)s)")
+    add("--weights", choices=STORAGES, help=WEIGHTS_HELP)
     add("--runtime", type=Path, metavar="FILE.tgz", help="onnxruntime-web's npm package (default: npm fetches it)")
     add("--photo", type=Path, metavar="FILE", help="compare a whole sample of this photo with PyTorch's as well")
     add("--report", type=Path, metavar="FILE.json", help="write sizes and differences")
@@ -50,11 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _build(options: argparse.Namespace) -> None:
     from app.studio.build import build
+    from app.studio.weights import MIXED
 
     results = build(
         options.output,
         checkpoint=options.checkpoint,
-        storage=options.weights,
+        storage=options.weights or MIXED,
         runtime=options.runtime,
         photo=options.photo,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from app.studio.export import check_packages
 from app.studio.folder import build_folder, check_output
 from app.studio.networks import compare_sample, export_networks
 from app.studio.runtime import runtime_files
+from app.studio.weights import MIXED
 from models.checkpoints import PRETRAINED
 from models.photos import as_photo
 from models.pipeline import ImageDynamicsPipeline
@@ -21,7 +22,7 @@ def build(
     output: Path,
     *,
     checkpoint: str | None = None,
-    storage: str = "int8",
+    storage: str | Mapping[str, str] = MIXED,
     runtime: Path | None = None,
     photo: Path | None = None,
     say: Callable[[str], None] = print,
@@ -31,7 +32,7 @@ def build(
     Args:
         output: its folder.
         checkpoint: folder or hub id; by default the checkpoint of the repository.
-        storage: of the weights, one of `app.studio.weights.STORAGES`.
+        storage: of the weights, as `app.studio.networks.export_networks` takes it.
         runtime: the npm package, where it is not to be fetched.
         photo: a photo of which a whole sample is compared with PyTorch's.
         say: told in one line each of what was made.

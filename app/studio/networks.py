@@ -12,7 +12,7 @@ from torch import Tensor
 
 from app.studio.export import export_part, exportable, network_parts
 from app.studio.schedule import sampler_steps
-from app.studio.weights import store_weights
+from app.studio.weights import MIXED, store_weights
 from models.motion.model import MotionModel
 from models.photos import Photo, model_size, resize_photo
 from models.spectral_volume import motion_amplitude
@@ -35,8 +35,15 @@ class SampleDifference:
     seeds: float  # the first measure between two seeds of PyTorch's
 
 
-def export_networks(model: MotionModel, storage: str, say: Say = lambda _: None) -> dict[str, bytes]:
-    """Contents of the ONNX files by the parts' names, with weights stored as one of `app.studio.weights.STORAGES`.
+def export_networks(
+    model: MotionModel, storage: str | Mapping[str, str] = MIXED, say: Say = lambda _: None
+) -> dict[str, bytes]:
+    """Contents of the ONNX files by the parts' names.
+
+    Args:
+        model: on the CPU.
+        storage: how weights are stored, one of `app.studio.weights.STORAGES` for all parts or for each by its name.
+        say: told of each part's size and differences.
 
     Raises:
         ValueError: an export that does not compute what PyTorch does.
@@ -46,11 +53,12 @@ def export_networks(model: MotionModel, storage: str, say: Say = lambda _: None)
     for part, other in zip(network_parts(twin), network_parts(model, OTHER_SIZE, seed=1), strict=True):
         whole = export_part(part)
         exact = largest_difference(whole.SerializeToString(), other.inputs, other.run())
-        files[part.name] = store_weights(whole, storage).SerializeToString()
+        kind = storage if isinstance(storage, str) else storage[part.name]
+        files[part.name] = store_weights(whole, kind).SerializeToString()
         stored = largest_difference(files[part.name], other.inputs, other.run())
         say(
             f"{part.name}: {len(files[part.name]) / 1e6:.1f} MB; largest difference to PyTorch, over the largest "
-            f"value: {exact:.1e}, with {storage} weights {stored:.1e}"
+            f"value: {exact:.1e}, with {kind} weights {stored:.1e}"
         )
         if not exact < EXACT:
             raise ValueError(f"the exported part {part.name} differs from PyTorch by {exact:.2g} of its largest value")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 STORAGES = ("float32", "float16", "int8")
+# What the page is built with by default: int8, but for the condition, whose errors every step of sampling inherits.
+MIXED = {"condition": "float16", "denoise": "int8", "decode": "int8"}
 FEWEST = 1024  # values of a tensor that is worth it; norms and biases stay as they are
 LEVELS = 127
 
