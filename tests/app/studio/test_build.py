@@ -15,7 +15,8 @@ import pytest
 import torch
 from helpers.motion_models import photographs, tiny_model
 
-from app.studio.__main__ import main
+from app.studio import weights
+from app.studio.__main__ import STORAGES, main
 from app.studio.export import exportable
 from app.studio.folder import VIEWER_SCRIPTS, build_folder, page_files, poke_page_parts
 from app.studio.runtime import INTEGRITY, RUNTIMES, check_integrity, runtime_files
@@ -134,6 +135,7 @@ def test_a_package_that_is_not_the_pinned_one_is_refused(tmp_path: Path, capsys:
     with pytest.raises(ValueError, match=r"none\.tgz: no such package; npm pack"):
         check_integrity(tmp_path / "none.tgz")
     assert INTEGRITY.startswith("sha512-")
+    assert set(STORAGES) == set(weights.STORAGES)
     assert main(["serve", str(tmp_path)]) == 2
     assert "no studio there" in capsys.readouterr().err
 
