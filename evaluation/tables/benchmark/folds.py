@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from common.hashing import file_sha256
 from data.dataset.manifest import load_manifest
@@ -16,8 +17,16 @@ from data.media.read_video import VIDEO_SUFFIXES
 from data.prepare import main as prepare
 from evaluation.options import BenchmarkOptions
 
-LOOPS = ("--wrap", "--split", "1,0,0", "--full", "train", "test")  # of data.prepare: all frames are kept
+MOST_WITHOUT_VALIDATION = 2  # scenes that are trained on, below which none is spared for validation
+LOOPS = ("--wrap", "--split", "1,0,0", "--full", "train", "validation", "test")  # of data.prepare: all frames are kept
 FOLDER_FILES = ("parameters.json", "sources.json")  # what a dataset folder is recognised by, beside its sequences
+
+
+class Scenes(NamedTuple):
+    """Names of the clips of a fold's splits; all others are trained on."""
+
+    test: tuple[str, ...]
+    validation: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,8 @@ def make_film(options: BenchmarkOptions, folder: Path) -> dict:
     return make_dataset(options, [options.real], folder, ("--split", "0,0,1"))
 
 
-def make_fold(options: BenchmarkOptions, folder: Path, *, whole: Path, scenes: Sequence[str]) -> dict:
-    """A dataset folder with the sequences of another, of which those of ``scenes`` are the test split.
+def make_fold(options: BenchmarkOptions, folder: Path, *, whole: Path, scenes: Scenes) -> dict:
+    """A dataset folder with the sequences of another, in the splits of a fold.
 
     Nothing is measured again; its statistics are those of the scenes that are trained on.
     """
@@ -78,12 +87,15 @@ def make_fold(options: BenchmarkOptions, folder: Path, *, whole: Path, scenes: S
     link = folder / "sequences"
     if not link.exists():
         link.symlink_to(Path("../" * len(folder.relative_to(whole.parent).parts)) / whole.name / "sequences")
-    tested = ("--test", *map(glob.escape, scenes))
-    return make_dataset(options, options.clips, folder, (*LOOPS, *tested))
+    splits = ["--test", *map(glob.escape, scenes.test)]
+    splits += ["--validation", *map(glob.escape, scenes.validation)] if scenes.validation else []
+    return make_dataset(options, options.clips, folder, (*LOOPS, *splits))
 
 
-def deal_scenes(whole: Path, folds: int, *, seed: int) -> list[tuple[str, ...]]:
-    """Names of the clips of each fold: dealt in an order that depends on their content and the seed.
+def deal_scenes(whole: Path, folds: int, *, seed: int) -> list[Scenes]:
+    """The scenes of each fold: dealt in an order that depends on the clips' content and the seed.
+
+    One that would be trained on is spared for validation, where there are more than a few: the next fold's first.
 
     Raises:
         ValueError: fewer clips than folds, or a single fold.
@@ -92,4 +104,10 @@ def deal_scenes(whole: Path, folds: int, *, seed: int) -> list[tuple[str, ...]]:
     if not 2 <= folds <= len(scenes):
         raise ValueError(f"--folds {folds}: {len(scenes)} clips can be dealt to 2 to {len(scenes)} folds")
     order = sorted(scenes, key=lambda name: (split_position(scenes[name], seed), name))
-    return [tuple(sorted(order[number::folds])) for number in range(folds)]
+    dealt = []
+    for number in range(folds):
+        others = [name for place, name in enumerate(order) if place % folds != number]
+        first = order[(number + 1) % folds]
+        validation = (first,) if len(others) > MOST_WITHOUT_VALIDATION else ()
+        dealt.append(Scenes(tuple(sorted(order[number::folds])), validation))
+    return dealt

@@ -15,7 +15,7 @@ from evaluation.metrics.registry import METRICS, chosen, in_order, of_table
 from evaluation.options import BenchmarkOptions
 from evaluation.report.report import data_provenance
 from evaluation.tables.ablation_training import exclusive
-from evaluation.tables.benchmark.folds import Fold, deal_scenes, listing, make_film, make_fold, make_loops
+from evaluation.tables.benchmark.folds import Fold, Scenes, deal_scenes, listing, make_film, make_fold, make_loops
 from evaluation.tables.benchmark.ledger import Ledger
 from evaluation.tables.benchmark.networks import TABLES, TableRow
 from evaluation.tables.benchmark.page import markdown, write_tables_page
@@ -62,7 +62,7 @@ class Benchmark:
         dealt = deal_scenes(whole, options.folds, seed=options.seed)[: options.only_folds]
         return [self._fold(f"folds/{number}", scenes, made) for number, scenes in enumerate(dealt, 1)]
 
-    def _fold(self, place: str, scenes: tuple[str, ...], whole: Mapping[str, Any]) -> Fold:
+    def _fold(self, place: str, scenes: Scenes, whole: Mapping[str, Any]) -> Fold:
         folder = self.output / place / "dataset"
         made = self.ledger.do(
             f"{place}/data",

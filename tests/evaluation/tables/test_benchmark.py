@@ -13,6 +13,7 @@ import train_unet
 from baselines.cinn import command as cinn
 from baselines.lfdm import command as lfdm
 from common.command_line import PartFailure
+from data.dataset.manifest import write_manifest
 from data.media.write_video import write_video
 from evaluation.options import BenchmarkOptions
 from evaluation.tables.benchmark.folds import Fold, deal_scenes
@@ -211,12 +212,28 @@ def test_trainings_understand_their_options(name: str, preset: str, tmp_path: Pa
         assert build().parse_args(words).output == trainer.ledger.output / "folds/1/networks" / name / "run"
 
 
-def test_scenes_are_dealt_once(run: tuple[Path, list[str]]) -> None:
-    whole = run[0] / "dataset"
-    folds = deal_scenes(whole, 2, seed=0)
-    assert sorted(scene for scenes in folds for scene in scenes) == ["scene_0.mp4", "scene_1.mp4"]
-    with pytest.raises(ValueError, match="--folds 3: 2 clips"):
-        deal_scenes(whole, 3, seed=0)
+def test_scenes_are_dealt_once(tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": name,
+            "source": name,
+            "source_sha256": name * 8,
+            "start": 0,
+            "fps": 30,
+            "num_frames": 32,
+            "split": "train",
+        }
+        for name in "abcdefg"
+    ]
+    write_manifest(tmp_path / "manifest.csv", [row | {"status": "kept"} for row in rows])
+    folds = deal_scenes(tmp_path, 3, seed=0)
+    assert sorted(scene for scenes in folds for scene in scenes.test) == list("abcdefg")
+    for scenes in folds:
+        assert len(scenes.validation) == 1
+        assert not set(scenes.validation) & set(scenes.test)
+    assert folds != deal_scenes(tmp_path, 3, seed=1)
+    with pytest.raises(ValueError, match="--folds 8: 7 clips"):
+        deal_scenes(tmp_path, 8, seed=0)
 
 
 def test_ratios_of_the_paper_are_over_its_own_repeated_photo() -> None:
