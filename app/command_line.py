@@ -53,12 +53,16 @@ def add_sampling_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help=f"sampling steps (default: the model's own, {DEFAULT_STEPS} where it names none)",
     )
-    add("--sampler", choices=SAMPLERS, help=f"diffusion sampler (default: the model's, mostly {DEFAULT_SAMPLER})")
+    add(
+        "--sampler",
+        choices=SAMPLERS,
+        help=f"diffusion sampler (default: the model's own, {DEFAULT_SAMPLER} where it names none)",
+    )
     add(
         "--guidance",
         type=float,
         metavar="W",
-        help="weight of classifier-free guidance (default: the model's, mostly 1)",
+        help="weight of classifier-free guidance (default: the model's own, 1 where it names none)",
     )
     add("--loop-guidance", type=float, default=0.0, metavar="U", help=LOOP_GUIDANCE_HELP)
     add("--recurrence", type=int, default=0, metavar="N", help=RECURRENCE_HELP)

@@ -38,7 +38,8 @@ def save_checkpoint(
         if Path(base).resolve().parent != folder.resolve().parent:
             raise ValueError(f"{base}: the checkpoint that {folder} is based on has to lie beside it")
         there = load_checkpoint(base, kind)[1]
-        tensors = {name: t for name, t in tensors.items() if name not in there or not t.float().equal(there[name])}
+        same = {name for name, t in tensors.items() if name in there and t.cpu().float().equal(there[name])}
+        tensors = {name: t for name, t in tensors.items() if name not in same}
         config["base"] = Path(base).resolve().name
     save_tensors(folder / "model.safetensors", tensors)
     write_json(folder / "config.json", config)
@@ -99,7 +100,7 @@ def load_checkpoint(folder: str | Path, kind: str, config: dict | None = None) -
 def _load_base(folder: Path, kind: str, *, name: str) -> dict[str, Tensor]:
     """Weights of the checkpoint beside this one that it is based on."""
     where = f"{folder / 'config.json'}: base"
-    if Path(name).name != name:
+    if Path(name).name != name or name in ("", ".."):
         raise ValueError(f"{where}: {name!r} is not the name of a folder beside this one")
     if not (folder.parent / name).is_dir():
         raise ValueError(f"{where}: {folder.parent / name} is missing, which has the weights that are not here")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.command_line import OneLineParser, run_script, write_report
+from common.option_types import whole_number
 
 EXAMPLES = """examples:
   python -m app.studio build outputs/studio                      a folder for any static web host
@@ -44,7 +45,11 @@ def build_parser() -> argparse.ArgumentParser:
     serving = commands.add_parser("serve", help="serve a built page at 127.0.0.1 until Ctrl-C")
     serving.add_argument("output", type=Path, metavar="OUT", help="folder of the page")
     serving.add_argument(
-        "--port", type=int, default=8574, metavar="N", help="0 takes a free one (default: %(default)s)"
+        "--port",
+        type=whole_number(0, 65535),
+        default=8574,
+        metavar="N",
+        help="0 takes a free one (default: %(default)s)",
     )
     return parser
 

@@ -29,7 +29,7 @@ PRESETS = ("tiny", "default")
 DEFAULT_SAMPLERS = ("dpmsolver++:5,10,20,50", "ddim:20,50,100", "ddpm:100,1000")
 DEFAULT_METHODS = tuple(name for name, method in METHODS.items() if method.default)
 STEPS = f"sampling steps (default: the model's own, {DEFAULT_STEPS} where it names none)"
-GUIDANCE = "weight of classifier-free guidance (default: the model's, mostly 1)"
+GUIDANCE = "weight of classifier-free guidance (default: the model's own, 1 where it names none)"
 ALL_COLUMNS = "columns of the table (default: all)"
 Options = TypeVar("Options")
 

@@ -88,7 +88,13 @@ def test_a_checkpoint_leaves_out_what_the_one_it_is_based_on_has(tmp_path):
 
 @pytest.mark.parametrize(
     ("base", "message"),
-    [("../c", "not the name of a folder beside"), ("c", "itself based on another"), (7, "base is 7, expected a text")],
+    [
+        ("../c", "not the name of a folder beside"),
+        ("..", "not the name of a folder beside"),
+        ("", "not the name of a folder beside"),
+        ("c", "itself based on another"),
+        (7, "base is 7, expected a text"),
+    ],
 )
 def test_a_base_is_a_checkpoint_of_its_own_beside_the_other(tmp_path, base, message):
     save(tmp_path / "c", small_model())
