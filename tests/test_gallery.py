@@ -103,6 +103,13 @@ def test_photos_without_credits_are_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+def test_photos_of_one_name_do_not_share_their_credits(photos: Path, tmp_path: Path, capsys) -> None:
+    (photos / "more").mkdir()
+    (photos / "house.png").rename(photos / "more" / "oak & elm.png")
+    assert make(photos, tmp_path / "no checkpoint") == 2
+    assert "two photos are called oak & elm.png" in capsys.readouterr().err
+
+
 def test_a_record_that_is_not_ours_is_told(photos: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "gallery.json").write_text(json.dumps({"house.png": {"photo": 3}}))

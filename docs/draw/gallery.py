@@ -15,6 +15,7 @@ import argparse
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -95,7 +96,7 @@ def read_credits(path: Path, photos: Sequence[Path]) -> dict[str, Credit]:
     """The credits of these photos by file name.
 
     Raises:
-        ValueError: no CSV with these columns, or photos without author, licence or source.
+        ValueError: no CSV with these columns, photos without author, licence or source, or two of one name.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -106,6 +107,9 @@ def read_credits(path: Path, photos: Sequence[Path]) -> dict[str, Credit]:
     if lacking or not rows:
         raise ValueError(f"{path}: a CSV with the columns {', '.join(COLUMNS)} is needed; add them, and a row a photo")
     found = {row["file"]: row for row in rows if all((row[name] or "").strip() for name in COLUMNS)}
+    twice = [name for name, count in Counter(photo.name for photo in photos).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path}: two photos are called {twice[0]}, which are told apart by name; rename one")
     without = [photo.name for photo in photos if photo.name not in found]
     if without:
         more = f" and {len(without) - 1} more" if without[1:] else ""

@@ -226,7 +226,7 @@ async function start() {
   connect(studio);
   studio.arrange();
   // What an earlier visit has fetched is started at once; else it is fetched as soon as a photo is on its way.
-  if (await globalThis.caches?.match("models/denoise.onnx")) studio.warm();
+  if (await globalThis.caches?.match("models/denoise.onnx").catch(() => null)) studio.warm();
   state("ready");
 }
 

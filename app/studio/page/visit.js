@@ -3,13 +3,23 @@
 export async function settle() {
   if (!navigator.serviceWorker) return;
   try {
-    await navigator.serviceWorker.register("sw.js");
+    const registration = await navigator.serviceWorker.register("sw.js");
     if (globalThis.crossOriginIsolated || sessionStorage.getItem("reloaded")) return;
-    await navigator.serviceWorker.ready;
+    if (!(await takesOver(registration))) return;
     sessionStorage.setItem("reloaded", "yes");
     location.reload();
     await new Promise(() => {});
   } catch {
     // Without it the page works on one thread, and needs the network next time.
   }
+}
+
+// One that can't keep the page's files, for want of room say, is given up and never ready.
+function takesOver({ installing, waiting, active }) {
+  const worker = installing ?? waiting ?? active;
+  return new Promise((resolve) => {
+    const look = () => ["activated", "redundant"].includes(worker.state) && resolve(worker.state === "activated");
+    worker.addEventListener("statechange", look);
+    look();
+  });
 }

@@ -140,7 +140,8 @@ class Benchmark:
         )
         counts = {"sequences": len(sources), "sources": len(set(sources.values()))}
         data = {**first["data"], **counts, "identities": identities}
-        self.reports["rendering"] = {**first, "data": data, **table, "per_sequence": per_sequence, "warnings": []}
+        told = {"per_sequence": per_sequence, "warnings": in_order(self.scorer.failures)}
+        self.reports["rendering"] = {**first, "data": data, **table, **told}
         self.write("rendering")
 
     def write(self, table: str) -> None:
@@ -204,8 +205,10 @@ def run_tables(benchmark: Benchmark, folds: Sequence[Fold]) -> None:
         benchmark.show()
     if "rendering" in options.tables:
         pairs = [(film, folds[0])] if film else [(fold, fold) for fold in folds]
-        benchmark.rendering_table([scorer.rendering(tested, trained_on=trained) for tested, trained in pairs])
-        benchmark.show()
+        made = [scorer.rendering(tested, trained_on=trained) for tested, trained in pairs]
+        if reports := [report for report in made if report is not None]:
+            benchmark.rendering_table(reports)
+            benchmark.show()
 
 
 class Kept:

@@ -49,11 +49,15 @@ class Scorer:
             try:
                 networks = {network: self.trainer.train(network, trained_on) for network in row.networks}
             except TrainingFailure as failure:
-                self.failures.append(str(failure))
-                print(f"benchmark: {name} is left out: {failure}", file=sys.stderr)
+                self.left_out(name, failure)
                 continue
             parts.append(self._part(name, row, fold, sequences=sequences, networks=networks))
         return parts
+
+    def left_out(self, name: str, failure: TrainingFailure) -> None:
+        """Keep and tell why a row, or a table of a fold, is left out."""
+        self.failures.append(str(failure))
+        print(f"benchmark: {name} is left out: {failure}", file=sys.stderr)
 
     def _part(
         self,
@@ -104,11 +108,15 @@ class Scorer:
             values["method_checkpoints"] = tuple((row.method, path) for path in networks.values())
         return MotionOptions(methods=(row.method,), renderer=row.renderer, **values)
 
-    def rendering(self, fold: Fold, *, trained_on: Fold) -> dict[str, Any]:
-        """The report of the rendering table on a fold's test split."""
+    def rendering(self, fold: Fold, *, trained_on: Fold) -> dict[str, Any] | None:
+        """The report of the rendering table on a fold's test split; None, and told, without a renderer."""
         from evaluation.tables.rendering import evaluate_rendering
 
-        renderer = self.trainer.train("renderer", trained_on)
+        try:
+            renderer = self.trainer.train("renderer", trained_on)
+        except TrainingFailure as failure:
+            self.left_out(f"rendering of {fold.place}", failure)
+            return None
         told = RenderingOptions(
             data=fold.data,
             checkpoint=renderer,

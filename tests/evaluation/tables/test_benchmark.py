@@ -139,6 +139,13 @@ def test_a_network_that_cannot_be_trained_leaves_the_others_their_rows(clips: Pa
         benchmark(clips, tmp_path, Recorder(), **changed | {"max_steps": 2, "methods": ("jelly",)})
 
 
+def test_a_renderer_that_cannot_be_trained_leaves_the_other_tables(clips: Path, tmp_path: Path) -> None:
+    call, tables = Recorder("train_frame_synthesis.py"), ("motion", "rendering")
+    with pytest.raises(PartFailure, match="training of renderer ended with exit status 2"):
+        benchmark(clips, tmp_path, call, tables=tables, methods=("repeat",), only_folds=1)
+    assert {path.stem for path in tmp_path.glob("*.json")} == {"motion"}
+
+
 @pytest.mark.slow
 def test_all_tables_of_all_folds(clips: Path, tmp_path: Path) -> None:
     variants = ("repeat", "independent-frequencies", "image-splatting", "full")
