@@ -65,17 +65,34 @@ def build_folder(
 
 def check_output(output: Path) -> None:
     """Raise ValueError where a build must not go: only an empty folder or an earlier build is replaced."""
+    if not output.name:
+        raise ValueError(f"{output}: name a folder of its own")
     if output.is_file():
         raise ValueError(f"{output}: is a file; name a folder")
     if output.is_dir() and any(output.iterdir()) and not _is_build(output):
         raise ValueError(f"{output}: is a folder of something else; name a new one")
+    if output.is_dir() and (others := _names_besides_a_build(output)):
+        raise ValueError(f"{output}: holds {others[0]}, which is not of the page and would be lost; move it away")
 
 
 def _is_build(folder: Path) -> bool:
+    return _read_manifest(folder).get("format") == FORMAT
+
+
+def _names_besides_a_build(folder: Path) -> list[str]:
+    """What lies in the folder of an earlier build and did not come from it."""
+    listed = _read_manifest(folder).get("files", {})
+    own = {MANIFEST, "sw.js"} | {Path(name).parts[0] for name in listed if name}
+    return sorted(path.name for path in folder.iterdir() if path.name not in own)
+
+
+def _read_manifest(folder: Path) -> dict:
+    """The manifest of an earlier build; empty where there is none."""
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def page_files() -> dict[str, bytes]:

@@ -101,6 +101,12 @@ def test_what_is_no_earlier_build_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=words):
             build_folder(path, tiny_model(), networks={}, runtimes={})
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
+    build_folder(tmp_path / "page", tiny_model(), networks={}, runtimes={})
+    (tmp_path / "page" / "CNAME").write_text("example.org")
+    with pytest.raises(ValueError, match="holds CNAME, which is not of the page"):
+        build_folder(tmp_path / "page", tiny_model(), networks={}, runtimes={})
+    with pytest.raises(ValueError, match="a folder of its own"):
+        build_folder(Path(), tiny_model(), networks={}, runtimes={})
 
 
 def test_sources_of_the_page_name_no_other_place_and_are_short() -> None:

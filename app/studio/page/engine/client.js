@@ -7,7 +7,6 @@ export class Engine {
     this.next = 0;
     this.loaded = null; // a promise
     this.ready = false;
-    this.start();
   }
 
   start() {
@@ -15,7 +14,7 @@ export class Engine {
     this.worker.addEventListener("message", ({ data }) => this.hear(data));
     this.worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.fail(new Error(`the computing has stopped (${event.message || "out of memory?"}); reload the page`));
+      this.fail(new Error(`the computing has stopped (${event.message || "out of memory?"}); try again, or reload the page`));
     });
   }
 
@@ -28,17 +27,20 @@ export class Engine {
     else asked.reject(Object.assign(new Error(error), { cancelled }));
   }
 
+  // A worker that has failed answers nothing any more: the next who asks gets a new one.
   fail(error) {
-    [this.loaded, this.ready] = [null, false];
+    this.worker.terminate();
+    [this.worker, this.loaded, this.ready] = [null, null, false];
     for (const { reject } of this.waiting.values()) reject(error);
     this.waiting.clear();
   }
 
   ask(kind, given, { told, signal, transfer = [] }) {
     const id = this.next++;
+    if (!this.worker) this.start();
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject, told });
-      signal?.addEventListener("abort", () => this.worker.postMessage({ kind: "cancel", id }), { once: true });
+      signal?.addEventListener("abort", () => this.worker?.postMessage({ kind: "cancel", id }), { once: true });
       this.worker.postMessage({ id, kind, ...given }, transfer);
     });
   }
