@@ -55,21 +55,17 @@ def describe(result: dict) -> None:
     if "largest_motion_pixels" in result:
         _say(f"poked: the largest motion is {result['largest_motion_pixels']:.1f} pixels")
         return
-    _say(f"{_seam(result)}{_written(result)}, mean motion {result['mean_motion_pixels']:.2f} pixels")
-
-
-def _written(result: dict) -> str:
-    """What became of it in the file."""
-    seam = (result.get("file") or {}).get("seam_ratio")
-    return "" if seam is None or result["seam_ratio"] is None else f", in the file {seam:.2f}"
+    _say(f"{_seam(result)}, mean motion {result['mean_motion_pixels']:.2f} pixels")
 
 
 def _seam(result: dict) -> str:
     """How the loop closes, in words, with the figures behind them."""
     ratio, motion = result["seam_ratio"], result["motion_seam_ratio"]
+    written = (result["file"] or {}).get("seam_ratio")
     if ratio is None:
         return "hardly anything moves, so no seam can be seen"
     shown = f"seam ratio {ratio:.2f}, of the motion {'none' if motion is None else f'{motion:.2f}'}"
+    shown += "" if written is None else f", of the file {written:.2f}"
     if ratio <= VISIBLE_SEAM:
         return f"the loop starts again without a visible jump ({shown})"
     return f"there may be a jump where the loop starts again ({shown})"

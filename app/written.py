@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 PICTURES = (".gif", ".webp", ".png", ".apng")  # which Pillow reads as browsers do
+LEAST_STEP = 0.5  # gray levels of 255 in the mean, between frames; a smaller one is the noise of coding
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class WrittenLoop:
     size: tuple[int, int]  # (W, H); H.264 and VP9 make odd sides even
     num_frames: int
     num_bytes: int
-    seam: float | None  # last step over the median step; None where hardly anything moves, and for a lone frame
+    seam: float | None  # last step over the median step; None below LEAST_STEP, and for a lone frame
     sharpness: float | None  # of frame 0 over that of the median frame; None of frames without any detail
 
     def report(self) -> dict:
@@ -55,7 +56,7 @@ def measure_written(path: Path) -> WrittenLoop:
         size=(width, height),
         num_frames=len(levels),
         num_bytes=path.stat().st_size,
-        seam=meter.ratio() if meter.moves else None,
+        seam=meter.ratio() if meter.usual_step >= LEAST_STEP else None,
         sharpness=levels[0] / level if level > 0 else None,
     )
 

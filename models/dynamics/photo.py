@@ -134,7 +134,7 @@ def motion_measures(
         return {"speed": 1 / slow, "largest_motion_pixels": rendered.largest_displacement() * scale}
     return {
         "speed": motion.sampled.period * fps / rendered.playback.period / slow,
-        "seam_ratio": _finite(meter.ratio()),
+        "seam_ratio": _finite(meter.ratio()) if meter.usual_step else None,
         "motion_seam_ratio": _finite(rendered.seam_ratio()),
         "mean_motion_pixels": float(rendered.mean_magnitude().mean()) * scale,
     }

@@ -33,9 +33,9 @@ class SeamMeter:
         self._last = values
 
     @property
-    def moves(self) -> bool:
-        """Whether the median step is one at all; where it is none, a ratio says nothing."""
-        return bool(self._steps) and median(self._steps) > 0
+    def usual_step(self) -> float:
+        """``median_t mean|x_{t+1} - x_t|``, what the ratio divides by; where it is small, the ratio says nothing."""
+        return median(self._steps) if self._steps else 0.0
 
     def ratio(self) -> float:
         """``mean|x_T - x_1| / median_t mean|x_{t+1} - x_t|``."""

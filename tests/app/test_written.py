@@ -62,3 +62,12 @@ def test_what_stands_still_has_no_seam_to_speak_of(tmp_path: Path) -> None:
     assert (written.seam, written.sharpness) == (None, None)
     write_video(tmp_path / "b.mp4", [smooth_picture()], 30, loop_frames=1)
     assert measure_written(tmp_path / "b.mp4").seam is None
+
+
+def test_a_motion_weaker_than_the_noise_of_coding_has_no_seam_to_speak_of(tmp_path: Path) -> None:
+    """A dot on a standing picture: hardly a step between frames, and at the seam all of the noise at once."""
+    frames = [smooth_picture().copy() for _ in range(4)]
+    for time, frame in enumerate(frames):
+        frame[20 + time % 2, 20] = 255
+    write_video(tmp_path / "a.mp4", frames, 30, loop_frames=4)
+    assert measure_written(tmp_path / "a.mp4").seam is None

@@ -94,8 +94,9 @@ def test_a_motion_file_gives_the_same_frames_again(checkpoint, folder):
     assert (stored.num_frames, stored.fps, stored.photo_size) == (150, 30.0, (64, 48))
 
 
-def test_magnify_and_slow(checkpoint, folder):
+def test_magnify_and_slow(checkpoint, folder, capsys):
     assert run(checkpoint, "photo.png", "-o", "still.png", "--magnify", "0", "--slow", "1.5") == 0
+    assert "hardly anything moves, so no seam can be seen" in capsys.readouterr().out
     with Image.open("still.png") as animation:
         assert animation.n_frames == 2  # equal frames are joined, but for two that last as long as all
         assert np.array_equal(np.asarray(animation), picture(64, 48))

@@ -142,7 +142,7 @@ def test_a_saved_loop_decodes_and_is_seamless(window, tmp_path) -> None:
     scan_video(path, look=look)
     assert path.suffix == ".webm"
     assert shapes == [(96, 160, 3)] * 50  # 150 frames, three times as fast
-    assert meter.moves
+    assert meter.usual_step > 0
     assert meter.ratio() < 3
 
 
