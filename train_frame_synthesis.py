@@ -115,7 +115,7 @@ def train(arguments: argparse.Namespace) -> None:
         script="train_frame_synthesis.py",
         inputs=input_paths(arguments),
         train="training.renderer.run:train_renderer",
-        result=f"renderer in {arguments.output}",
+        result=f"renderer in {arguments.output}: use it with generate.py PHOTO --checkpoint {arguments.output}",
     )
 
 

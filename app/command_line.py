@@ -113,7 +113,7 @@ def add_file_options(group: argparse._ArgumentGroup) -> None:
 
 
 PHOTO_HELP = "photos to animate, folders of photos, or - for standard input"
-OUTPUT_HELP = """a file ending in .mp4 .mov .webm .gif .webp .png, a folder, or - for an MP4 on standard output
+OUTPUT_HELP = """a file ending in .mp4 .mov .webm .gif .webp .png .apng, a folder, or - for an MP4 on standard output
     (default: outputs/)"""
 LOOP_GUIDANCE_HELP = """strength of guidance towards a seamless loop; 5 to 15 for models trained on clips that do not
     loop (default: 0)"""
