@@ -80,9 +80,8 @@ def _values(report: Mapping) -> dict[str, dict[str, float]]:
     return {row: {name: v for name, v in cells.items() if v is not None} for row, cells in report["table"].items()}
 
 
-def rows(report: Mapping, table: str) -> tuple[list[str], dict[str, list[str]]]:
-    """Heads, and by name the cells of all rows: those measured, then the paper's."""
-    shown = columns(report, table)
+def rows(report: Mapping, table: str, *, shown: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Heads, and by name the cells of all rows: those measured, then the paper's that have any of these metrics."""
     ratios = format_ratios(report.get("ratios") or {})
     rated = [name for name in shown if any(name in row for row in ratios.values())]
     heads = [metric_of(name).label for name in shown] + [RATIO.format(metric_of(name).label) for name in rated]
@@ -109,7 +108,7 @@ def _number(value: float | None, decimals: int) -> str:
 
 def markdown(table: str, report: Mapping) -> str:
     """A table as Markdown with its notes."""
-    heads, found = rows(report, table)
+    heads, found = rows(report, table, shown=columns(report, table))
     data = report["data"]
     counts = f"{count_of(data['sequences'], 'sequence')} of {count_of(data['sources'], 'clip')}"
     lines = [f"## {TITLES[table]}", "", f"{counts} ({data['split']}).", ""]
@@ -129,7 +128,10 @@ def trainings(report: Mapping) -> list[str]:
 
 
 def _beside(table: str, report: Mapping) -> str:
-    heads, found = rows(report, table)
+    """A table with the metrics that the paper has; a table of another kind than the page's has all of its own."""
+    known = columns(report, table)
+    shared = [name for name in known if any(name in row for row in PUBLISHED[table].values())]
+    heads, found = rows(report, table, shown=shared if table in ("motion", "film") and shared else known)
     caption = "The paper's figures are of other data: the order of rows and the ratios are what compares."
     cells = [[escape(cell) for cell in row] for row in found.values()]
     return section(
