@@ -20,7 +20,7 @@ def test_dragging_moves_the_right_pixels_the_right_way_and_back_to_rest(page: Op
     for share in (0.3, 0.6, 1):
         x, y = place(page, DOT)
         mouse.move(x + 20 * share, y - 8 * share)
-    page.run("viewer.advance(0.4)")
+    page.run("viewer.advance(1)")
     held = page.picture()
     shift = red_dot(held) - red_dot(rest)
     assert shift == pytest.approx([20, -8], abs=1.5)  # it follows the pointer
