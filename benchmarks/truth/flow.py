@@ -51,9 +51,10 @@ def measure(arguments: argparse.Namespace) -> None:
     require_cpu(arguments.device)
     check_paths(inputs=[arguments.dataset], files=[arguments.report])
     installed, missing = installed_estimators(arguments.estimators)
-    names, scenes = (NO_FLOW, *installed), list(exact_scenes(arguments.dataset))
+    names, ids = (NO_FLOW, *installed), []
     errors: dict[str, list[Figures]] = {name: [] for name in names}
-    for scene in tqdm(scenes, unit=" scenes", dynamic_ncols=True):
+    for scene in tqdm(exact_scenes(arguments.dataset), unit=" scenes", dynamic_ncols=True):
+        ids.append(scene.id)
         first, frames = (_channels_last(pictures).numpy() for pictures in (scene.first, scene.frames))
         truth, hidden = _channels_last(scene.flow).numpy(), scene.hidden.numpy()
         for name in names:
@@ -62,11 +63,10 @@ def measure(arguments: argparse.Namespace) -> None:
                 flow = estimate_flow(first, frames, estimator=name, num_threads=arguments.threads)
             errors[name].append(scene_errors(flow, truth, hidden))
     table = {name: mean_over_scenes(rows, names=list(COLUMNS), first="all") for name, rows in errors.items()}
-    print(f"Mean endpoint error in pixels, {len(scenes)} scenes of {arguments.dataset}:\n")
+    print(f"Mean endpoint error in pixels, {len(ids)} scenes of {arguments.dataset}:\n")
     print(format_table(table, row_head="estimator", columns=COLUMNS))
     for reason in missing.values():
         print(f"not available: {reason}")
-    ids = [scene.id for scene in scenes]
     results: dict[str, Any] = {"table": table, "scenes": {"ids": ids, "errors": errors}, "estimators": installed}
     write_report(arguments.report, "benchmarks.truth.flow", arguments, {"results": results})
 

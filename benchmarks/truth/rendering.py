@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +74,8 @@ def measure(arguments: argparse.Namespace) -> None:
     ids = []
     for scene in tqdm(exact_scenes(arguments.dataset), unit=" scenes", dynamic_ncols=True):
         ids.append(scene.id)
-        for name in names:
-            figures[name].append(scene_figures(scene, name, model=model))
+        for name, found in scene_figures(scene, names, model=model).items():
+            figures[name].append(found)
     table = {name: mean_over_scenes(rows, names=list(COLUMNS), first="all") for name, rows in figures.items()}
     print(f"PSNR in dB with exact flow, {len(ids)} scenes of {arguments.dataset}; sharpness over the real frame's:\n")
     print(format_table(table, row_head="renderer", columns=COLUMNS))
@@ -82,23 +83,28 @@ def measure(arguments: argparse.Namespace) -> None:
     write_report(arguments.report, "benchmarks.truth.rendering", arguments, {"results": results})
 
 
-def scene_figures(scene: ExactScene, renderer: str, *, model: FrameSynthesisModel | None) -> Figures:
-    """PSNR in dB at each kind of place of the later frames, and `sharpness` over the real frames'."""
+def scene_figures(
+    scene: ExactScene, renderers: Sequence[str], *, model: FrameSynthesisModel | None
+) -> dict[str, Figures]:
+    """PSNR in dB at each kind of place of the later frames, and `sharpness` over the real frames', of each renderer."""
     from common.images import from_8_bits, sharpness, to_8_bits
-    from models.dynamics.loop import LoopMotion, Playback
+    from models.dynamics.loop import LoopMotion
     from models.rendering.dispatch import photo_renderer
 
     photo, real = from_8_bits(scene.first[None]), from_8_bits(scene.frames)
-    frequencies = len(scene.volume)
-    importance = LoopMotion(scene.volume[None], Playback((), 2.0 * frequencies, frequencies)).importance()
-    rendered = photo_renderer(renderer, photo, importance, model=model)(scene.flow).clamp(-1, 1)
-    error = (rendered - real).mul(255 / 2).square().mean(dim=1)
+    importance = LoopMotion.of_period(scene.volume[None]).importance()
+    sharp = sharpness(scene.frames).clamp_min(1e-3)
     revealed = find_revealed(scene)
     moves = scene.backward_flow.norm(dim=1) > MOVING
     places = {"seen": ~revealed, "moving": moves & ~revealed, "still": ~moves & ~revealed, "revealed": revealed}
-    found: Figures = {name: _decibels(error[mask]) for name, mask in places.items()}
-    ratio = sharpness(to_8_bits(rendered)) / sharpness(scene.frames).clamp_min(1e-3)
-    return {"all": _decibels(error), **found, "sharpness": float(ratio.mean())}
+    figures: dict[str, Figures] = {}
+    for renderer in renderers:
+        rendered = photo_renderer(renderer, photo, importance, model=model)(scene.flow).clamp(-1, 1)
+        error = (rendered - real).mul(255 / 2).square().mean(dim=1)
+        found: Figures = {name: _decibels(error[mask]) for name, mask in places.items()}
+        ratio = sharpness(to_8_bits(rendered)) / sharp
+        figures[renderer] = {"all": _decibels(error), **found, "sharpness": float(ratio.mean())}
+    return figures
 
 
 def find_revealed(scene: ExactScene) -> Tensor:

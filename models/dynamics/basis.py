@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.dynamics.loop import LoopMotion, Playback
+from models.dynamics.loop import LoopMotion
 from models.dynamics.motion_file import MotionFile
 from models.dynamics.oscillators import Complex, Real
 from models.spectral_volume import rms_amplitude, superpose
@@ -114,8 +114,7 @@ class ModalBasis:
 
     def importance(self) -> Tensor:
         """Mean of ``|F_t|`` over the measured motion, ``[1, 1, H, W]``: what it moves more is in front."""
-        frequencies = self.volume.shape[1]
-        return LoopMotion(self.volume, Playback((), 2.0 * frequencies, frequencies)).mean_magnitude()
+        return LoopMotion.of_period(self.volume).importance()
 
     def shapes_at(self, points: Sequence[Point]) -> Complex:
         """``S_j`` at n points, bilinear: ``[2 n, M]``, rows x and y of the first point, then of the next."""

@@ -67,6 +67,16 @@ class LoopMotion:
         # Anchored here once more, because dropping frequencies or another period moves frame 0.
         self.first = motion_at_times(self.volume, [0.0], playback.period) * anchored
 
+    @classmethod
+    def of_period(cls, volume: Tensor) -> LoopMotion:
+        """A motion's own period with all of its frequencies, of which no frame is shown.
+
+        Args:
+            volume: ``[1, K, 4, h, w]`` in pixels.
+        """
+        frequencies = volume.shape[1]
+        return cls(volume, Playback((), 2.0 * frequencies, frequencies))
+
     @property
     def times(self) -> tuple[float, ...]:
         """The playback's times."""

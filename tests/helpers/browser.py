@@ -19,6 +19,15 @@ NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"
 SOFTWARE = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu")
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
 LOCAL = ("file:", "data:", "blob:")
+# Makes a file of base64 text and hands it to the page as a drop or a paste does.
+HAND_OVER = """([content, name, event]) => {
+  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name, {type: "image/png"}));
+  if (event === "paste") document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
+  else for (const kind of ["dragenter", "dragover", "drop"])
+    document.getElementById("drop").dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true}));
+}"""
 
 
 @contextmanager

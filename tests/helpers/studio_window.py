@@ -11,14 +11,6 @@ import numpy as np
 from PIL import Image
 
 PATIENCE = 90.0  # seconds; beside other programs, drawing in software takes long
-DROP = """([content, name, event]) => {
-  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-  const data = new DataTransfer();
-  data.items.add(new File([bytes], name, {type: "image/png"}));
-  if (event === "paste") document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
-  else for (const kind of ["dragenter", "dragover", "drop"])
-    document.getElementById("drop").dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true}));
-}"""
 
 
 def photo_pixels(width: int = 160, height: int = 96, seed: int = 0) -> np.ndarray:

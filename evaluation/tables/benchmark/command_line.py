@@ -9,6 +9,7 @@ from common.command_line import add_common_options, options_of
 from common.option_types import count, frame_count, frame_rate, frame_size, positive, process_count, step_count
 from evaluation.options import BenchmarkOptions
 from evaluation.tables.benchmark.networks import ABLATION_ROWS, MOTION_ROWS, NETWORKS, PRESETS
+from evaluation.tables.command_line import names
 
 ALL_TABLES = ("motion", "ablation", "rendering")
 DEFAULT = BenchmarkOptions(clips=(), output=Path())
@@ -36,19 +37,19 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--methods",
-        type=some_of(MOTION_ROWS),
+        type=names(MOTION_ROWS),
         metavar="A,B,...",
         help=f"rows of Table 1 (default: {','.join(MOTION_ROWS)})",
     )
     add(
         "--variants",
-        type=some_of(ABLATION_ROWS),
+        type=names(ABLATION_ROWS),
         metavar="A,B,...",
         help=f"rows of Table 2 (default: {','.join(ABLATION_ROWS)})",
     )
     _add_training_options(parser)
     _add_data_options(parser)
-    add("--metrics", type=some_of(None), metavar="A,B,...", help="columns of the tables of motion (default: all)")
+    add("--metrics", type=names(None), metavar="A,B,...", help="columns of the tables of motion (default: all)")
     add("--samples", type=count, default=DEFAULT.samples, help="samples of each photo (default: 5)")
     add("--steps", type=step_count, metavar="N", help="sampling steps (default: the models')")
     add("--no-intervals", action="store_true", help="leave out the intervals of FID, FVD and the like (faster)")
@@ -121,13 +122,6 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 def benchmark_options(arguments: argparse.Namespace) -> BenchmarkOptions:
     """What ``evaluate.py benchmark`` was asked for."""
     return options_of(BenchmarkOptions, arguments, train=tuple(arguments.train), intervals=not arguments.no_intervals)
-
-
-def some_of(known):
-    """Type of a comma-separated list of names."""
-    from evaluation.tables.command_line import names
-
-    return names(known)
 
 
 def network_options(text: str) -> tuple[str, str]:

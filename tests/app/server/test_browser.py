@@ -7,20 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from helpers.browser import HAND_OVER
 from helpers.local_server import Client, picture, start_server, until
 
 from app.server.jobs import Limits
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&.png"
-# Makes a file of base64 text and hands it to the page as a drop or a paste does.
-HAND_OVER = """([content, name, event]) => {
-  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-  const data = new DataTransfer();
-  data.items.add(new File([bytes], name, {type: "image/png"}));
-  if (event === "paste") document.body.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
-  else for (const kind of ["dragenter", "dragover", "drop"])
-    document.getElementById("drop").dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true}));
-}"""
 
 
 class Window:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.browser import OpenPage
-from helpers.studio_window import DROP, PATIENCE, StudioWindow, photo_pixels, png
+from helpers.browser import HAND_OVER, OpenPage
+from helpers.studio_window import PATIENCE, StudioWindow, photo_pixels, png
 
 from data.media.read_video import scan_video
 from models.dynamics.motion_file import MotionFile
@@ -196,7 +196,7 @@ def test_hostile_files_are_refused_in_words(window) -> None:
 
 @pytest.mark.parametrize("event", ["drop", "paste"])
 def test_photos_can_be_dropped_and_pasted(window, event: str) -> None:
-    window.run(DROP, [base64.b64encode(png(photo_pixels())).decode(), "photo.png", event])
+    window.run(HAND_OVER, [base64.b64encode(png(photo_pixels())).decode(), "photo.png", event])
     window.wait("shown")
 
 

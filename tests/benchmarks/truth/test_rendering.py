@@ -39,7 +39,7 @@ def test_what_the_square_uncovers_is_revealed_and_nothing_else() -> None:
 
 def test_splatting_by_exact_flow_is_far_closer_but_where_something_is_revealed() -> None:
     scene = a_disc_before_a_wall()
-    softmax, unmoved = (scene_figures(scene, name, model=None) for name in ("softmax", "repeat"))
+    softmax, unmoved = scene_figures(scene, ["softmax", "repeat"], model=None).values()
     assert softmax["moving"] > unmoved["moving"] + 10
     assert softmax["still"] > unmoved["revealed"] + 10
     assert softmax["revealed"] < softmax["moving"]
