@@ -72,6 +72,12 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         help="weight of the perceptual loss beside L1 (default: 0.05)",
     )
     add(
+        "--sharpness-weight",
+        type=not_negative,
+        default=DEFAULTS.sharpness_weight,
+        help="weight of the loss by which frames have as much fine detail as real ones (default: 0)",
+    )
+    add(
         "--temporal",
         type=not_negative,
         default=DEFAULTS.temporal,
@@ -138,6 +144,7 @@ def read_options(arguments: argparse.Namespace) -> RendererRun:
             **of_preset(arguments),
             learning_rate=arguments.learning_rate,
             perceptual_weight=arguments.perceptual_weight,
+            sharpness_weight=arguments.sharpness_weight,
             temporal=arguments.temporal,
             color_jitter=arguments.color_jitter,
             flow_noise=arguments.flow_noise,

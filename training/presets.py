@@ -124,6 +124,7 @@ class RendererConfig:
     warmup: int = 100  # steps over which the learning rate rises
     crop: tuple[int, int] = (192, 128)  # (W, H) of the training crops
     perceptual_weight: float = 0.05
+    sharpness_weight: float = 0.0  # weight of the loss of fine detail
     temporal: float = 0.0  # weight of temporal consistency; above 0 a batch holds pairs of neighbouring frames
     color_jitter: float = 1.0  # strength of colour changes
     flow_noise: float = 0.0  # pixels, standard deviation of smooth errors added to the flow

@@ -73,9 +73,9 @@ class LargeRenderer:
         self._model, self._photo, self._importance, self._tiles = model, photo, importance, tiles
         self._fine = finer(photo)
         self._size = network_size(photo.shape[2], photo.shape[3], pixels=network_pixels)
-        self._small_photo = _resize(photo, self._size).clamp(-1, 1)
+        self._small_photo = resize(photo, self._size).clamp(-1, 1)
         self._small_fine = finer(self._small_photo)
-        self._small_importance = _resize(importance, self._size).clamp_min(0)
+        self._small_importance = resize(importance, self._size).clamp_min(0)
         self._pyramid = model.encode(self._small_photo)
 
     def __call__(self, flow: Tensor) -> Tensor:
@@ -83,9 +83,9 @@ class LargeRenderer:
         size = (flow.shape[2], flow.shape[3])
         inverse, coverage, correction = self._small(resize_motion(flow, self._size, "bicubic"))
         # In a gap there is no motion to be refined by.
-        certain = _resize(coverage, size, "bilinear")
+        certain = resize(coverage, size, "bilinear")
         inverse = refine_inverse(flow, resize_motion(inverse, size, "bicubic"), certain)
-        frames = _resize(correction, size, "bilinear")
+        frames = resize(correction, size, "bilinear")
         for around, inside in self._tiles:
             moved = self._move(cut(flow, around), cut(inverse, around), around)
             cut(frames, _within(around, inside)).add_(cut(moved, inside))
@@ -185,7 +185,7 @@ def _halve(tensor: Tensor) -> Tensor:
     return F.avg_pool2d(tensor, 2, ceil_mode=True, count_include_pad=False)
 
 
-def _resize(tensor: Tensor, size: tuple[int, int], mode: str = "bicubic") -> Tensor:
-    """Antialiased where it shrinks."""
+def resize(tensor: Tensor, size: tuple[int, int], mode: str = "bicubic") -> Tensor:
+    """``[N, C, H, W]`` at another size, antialiased where it shrinks."""
     shrinks = size[0] < tensor.shape[2] or size[1] < tensor.shape[3]
     return F.interpolate(tensor, size=size, mode=mode, align_corners=False, antialias=shrinks)

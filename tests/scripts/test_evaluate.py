@@ -105,6 +105,7 @@ def test_motion_table_has_every_method_and_metric(small_dataset: Path, checkpoin
     assert page.stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_motion_figures_depend_on_the_seed_alone(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
     options = ("--samples", "2", "--steps", "2", "--methods", "model,jelly", "--metrics", "localisation,seam")
     tables = [

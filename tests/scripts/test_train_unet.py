@@ -221,6 +221,7 @@ def test_reference_preset_trains_its_unet_alone_on_a_given_autoencoder(
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_paper_preset_trains_its_three_stages(small_dataset: Path, tmp_path: Path) -> None:
     paper = PRESETS["paper"]
     autoencoder = replace(paper.autoencoder, channels=8, blocks=1, head_channels=8)

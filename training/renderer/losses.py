@@ -13,6 +13,7 @@ from models.rendering.model import FrameSynthesisModel
 from models.rendering.warping import magnitude
 from models.splatting import plan_splat
 
+DETAIL_WINDOW = 9  # pixels
 VISIBLE = 1.0  # pixels; a pixel is hidden where what landed on it moves by more than so much differently
 
 
@@ -38,6 +39,7 @@ class LossWeights:
     """Factors of the losses beside L1."""
 
     perceptual: float = 0.05
+    sharpness: float = 0.0
     temporal: float = 0.0  # above 0, samples 2i and 2i + 1 of a batch are two frames from one source
 
 
@@ -51,7 +53,7 @@ class RendererLoss(nn.Module):
     def __init__(self, model: FrameSynthesisModel, distance: nn.Module, weights: LossWeights) -> None:
         super().__init__()
         self.model, self.distance, self.weights = model, distance, weights
-        self.parts = ("loss", "l1", "perceptual", *(("temporal",) if weights.temporal else ()))
+        self.parts = loss_names(weights)
 
     def forward(self, batch: FramePairs, samples: object = None) -> tuple[Tensor, Tensor]:
         """The loss, a scalar, and ``[parts, 2]``: each of ``parts`` and a count of 1; parts of a batch count alike."""
@@ -67,7 +69,7 @@ def rendering_losses(
     distance: nn.Module,  # perceptual distance of two images, a scalar
     weights: LossWeights,
 ) -> dict[str, Tensor]:
-    """``loss``, the weighted sum, and its parts ``l1``, ``perceptual`` and, where it has a weight, ``temporal``."""
+    """``loss``, the weighted sum, and its parts: :func:`loss_names`."""
     frame = model(batch.source, batch.flow, batch.importance)
     # Near a cut the prediction stands in for the target: no loss, whatever receptive field the loss has. And no
     # gradient: else the perceptual loss would shape what nothing holds so as to suit the pixels beside it.
@@ -75,10 +77,41 @@ def rendering_losses(
     frame = torch.where(known, frame, frame.detach())
     target = torch.where(known, batch.target, frame.detach())
     losses = {"l1": (frame - target).abs().mean(), "perceptual": distance(frame, target)}
+    if weights.sharpness:
+        losses["sharpness"] = sharpness_loss(frame, target)
     if weights.temporal:
         losses["temporal"] = temporal_loss(frame - target, batch.motion, importance=batch.importance, known=batch.known)
-    total = losses["l1"] + weights.perceptual * losses["perceptual"] + weights.temporal * losses.get("temporal", 0.0)
+    total = losses["l1"] + sum(getattr(weights, name) * losses[name] for name in losses if name != "l1")
     return {"loss": total, **losses}
+
+
+def loss_names(weights: LossWeights) -> tuple[str, ...]:
+    """The loss and its parts: those beside L1 and the perceptual distance only where they have a weight."""
+    return ("loss", "l1", "perceptual", *(name for name in ("sharpness", "temporal") if getattr(weights, name)))
+
+
+def sharpness_loss(frame: Tensor, target: Tensor) -> Tensor:
+    """How far the strength of the finest detail is from the real one: the mean of ``|s(frame) - s(target)|``.
+
+    s is the root mean square, over :data:`DETAIL_WINDOW` pixels square, of the Laplacian of the grey frame. What is
+    compared is how much detail there is and not where it lies, so that detail a pixel beside its place, which L1
+    has blurred away, costs nothing here.
+
+    ``[N, 3, H, W]`` twice, in [-1, 1], to a scalar.
+    """
+    return (detail_strength(frame) - detail_strength(target)).abs().mean()
+
+
+def detail_strength(images: Tensor) -> Tensor:
+    """``[N, 3, H, W] -> [N, 1, H - w + 1, W - w + 1]`` with w of :data:`DETAIL_WINDOW`; see :func:`sharpness_loss`."""
+    square = F.conv2d(images.mean(dim=1, keepdim=True), laplacian(images)).square()
+    window = min(DETAIL_WINDOW, *square.shape[2:])
+    return (F.avg_pool2d(square, window, stride=1) + 1e-6).sqrt()
+
+
+def laplacian(images: Tensor) -> Tensor:
+    """The kernel of the Laplacian, ``[1, 1, 3, 3]``."""
+    return images.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
 
 
 def temporal_loss(errors: Tensor, motion: Tensor, *, importance: Tensor, known: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from training.log import summary_writer
 from training.loop import train
 from training.presets import RendererConfig
 from training.processes import Processes
-from training.renderer.losses import LossWeights, RendererLoss
+from training.renderer.losses import LossWeights, RendererLoss, loss_names
 from training.renderer.perceptual_loss import StructureLoss, load_perceptual_loss
 from training.renderer.validation import ROWS, RendererValidation, Table, format_table
 from training.saved_state import STATE_FILE
@@ -68,7 +68,7 @@ class RendererTask:
         self.model, self.averaged, self.config, self.seed = model, model, config, seed
         self.batches, self.validation, self.output, self.provenance = batches, validation, output, provenance
         self.table: Table = {}
-        loss = RendererLoss(model, distance, LossWeights(perceptual=config.perceptual_weight, temporal=config.temporal))
+        loss = RendererLoss(model, distance, loss_weights(config))
         self.plan = renderer_plan(config, validated=validation is not None)
         self.updates = [
             Update(
@@ -110,18 +110,23 @@ class RendererTask:
         self.model.save_pretrained(folder, {"step": step, **self.provenance, **more})
 
 
+def loss_weights(config: RendererConfig) -> LossWeights:
+    """What the losses beside L1 count for."""
+    return LossWeights(perceptual=config.perceptual_weight, sharpness=config.sharpness_weight, temporal=config.temporal)
+
+
 def renderer_plan(config: RendererConfig, *, validated: bool) -> Plan:
     """What the loop has to know of the training."""
-    temporal = ("temporal",) if config.temporal else ()
+    parts = loss_names(loss_weights(config))
     figures = tuple(f"{metric}_{row}" for metric in LOGGED for row in ROWS) if validated else ()
-    columns = ("loss", "l1", "perceptual", "learning_rate", "gradient_norm", "seconds", *temporal, *figures)
+    columns = (*parts[:3], "learning_rate", "gradient_norm", "seconds", *parts[3:], *figures)
     return Plan(
         name="renderer",
         title="the renderer",
         steps=config.steps,
         batch_size=config.batch_size,
         columns=columns,
-        plotted=("loss", "l1", "perceptual", "temporal"),
+        plotted=parts,
         goals=GOALS if validated else {},
         together=2 if config.temporal else 1,
         ema_decay=config.ema_decay,

@@ -27,6 +27,7 @@ def millions(network: nn.Module) -> float:
     return round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), [("bair", 152.79), ("landscape", 40.87)])
 def test_published_decoders_have_the_published_parameters(name: str, expected: float) -> None:
     with torch.device("meta"):
@@ -47,6 +48,7 @@ def test_published_encoders_and_flows_have_the_published_parameters(
         assert millions(ConditionalFlow(model.flow)) == flow
 
 
+@pytest.mark.slow
 def test_discriminators_and_the_controlled_flow_have_the_published_parameters() -> None:
     with torch.device("meta"):
         assert millions(TemporalDiscriminator(PRESETS["bair"].discriminators)) == 37.75

@@ -79,6 +79,7 @@ def test_flow_is_that_of_torchvisions_network(weights, network):
     np.testing.assert_allclose(flow[0], torchvision_flow(network, source, target), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_threads_pairs_and_progress_change_nothing(weights, images):
     source, targets = images[0], images[1:]
     done = []
@@ -90,6 +91,7 @@ def test_threads_pairs_and_progress_change_nothing(weights, images):
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_batches_are_bounded_and_complete(weights, images, monkeypatch):
     source, targets = images[0], images[[1, 2, 1]]
     flows = estimate_flow(source, targets, estimator="raft")

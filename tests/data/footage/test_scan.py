@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from helpers.footage_files import HEIGHT, WIDTH, encode, run, scene_frames, transcode
+from helpers.slow import slow
 from helpers.small_clips import QUICK, contents, rows_of
 
 from data.dataset.command_line import crop_shares
@@ -326,7 +327,9 @@ def drifting(path: Path, num_frames: int = 40) -> Path:
     return encode(path, moved, "-c:v", "ffv1", "-pix_fmt", "yuv444p")
 
 
-@pytest.mark.parametrize("options", [["--stabilize"], ["--crop", "10%,0,0,10%"], ["--stabilize", "--crop", "5%"]])
+@pytest.mark.parametrize(
+    "options", [slow(["--stabilize"]), slow(["--crop", "10%,0,0,10%"]), ["--stabilize", "--crop", "5%"]]
+)
 def test_changed_pictures_are_decoded_again_bit_by_bit(tmp_path: Path, options: list[str]) -> None:
     path = drifting(tmp_path / "drift.mkv", 30)
     for name, full in (("sample", "none"), ("full", "test")):

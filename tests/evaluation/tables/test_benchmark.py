@@ -86,6 +86,7 @@ def scenes_of_test_split(fold: Path) -> list[str]:
     return [line.split(",")[0] for line in manifest if ",test," in line]
 
 
+@pytest.mark.slow
 def test_every_row_is_of_a_scene_that_its_networks_have_not_seen(run: tuple[Path, list[str]]) -> None:
     output, trained = run
     report = json.loads((output / "motion.json").read_text())
@@ -97,6 +98,7 @@ def test_every_row_is_of_a_scene_that_its_networks_have_not_seen(run: tuple[Path
     assert trained == ["1 motion", "1 renderer", "1 cinn", "1 cinn", "1 cinn"]
 
 
+@pytest.mark.slow
 def test_table_and_page_say_what_was_tested_and_trained(run: tuple[Path, list[str]]) -> None:
     text, page = ((run[0] / name).read_text() for name in ("tables.md", "report.html"))
     for shown in (
@@ -109,6 +111,7 @@ def test_table_and_page_say_what_was_tested_and_trained(run: tuple[Path, list[st
     assert page.count("<video") == 1
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(clips: Path, run: tuple[Path, list[str]]) -> None:
     output, _ = run
     before = {path: path.stat().st_mtime_ns for path in output.rglob("step.json")}
@@ -120,6 +123,7 @@ def test_what_is_done_is_not_done_again(clips: Path, run: tuple[Path, list[str]]
     assert (output / "motion.json").read_bytes() == report
 
 
+@pytest.mark.slow
 def test_a_rerun_gives_the_same_figures_to_the_last_digit(
     clips: Path, run: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
@@ -128,6 +132,7 @@ def test_a_rerun_gives_the_same_figures_to_the_last_digit(
     assert again["motion"]["per_sequence"]["model"] == before["per_sequence"]["model"]
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_trained_leaves_the_others_their_rows(clips: Path, tmp_path: Path) -> None:
     changed: dict[str, Any] = {"methods": ("lfdm", "jelly"), "max_steps": 1, "only_folds": 1}
     with pytest.raises(PartFailure, match="training of lfdm ended with exit status 2"):
@@ -139,6 +144,7 @@ def test_a_network_that_cannot_be_trained_leaves_the_others_their_rows(clips: Pa
         benchmark(clips, tmp_path, Recorder(), **changed | {"max_steps": 2, "methods": ("jelly",)})
 
 
+@pytest.mark.slow
 def test_a_renderer_that_cannot_be_trained_leaves_the_other_tables(clips: Path, tmp_path: Path) -> None:
     call, tables = Recorder("train_frame_synthesis.py"), ("motion", "rendering")
     with pytest.raises(PartFailure, match="training of renderer ended with exit status 2"):

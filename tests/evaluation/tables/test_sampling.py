@@ -81,6 +81,7 @@ def test_table_has_a_row_for_every_way_to_sample_and_the_baselines(report: dict,
     assert "U-Net calls" in (outputs / "page.html").read_text()
 
 
+@pytest.mark.slow
 def test_unet_calls_are_counted_with_guidance(report: dict) -> None:
     calls = {name: row["network_calls"] for name, row in report["table"].items() if row["network_calls"]}
     assert calls["dpmsolver++ 2"] == calls["dpmsolver++ 2 u=5"] == 2 * 2  # with and without the photo
@@ -88,6 +89,7 @@ def test_unet_calls_are_counted_with_guidance(report: dict) -> None:
     assert calls["ddpm 3"] == 3 * 2
 
 
+@pytest.mark.slow
 def test_the_measured_motion_is_at_no_distance_from_itself(report: dict) -> None:
     table = report["table"]
     assert table["true-motion"]["motion_frechet"] == pytest.approx(0, abs=1e-6)
@@ -111,6 +113,7 @@ def test_figures_depend_on_the_seed_alone(small_dataset: Path, checkpoint: Path,
     assert all(tables[0][metric] != tables[2][metric] for metric in tables[0])
 
 
+@pytest.mark.slow
 def test_recurrence_costs_further_calls(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
     options = ("--samplers", "ddim:2", "--loop-guidance", "0,5", "--recurrence", "0,2", "--samples", "1")
     table = run(small_dataset, checkpoint, tmp_path / "r.json", *options, "--metrics", "network_calls,motion_seam")[
@@ -148,6 +151,7 @@ def test_ctrl_c_keeps_the_rows_that_are_done(small_dataset: Path, checkpoint: Pa
         sampled(4)
 
 
+@pytest.mark.slow
 def test_two_reports_compare(
     small_dataset: Path, checkpoint: Path, tmp_path: Path, report: dict, outputs: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -192,6 +196,7 @@ def test_estimate_as_text() -> None:
     assert [format_duration(seconds) for seconds in (7.4, 120, 7200)] == ["7 s", "2 min", "2.0 h"]
 
 
+@pytest.mark.slow
 def test_cost_plot_needs_two_rows(report: dict) -> None:
     plot = cost_plot(report)
     assert plot is not None

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.motion_models import photographs, tiny_model
+from helpers.slow import slow
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -106,7 +107,7 @@ def test_multistep_solver_extrapolates_along_the_last_trajectory_alone() -> None
     torch.testing.assert_close(found, z, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", [DEFAULT_SAMPLER, *map(slow, sorted({*SAMPLERS} - {DEFAULT_SAMPLER}))])
 def test_a_sample_is_the_same_alone_and_in_a_batch_of_three(sampler: str) -> None:
     model, images = tiny_model(), photographs(3)
     options = {"steps": 3, "sampler": sampler, "loop_guidance": 50.0, "recurrence": 2}
@@ -170,9 +171,7 @@ def jump(volume: Tensor, num_frames: int) -> Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "sampler", [DEFAULT_SAMPLER, *(pytest.param(s, marks=pytest.mark.slow) for s in SAMPLERS if s != DEFAULT_SAMPLER)]
-)
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_loop_guidance_lowers_the_seam_of_a_model_of_motion_that_does_not_loop(sampler: str) -> None:
     model, images, seeds = drifting_model(), photographs(8), list(range(8))
     frames = model.config.num_frames

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.places import ROOT
+from helpers.slow import slow
 
 from models.splatting import MODES, operators, plan_splat, softsplat
 from models.splatting.reference import prepare
@@ -47,7 +48,7 @@ def test_operators_pass_pytorchs_own_checks(mode, dtype):
             torch.library.opcheck(operators.splat_backward, (*arguments, *needed))
 
 
-@pytest.mark.parametrize("channels", [1, 3, 16, 37])
+@pytest.mark.parametrize("channels", [1, slow(3), 16, 37])
 def test_channels_last(channels):
     values = torch.randn(2, channels, 5, 6, dtype=torch.float64).requires_grad_()
     copy = operators.channels_last(values)

@@ -7,6 +7,7 @@ import pytest
 from helpers.coarse2fine_calls import pair_flow
 from helpers.places import SAMPLES
 from helpers.reference_coarse2fine import pyramid, reference_flow, relax
+from helpers.slow import slow
 from helpers.textures import endpoint_difference, pair
 
 from data.flow.coarse2fine.cpu import coarse2fine_flow_batch, coarse2fine_flow_pairs
@@ -16,15 +17,15 @@ from data.flow.coarse2fine.parameters import Parameters, pyramid_sizes
 @pytest.mark.parametrize(
     ("size", "motion", "parameters"),
     [
-        ((48, 32), {"sway": 0.8}, {}),
+        slow((48, 32), {"sway": 0.8}, {}),
         ((37, 53), {"sway": 0.8, "shift": (0.6, -0.3)}, {"num_sor": 12}),
-        ((96, 24), {"sway": 1.0, "shift": (7.0, 2.0)}, {"num_outer": 2, "num_sor": 8}),
+        slow((96, 24), {"sway": 1.0, "shift": (7.0, 2.0)}, {"num_outer": 2, "num_sor": 8}),
         ((30, 21), {"sway": 0.6}, {"num_inner": 3, "num_outer": 3}),
         ((33, 26), {"sway": 0.6}, {"color_type": 1, "num_outer": 3}),
         ((40, 30), {"sway": 0.6}, {"ratio": 0.5, "min_width": 8, "alpha": 0.05, "num_outer": 2}),
         ((49, 7), {"sway": 0.5}, {"num_outer": 3}),  # 48 columns are linearised at once: 1, 2 and 3 more,
-        ((98, 9), {"sway": 0.5}, {"num_outer": 1}),  # and the two beside a strip that its derivatives see
-        ((99, 9), {"sway": 0.5}, {"num_outer": 1}),
+        slow((98, 9), {"sway": 0.5}, {"num_outer": 1}),  # and the two beside a strip that its derivatives see
+        slow((99, 9), {"sway": 0.5}, {"num_outer": 1}),
         ((50, 6), {"sway": 0.5}, {"ratio": 0.5, "min_width": 6, "num_outer": 1}),  # a level one pixel high
         ((5, 40), {"sway": 0.5}, {"num_outer": 3}),
         ((3, 2), {"sway": 0.5}, {}),

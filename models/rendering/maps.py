@@ -1,0 +1,94 @@
+"""A network at a size of its own, whose answer is maps: enlarged, they are applied to the photo moved at full size.
+
+The photo itself is moved in two ways: by softmax splatting, which averages errors of the motion out and blurs, and by
+a lookup in a finer photo along the inverse motion, which is sharp and follows every error. The maps say at each place
+how much of each to take, what to add, and how much of the finest detail to keep:
+
+    frame = splatted + choice * (looked up - splatted) + residual
+    frame = frame + detail * high-band(looked up - frame)
+
+Gaps and still regions need no map: in gaps the lookup stands in for what did not land, and still regions are the photo.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.rendering.large import Tile, cut, resize
+from models.rendering.warping import high_band, magnitude, refine_inverse, resample_finely, solid, trust_in
+from models.spectral_volume import resize_motion
+from models.splatting import plan_splat
+
+STILL_PIXELS = 0.25  # displacement in pixels below which corrections fade out; splatting blurs little there
+REDUCTION = 2  # of the sides of frames for the network, at least
+LARGEST_SIZE = 128 * 80  # pixels of the network's version of larger frames
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What the network says of N frames, at its own size or enlarged.
+
+    Attributes:
+        residual: ``[N, 3, H, W]``, added to the frame in [-1, 1].
+        choice: ``[N, 1, H, W]``, 1 where the photo is looked up and 0 where it is splatted.
+        detail: ``[N, 1, H, W]``, factor of the finest detail that the lookup gives.
+        inverse_flow: ``[N, 2, H, W]`` in pixels of this size, without gaps.
+        certain: ``[N, 1, H, W]``, 0 in gaps, where the motion says nothing of the inverse flow, and 1 elsewhere.
+    """
+
+    residual: Tensor
+    choice: Tensor
+    detail: Tensor
+    inverse_flow: Tensor
+    certain: Tensor
+
+    def enlarged(self, height: int, width: int) -> Maps:
+        """The same for frames of this size."""
+        size = (height, width)
+        together = torch.cat([self.residual, self.choice, self.detail, self.certain], dim=1)
+        residual, choice, detail, certain = resize(together, size, "bilinear").split([3, 1, 1, 1], dim=1)
+        inverse_flow = resize_motion(self.inverse_flow, size, "bicubic")
+        return Maps(residual, choice, detail, inverse_flow=inverse_flow, certain=certain)
+
+    def cut(self, tile: Tile) -> Maps:
+        """The part that belongs to a tile of the frames."""
+        parts = (self.residual, self.choice, self.detail, self.inverse_flow, self.certain)
+        return Maps(*(cut(part, tile) for part in parts))
+
+
+def reduced_size(height: int, width: int, *, multiple: int, pixels: int = LARGEST_SIZE) -> tuple[int, int]:
+    """(H, W) of the network's version of a frame: half the sides, and no more than about ``pixels``.
+
+    Both are multiples of ``multiple``, so the shape is kept but for a few pixels.
+    """
+    scale = min(1 / REDUCTION, math.sqrt(pixels / (height * width)))
+    return (max(1, round(height * scale / multiple)) * multiple, max(1, round(width * scale / multiple)) * multiple)
+
+
+def compose(photo: Tensor, fine: Tensor, flow: Tensor, *, importance: Tensor, maps: Maps) -> Tensor:
+    """Frames of a photo moved at full size, as the maps say.
+
+    Args:
+        photo: ``[1 | N, 3, H, W]`` in [-1, 1].
+        fine: what :func:`models.rendering.warping.finer` makes of it.
+        flow: ``[N, 2, H, W]`` in pixels.
+        importance: ``[1 | N, 1, H, W]``; of what lands in one place, the most important is in front.
+        maps: of this size.
+
+    Returns:
+        ``[N, 3, H, W]``, not clamped.
+    """
+    inverse_flow = refine_inverse(flow, maps.inverse_flow, maps.certain)
+    plan = plan_splat(flow, importance)
+    trust = trust_in(plan.coverage)
+    looked_up = resample_finely(fine, inverse_flow)
+    splatted = plan(photo)
+    splatted = torch.where(trust == 1, splatted, torch.lerp(looked_up, splatted, trust))
+    frame = splatted + maps.choice * (looked_up - splatted) + maps.residual
+    detailed = frame + maps.detail * solid(plan.coverage) * high_band(looked_up - frame)
+    still = 1 - (magnitude(inverse_flow) / STILL_PIXELS).clamp_max(1)
+    return torch.lerp(detailed, splatted, trust * still)
