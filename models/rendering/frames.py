@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from common.images import to_uint8
 from models.photos import covering_size, resize_photo
 from models.rendering.dispatch import frame_renderer
 from models.rendering.large import DEFAULT_SIZES, RenderSizes
+from models.rendering.workers import in_order
 from models.spectral_volume import resize_motion
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def render_frames(
         renderer: one of :data:`models.choices.RENDERERS`.
         model: the network, for its own renderer only.
         device: where to render.
-        timer: times the steps ``upsample`` and ``render``.
+        timer: times the steps ``upsample`` and ``render``. Frames are rendered while those before them are used; what
+            counts is how long they were waited for.
         sizes: from which sizes on frames are rendered in parts, and how many at once.
     """
     covering = covering_size((image.shape[3], image.shape[2]), size)
@@ -63,12 +65,22 @@ def render_frames(
         margin = TILE_MARGIN + int(reach)
         render = frame_renderer(renderer, photo, importance, model=model, margin=margin, sizes=sizes)
     batch = sizes.frames_a_batch(shape[0], shape[1], device)
-    for start in range(0, len(motion.times), batch):
-        with timer("upsample"):
-            flow = resize_motion(motion.at(motion.times[start : start + batch])[0], shape, "bicubic")
-        with timer("render"):
-            rendered = render(flow)[:, :, top : top + size[1], left : left + size[0]]
-            if not rendered.isfinite().all():
-                raise FloatingPointError(f"the renderer {renderer!r} produced frames that are not finite")
-            frames = to_uint8(rendered)
-        yield from frames
+
+    @torch.no_grad()
+    def frames_from(start: int) -> np.ndarray:
+        flow = resize_motion(motion.at(motion.times[start : start + batch])[0], shape, "bicubic")
+        rendered = render(flow)[:, :, top : top + size[1], left : left + size[0]]
+        if not rendered.isfinite().all():
+            raise FloatingPointError(f"the renderer {renderer!r} produced frames that are not finite")
+        return to_uint8(rendered)
+
+    threads = torch.get_num_threads()
+    workers = sizes.workers(batch * shape[0] * shape[1], threads=threads, device=device)
+    batches = in_order(frames_from, range(0, len(motion.times), batch), workers=workers, threads=threads)
+    with closing(batches):
+        while True:
+            with timer("render"):
+                frames = next(batches, None)
+            if frames is None:
+                return
+            yield from frames

@@ -47,11 +47,16 @@ class RenderSizes:
     pixels_a_tile: int = 2_000_000  # tiles without their overlap; keeps memory within a few gigabytes
     batch_on_cpu: int = 150_000  # rendered at once on a CPU: larger batches no longer fit in its caches
     batch_elsewhere: int = 1_600_000
+    at_once: int = 2_500_000  # in work at the same time on a CPU, where frames are rendered side by side
 
     def frames_a_batch(self, height: int, width: int, device: torch.device) -> int:
         """How many frames of this size are best rendered at once."""
         pixels = self.batch_on_cpu if device.type == "cpu" else self.batch_elsewhere
         return max(1, pixels // (height * width))
+
+    def workers(self, pixels: int, *, threads: int, device: torch.device) -> int:
+        """How many batches of so many pixels are best rendered side by side."""
+        return max(1, min(threads, self.at_once // pixels)) if device.type == "cpu" else 1
 
 
 DEFAULT_SIZES = RenderSizes()
@@ -88,13 +93,13 @@ class LargeRenderer:
         frames = resize(correction, size, "bilinear")
         for around, inside in self._tiles:
             moved = self._move(cut(flow, around), cut(inverse, around), around)
-            cut(frames, _within(around, inside)).add_(cut(moved, inside))
+            cut(frames, within(around, inside)).add_(cut(moved, inside))
         return frames.clamp_(-1, 1)
 
     def _move(self, flow: Tensor, inverse: Tensor, part: Tile) -> Tensor:
         """A part of the photo along its motion."""
         plan = plan_splat(flow, cut(self._importance, part))
-        resampled = resample_finely(cut(self._fine, _finer_tile(part)), inverse)
+        resampled = resample_finely(cut(self._fine, finer_tile(part)), inverse)
         return _blend(plan, cut(self._photo, part), resampled, solid(plan.coverage))
 
     def _small(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,7 +122,7 @@ def render_in_tiles(render: Sequence[Render], tiles: Sequence[tuple[Tile, Tile]]
     def whole(flow: Tensor) -> Tensor:
         frames = flow.new_empty(len(flow), 3, *flow.shape[2:])
         for part, (around, inside) in zip(render, tiles, strict=True):
-            cut(frames, _within(around, inside)).copy_(cut(part(cut(flow, around)), inside))
+            cut(frames, within(around, inside)).copy_(cut(part(cut(flow, around)), inside))
         return frames
 
     return whole
@@ -159,7 +164,7 @@ def _blend(plan: SplatPlan, photo: Tensor, resampled: Tensor, coverage: Tensor) 
     return resampled + averaged - high_band(averaged)
 
 
-def _finer_tile(tile: Tile) -> Tile:
+def finer_tile(tile: Tile) -> Tile:
     """The same part of what :func:`models.rendering.warping.finer` made."""
     rows, columns = (slice(2 * part.start, 2 * part.stop - 1) for part in tile)
     return rows, columns
@@ -175,7 +180,7 @@ def _cut(length: int, count: int, margin: int) -> list[tuple[slice, slice]]:
     return pieces
 
 
-def _within(around: Tile, inside: Tile) -> Tile:
+def within(around: Tile, inside: Tile) -> Tile:
     """A tile's place in the frame."""
     rows, columns = (slice(a.start + i.start, a.start + i.stop) for a, i in zip(around, inside, strict=True))
     return rows, columns

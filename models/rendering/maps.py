@@ -13,15 +13,20 @@ Gaps and still regions need no map: in gaps the lookup stands in for what did no
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from models.rendering.large import Tile, cut, resize
+from models.rendering.large import Tile, cut, finer_tile, resize, within
 from models.rendering.warping import high_band, magnitude, refine_inverse, resample_finely, solid, trust_in
 from models.spectral_volume import resize_motion
 from models.splatting import plan_splat
+
+if TYPE_CHECKING:
+    from models.rendering.model import FrameSynthesisModel
 
 STILL_PIXELS = 0.25  # displacement in pixels below which corrections fade out; splatting blurs little there
 REDUCTION = 2  # of the sides of frames for the network, at least
@@ -92,3 +97,32 @@ def compose(photo: Tensor, fine: Tensor, flow: Tensor, *, importance: Tensor, ma
     detailed = frame + maps.detail * solid(plan.coverage) * high_band(looked_up - frame)
     still = 1 - (magnitude(inverse_flow) / STILL_PIXELS).clamp_max(1)
     return torch.lerp(detailed, splatted, trust * still)
+
+
+class MapRenderer:
+    """Renders frames of one photo by a model that answers with maps, in tiles where they are large.
+
+    What the network says is of the whole frame, only what is done at full size is done tile by tile. Tiles overlap by
+    the reach of the motion, which changes nothing but rounding.
+    """
+
+    def __init__(
+        self, model: FrameSynthesisModel, photo: Tensor, importance: Tensor, tiles: Sequence[tuple[Tile, Tile]]
+    ) -> None:
+        """``photo`` ``[1, 3, H, W]`` in [-1, 1], ``importance`` ``[1, 1, H, W]``, ``tiles`` of :func:`make_tiles`."""
+        self._model, self._tiles = model, tiles
+        self._pyramid = model.encode(photo)
+        self._weights = model.splat_weights(importance, importance)
+
+    def __call__(self, flow: Tensor) -> Tensor:
+        """Flows ``[N, 2, H, W]`` in pixels -> frames ``[N, 3, H, W]`` in [-1, 1]."""
+        maps = self._model.maps(self._pyramid, flow, self._weights)
+        frames = flow.new_empty(len(flow), 3, *flow.shape[2:])
+        for around, inside in self._tiles:
+            part = self._compose(flow, maps, around)
+            cut(frames, within(around, inside)).copy_(cut(part, inside))
+        return frames.clamp_(-1, 1)
+
+    def _compose(self, flow: Tensor, maps: Maps, tile: Tile) -> Tensor:
+        photo, fine = cut(self._pyramid[0], tile), cut(self._pyramid[1], finer_tile(tile))
+        return compose(photo, fine, cut(flow, tile), importance=cut(self._weights, tile), maps=maps.cut(tile))

@@ -73,6 +73,8 @@ class FrameSynthesisConfig:
         ):
             if value not in known:
                 raise ValueError(f"unknown {name} {value!r}, expected one of {', '.join(known)}")
+        if self.output == "maps" and self.importance == "learned":
+            raise ValueError('output "maps" needs an importance that is given, not "learned"')
 
 
 _DEFAULT = FrameSynthesisConfig()
@@ -146,7 +148,7 @@ class FrameSynthesisModel(nn.Module):
         """
         height, width = flow.shape[-2:]
         if self.config.output == "maps":
-            weights = self._weights(flow, importance)
+            weights = self.splat_weights(flow, importance)
             maps = self.maps(pyramid, flow, weights)
             frame = compose(pyramid[0], pyramid[1], flow, importance=weights, maps=maps)
             return frame if self.training else frame.clamp(-1, 1)
@@ -182,6 +184,10 @@ class FrameSynthesisModel(nn.Module):
         residual, choice, detail = answer.split([3, 1, 1], dim=1)
         maps = Maps(residual, choice, 1 + detail, inverse_flow=inverse_flow, certain=solid(levels[0][:, -1:]))
         return maps.enlarged(flow.shape[2], flow.shape[3])
+
+    def splat_weights(self, flow: Tensor, importance: Tensor | None) -> Tensor:
+        """The importance that splatting weighs by, where it is not learned: the one given, or the flow's magnitude."""
+        return self.importance_scale * (magnitude(flow) if importance is None else importance)
 
     def forward(self, source: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
         """Encode and render in one go: the training step's form."""
@@ -260,11 +266,7 @@ class FrameSynthesisModel(nn.Module):
         if self.config.importance == "learned":
             with self._autocast(flow.device):
                 return self.importance_net(features, flow).float()
-        return self._weights(flow, None if importance is None else self._pad(importance))
-
-    def _weights(self, flow: Tensor, importance: Tensor | None) -> Tensor:
-        """The importance that splatting weighs by, where it is not learned."""
-        return self.importance_scale * (magnitude(flow) if importance is None else importance)
+        return self.splat_weights(flow, None if importance is None else self._pad(importance))
 
     def _pad(self, tensor: Tensor) -> Tensor:
         """Repeat the last row and column until both sides are a multiple of what the pyramid divides by."""
