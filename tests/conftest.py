@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.browser import chromium
+from helpers.clips.small_clips import make_clip
 from helpers.motion_models import tiny_pipeline
-from helpers.small_clips import make_clip
 
 from data.media.write_video import write_video
 from data.prepare import main as prepare

@@ -18,7 +18,7 @@ TESTS = Path(__file__).parents[2] / "tests"
 def flow_device() -> Device:
     """A device for `data.flow.coarse2fine.cuda` that is the processor."""
     with _tests_importable():
-        from helpers.coarse2fine_host import HostDevice
+        from helpers.flow.coarse2fine_host import HostDevice
 
         with tempfile.TemporaryDirectory(prefix="kernels-") as folder:
             return HostDevice(Path(folder))  # a library that is loaded needs its file no more
@@ -30,8 +30,8 @@ def splatting_kernels() -> Iterator[None]:
     from models.splatting.cuda import SOURCE
 
     with _tests_importable():
-        from helpers.cuda_on_host import build
-        from helpers.softsplat_host import splatting_on_host
+        from helpers.flow.cuda_on_host import build
+        from helpers.flow.softsplat_host import splatting_on_host
     with tempfile.TemporaryDirectory(prefix="kernels-") as folder, splatting_on_host(build(Path(folder), SOURCE)):
         yield
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.rolling_clip import smooth_picture
+from helpers.clips.rolling_clip import smooth_picture
 
 from app.written import measure_written
 from data.media.write_video import OUTPUT_SUFFIXES, write_video

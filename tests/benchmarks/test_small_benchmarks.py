@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.small_clips import make_clip
-from helpers.textures import pair
+from helpers.clips.small_clips import make_clip
+from helpers.flow.textures import pair
 
 from benchmarks import flow_cpu, lfdm_steps, reference_unet, rendering, splatting
 from benchmarks.datasets import decoding, memory

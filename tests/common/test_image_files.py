@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.hostile_images import eps_file, jpeg_with_more_rows, png_of, png_with_text, wide_gamut_profile
+from helpers.clips.hostile_images import eps_file, jpeg_with_more_rows, png_of, png_with_text, wide_gamut_profile
 from PIL import Image, ImageCms
 
 from common.image_files import FORMATS, check_image, read_image

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.rolling_clip import rolling_clip, smooth_picture
+from helpers.clips.rolling_clip import rolling_clip, smooth_picture
 
 from common.images import from_8_bits, image_to_tensor, tensor_to_image, to_8_bits, to_uint8
 

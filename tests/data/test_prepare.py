@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.small_clips import QUICK, contents, make_clip, rows_of
+from helpers.clips.small_clips import QUICK, contents, make_clip, rows_of
 
 from common.files import temporary_path
 from data.dataset.compute import stratified_indices

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.small_clips import QUICK, contents, make_clip, rows_of
+from helpers.clips.small_clips import QUICK, contents, make_clip, rows_of
 
 from data.flow.estimators import ESTIMATORS
 from data.prepare import main

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.clips.small_clips import QUICK, contents, two_clips, undisturbed
 from helpers.commands import heeding
 from helpers.places import ROOT
-from helpers.small_clips import QUICK, contents, two_clips, undisturbed
 
 from common.files import locked, temporary_path
 from data.flow.estimators import ESTIMATORS

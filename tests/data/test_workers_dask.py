@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.clips.small_clips import QUICK, contents, two_clips, undisturbed
 from helpers.places import ROOT
-from helpers.small_clips import QUICK, contents, two_clips, undisturbed
 
 from data.dask_cluster import dask_client
 from data.flow.estimators import ESTIMATORS

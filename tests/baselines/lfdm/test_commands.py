@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.clips.small_clips import QUICK, make_clip
 from helpers.places import ROOT
-from helpers.small_clips import QUICK, make_clip
 from safetensors.torch import load_file, save_file
 
 from baselines.lfdm.command import main

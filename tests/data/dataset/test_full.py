@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.decoding import watch_decoder
+from helpers.clips.decoding import watch_decoder
 
 from common.tensor_files import save_tensors
 from data.dataset.full import load_full_sequence

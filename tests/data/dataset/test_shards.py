@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.small_clips import QUICK, contents, make_clip, rows_of
+from helpers.clips.small_clips import QUICK, contents, make_clip, rows_of
 
 from common.hashing import file_sha256
 from data.dataset.options import SplitOptions

@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from helpers.coarse2fine_calls import pair_flow
+from helpers.flow.coarse2fine_calls import pair_flow
 
 from data.flow.__main__ import main
 from data.flow.estimators import (

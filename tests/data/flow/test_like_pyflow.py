@@ -6,8 +6,8 @@ import inspect
 
 import numpy as np
 import pytest
-from helpers.reference_coarse2fine import reference_flow
-from helpers.textures import pair
+from helpers.flow.reference_coarse2fine import reference_flow
+from helpers.flow.textures import pair
 
 import data.flow.like_pyflow as pyflow
 

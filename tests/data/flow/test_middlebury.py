@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from helpers.textures import texture
+from helpers.flow.textures import texture
 from PIL import Image
 
 from data.flow.estimators import ESTIMATORS, Estimator

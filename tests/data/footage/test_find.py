@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers.small_clips import QUICK, contents, make_clip, rows_of
+from helpers.clips.small_clips import QUICK, contents, make_clip, rows_of
 
 from data.footage.find import find_sources, printable, sequence_id
 from data.media.read_video import VIDEO_SUFFIXES

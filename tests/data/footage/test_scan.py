@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.footage_files import HEIGHT, WIDTH, encode, run, scene_frames, transcode
+from helpers.clips.footage_files import HEIGHT, WIDTH, encode, run, scene_frames, transcode
+from helpers.clips.small_clips import QUICK, contents, rows_of
 from helpers.slow import slow
-from helpers.small_clips import QUICK, contents, rows_of
 
 from data.dataset.command_line import crop_shares
 from data.dataset.full import load_full_sequence

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers.small_clips import QUICK, contents, make_clip
+from helpers.clips.small_clips import QUICK, contents, make_clip
 
 from common.hashing import file_sha256
 from data.footage.scan import look_at, scan_footage

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.rolling_clip import rolling_clip, smooth_picture
+from helpers.clips.rolling_clip import rolling_clip, smooth_picture
 
 
 @pytest.fixture(scope="session")

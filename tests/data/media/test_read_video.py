@@ -6,9 +6,9 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from helpers.decoding import watch_decoder
-from helpers.footage_files import decoded_by_ffmpeg, encode, scene_frames, transcode
-from helpers.rolling_clip import nearest
+from helpers.clips.decoding import watch_decoder
+from helpers.clips.footage_files import decoded_by_ffmpeg, encode, scene_frames, transcode
+from helpers.clips.rolling_clip import nearest
 
 from data.media.read_video import FrameReader, VideoInfo, read_frames, read_video, scan_video
 from data.media.write_video import write_video

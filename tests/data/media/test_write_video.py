@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.clips.rolling_clip import nearest
 from helpers.places import ROOT
-from helpers.rolling_clip import nearest
 from PIL import Image
 
 from common.command_line import MachineFailure

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 import torch
-from helpers.cuda_on_host import build, compile_with_nvcc, compile_with_nvrtc
-from helpers.softsplat_host import host_launch, splatting_on_host, stand_in_for_cupy
+from helpers.flow.cuda_on_host import build, compile_with_nvcc, compile_with_nvrtc
+from helpers.flow.softsplat_host import host_launch, splatting_on_host, stand_in_for_cupy
 
 from models.splatting import MODES, plan_splat, softsplat
 from models.splatting import cuda as softsplat_cuda

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 import torch
-from helpers.cuda_on_host import build
-from helpers.softsplat_host import splatting_on_host
+from helpers.flow.cuda_on_host import build
+from helpers.flow.softsplat_host import splatting_on_host
 
 from models.splatting import MODES, plan_splat, softsplat, splat_with_weight
 from models.splatting import sorted as softsplat_sorted

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.coarse2fine_calls import pair_flow
+from helpers.flow.coarse2fine_calls import pair_flow
+from helpers.flow.reference_coarse2fine import pyramid, reference_flow, relax
+from helpers.flow.textures import endpoint_difference, pair
 from helpers.places import SAMPLES
-from helpers.reference_coarse2fine import pyramid, reference_flow, relax
 from helpers.slow import slow
-from helpers.textures import endpoint_difference, pair
 
 from data.flow.coarse2fine.cpu import coarse2fine_flow_batch, coarse2fine_flow_pairs
 from data.flow.coarse2fine.parameters import Parameters, pyramid_sizes

@@ -13,12 +13,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import reference_coarse2fine
-from helpers.coarse2fine_calls import pair_flow
-from helpers.coarse2fine_host import HostDevice
-from helpers.cuda_on_host import compile_with_nvcc, compile_with_nvrtc
+from helpers.flow import reference_coarse2fine
+from helpers.flow.coarse2fine_calls import pair_flow
+from helpers.flow.coarse2fine_host import HostDevice
+from helpers.flow.cuda_on_host import compile_with_nvcc, compile_with_nvrtc
+from helpers.flow.textures import endpoint_difference, pair
 from helpers.places import SAMPLES
-from helpers.textures import endpoint_difference, pair
 
 from benchmarks import flow as coarse2fine_benchmark
 from common.cuda_kernels import CupyDevice

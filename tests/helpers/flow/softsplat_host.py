@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from helpers.cuda_on_host import HostKernels
+from helpers.flow.cuda_on_host import HostKernels
 from models.splatting.cuda import CudaSplatting, Launch
 from models.splatting.operators import splatting_by
 from models.splatting.sorted import new_result

@@ -8,7 +8,7 @@ import numpy as np
 
 from common.cuda_kernels import number_word
 from data.flow.coarse2fine.cuda import SOURCE
-from helpers.cuda_on_host import HostKernels, build
+from helpers.flow.cuda_on_host import HostKernels, build
 
 
 class HostDevice:

@@ -1,0 +1,1 @@
+"""Clips, photos and files that tests are given, and what reads them back."""

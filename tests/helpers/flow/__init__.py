@@ -1,0 +1,1 @@
+"""What tests of optical flow and of its kernels share."""
