@@ -64,7 +64,7 @@ def measure(arguments: argparse.Namespace) -> None:
     from models.rendering.model import FrameSynthesisModel
 
     require_cpu(arguments.device)
-    check_paths(inputs=[arguments.dataset], files=[arguments.report])
+    check_paths(inputs=[arguments.dataset, arguments.checkpoint], files=[arguments.report])
     torch.set_num_threads(arguments.threads)
     model = None
     if NETWORK in arguments.renderers:

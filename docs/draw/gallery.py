@@ -26,7 +26,7 @@ from app.hints import STILL
 from app.options import FileOptions, LoopOptions, Playing, Rendering, Sampling
 from app.photos import find_photos
 from app.terminal import VISIBLE_SEAM, Bars, warn
-from common.command_line import OneLineParser, one_line, run_script, select_device
+from common.command_line import OneLineParser, PartFailure, one_line, run_script, select_device
 from common.files import write_text
 from common.option_types import few, frame_rate
 from common.output_paths import check_paths
@@ -90,6 +90,9 @@ def make_gallery(arguments: argparse.Namespace) -> None:
     shown = [exhibits[str(files.photo)] for files in planned]
     write_page(out / PAGE, gallery_page(arguments.title, shown, credits=credits))
     print(out / PAGE)
+    missing = sum(exhibit.loop is None for exhibit in shown)
+    if missing:
+        raise PartFailure([f"{missing} of {len(shown)} photos have no loop, the page says why"])
 
 
 def read_credits(path: Path, photos: Sequence[Path]) -> dict[str, Credit]:

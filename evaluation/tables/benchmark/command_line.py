@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from common.command_line import add_common_options, options_of
@@ -128,5 +129,10 @@ def network_options(text: str) -> tuple[str, str]:
     """``NETWORK=OPTIONS`` -> (NETWORK, OPTIONS); names of networks may hold the ``=`` that separates the two."""
     for name in sorted(NETWORKS, key=len, reverse=True):
         if text.startswith(f"{name}="):
-            return name, text[len(name) + 1 :]
+            options = text[len(name) + 1 :]
+            try:
+                shlex.split(options)
+            except ValueError as error:
+                raise argparse.ArgumentTypeError(f"{options!r}: {error}") from None
+            return name, options
     raise argparse.ArgumentTypeError(f"{text!r} is not NETWORK=OPTIONS with one of {', '.join(NETWORKS)}")

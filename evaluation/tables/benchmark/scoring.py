@@ -36,8 +36,10 @@ class Scorer:
 
     @cached_property
     def weights(self) -> dict[str, str | None]:
-        """Hashes of the weights behind the metrics."""
-        columns = choose(of_table("motion", self.metrics), self.options.metrics, "--metrics")
+        """Hashes of the weights behind the metrics of the tables of motion."""
+        return self._hashes(choose(of_table("motion", self.metrics), self.options.metrics, "--metrics"))
+
+    def _hashes(self, columns: Mapping[str, Metric]) -> dict[str, str | None]:
         named = in_order(name for metric in columns.values() for name in metric.weights)
         return weights_provenance(named, self.options.weights)
 
@@ -124,7 +126,11 @@ class Scorer:
             max_sequences=self.options.test_sequences,
             device=self.options.device,
         )
-        rests_on = {"renderer": folder_provenance(renderer)["files"], "manifest": fold.manifest}
-        rests_on["test_sequences"] = self.options.test_sequences
+        rests_on = {
+            "renderer": folder_provenance(renderer)["files"],
+            "manifest": fold.manifest,
+            "test_sequences": self.options.test_sequences,
+            "weights": self._hashes(of_table("rendering", self.metrics)),
+        }
         step = f"{fold.place}/rendering"
         return self.trainer.ledger.do(step, lambda _: evaluate_rendering(told), rests_on=rests_on)

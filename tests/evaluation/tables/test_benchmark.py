@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from conftest import CLIP_FRAMES, swaying_clip
 
+import evaluate
 import train_frame_synthesis
 import train_unet
 from baselines.cinn import command as cinn
@@ -259,3 +260,9 @@ def test_ratios_of_the_paper_are_over_its_own_repeated_photo() -> None:
     lines = markdown("motion", report).splitlines()
     assert "| model | 30.0 | 0.500 |" in lines
     assert "| paper: LFDM | 187.5 | 0.789 |" in lines
+
+
+def test_options_of_a_training_with_an_open_quote_are_refused_at_once(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        evaluate.main(["benchmark", "clips", "--output", "out", "--train", "lfdm='--size 64x32"])
+    assert "No closing quotation" in capsys.readouterr().err
