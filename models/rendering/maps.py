@@ -7,19 +7,21 @@ how much of each to take, what to add, and how much of the finest detail to keep
     frame = splatted + choice * (looked up - splatted) + residual
     frame = frame + detail * high-band(looked up - frame)
 
-Gaps and still regions need no map: in gaps the lookup stands in for what did not land, and still regions are the photo.
+A few layers mend the enlarged maps by what they see at full size. Gaps and still regions need no map: in gaps the
+lookup stands in for what did not land, and still regions are the photo.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from models.rendering.grid_net import make_activation
 from models.rendering.large import Tile, cut, finer_tile, resize, within
 from models.rendering.warping import high_band, magnitude, refine_inverse, resample_finely, solid, trust_in
 from models.spectral_volume import resize_motion
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 STILL_PIXELS = 0.25  # displacement in pixels below which corrections fade out; splatting blurs little there
 REDUCTION = 2  # of the sides of frames for the network, at least
+ANSWER = 5  # channels of the answer
+FEATURES = 8  # channels of what the network says beside it to its last layers
+FINISH_CHANNELS = 16
 LARGEST_SIZE = 128 * 80  # pixels of the network's version of larger frames
 
 
@@ -38,31 +43,48 @@ class Maps:
     """What the network says of N frames, at its own size or enlarged.
 
     Attributes:
-        residual: ``[N, 3, H, W]``, added to the frame in [-1, 1].
-        choice: ``[N, 1, H, W]``, 1 where the photo is looked up and 0 where it is splatted.
-        detail: ``[N, 1, H, W]``, factor of the finest detail that the lookup gives.
+        answer: ``[N, 5, H, W]``: the residual, 3 channels, added to the frame in [-1, 1]; the choice, 1 where the
+            photo is looked up and 0 where it is splatted; and what is added to the factor 1 of the finest detail.
+        features: ``[N, 8, H, W]``, what the network has to say to its last layers, which work at full size.
         inverse_flow: ``[N, 2, H, W]`` in pixels of this size, without gaps.
         certain: ``[N, 1, H, W]``, 0 in gaps, where the motion says nothing of the inverse flow, and 1 elsewhere.
     """
 
-    residual: Tensor
-    choice: Tensor
-    detail: Tensor
+    answer: Tensor
+    features: Tensor
     inverse_flow: Tensor
     certain: Tensor
 
     def enlarged(self, height: int, width: int) -> Maps:
         """The same for frames of this size."""
         size = (height, width)
-        together = torch.cat([self.residual, self.choice, self.detail, self.certain], dim=1)
-        residual, choice, detail, certain = resize(together, size, "bilinear").split([3, 1, 1, 1], dim=1)
-        inverse_flow = resize_motion(self.inverse_flow, size, "bicubic")
-        return Maps(residual, choice, detail, inverse_flow=inverse_flow, certain=certain)
+        together = [self.answer, self.features, self.certain]
+        answer, features, certain = resize(torch.cat(together, dim=1), size, "bilinear").split(
+            [part.shape[1] for part in together], dim=1
+        )
+        return Maps(answer, features, resize_motion(self.inverse_flow, size, "bicubic"), certain)
 
     def cut(self, tile: Tile) -> Maps:
         """The part that belongs to a tile of the frames."""
-        parts = (self.residual, self.choice, self.detail, self.inverse_flow, self.certain)
-        return Maps(*(cut(part, tile) for part in parts))
+        return Maps(*(cut(part, tile) for part in (self.answer, self.features, self.inverse_flow, self.certain)))
+
+
+class Finish(nn.Module):
+    """The network's last layers: they see the photo moved in both ways at full size, and mend the enlarged answer."""
+
+    def __init__(self, activation: str) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(FEATURES + 7, FINISH_CHANNELS, 3, padding=1)
+        self.activation = make_activation(activation, FINISH_CHANNELS)
+        self.last = nn.Conv2d(FINISH_CHANNELS, ANSWER, 3, padding=1)
+        for parameter in self.last.parameters():  # a fresh one mends nothing
+            nn.init.zeros_(parameter)
+
+    def forward(self, maps: Maps, splatted: Tensor, looked_up: Tensor, trust: Tensor) -> Tensor:
+        """The answer ``[N, 5, H, W]``; all of full size."""
+        seen = torch.cat([maps.features, splatted, looked_up - splatted, trust], dim=1)
+        mended: Tensor = maps.answer + self.last(self.activation(self.first(seen)))
+        return mended
 
 
 def reduced_size(height: int, width: int, *, multiple: int, pixels: int = LARGEST_SIZE) -> tuple[int, int]:
@@ -74,7 +96,15 @@ def reduced_size(height: int, width: int, *, multiple: int, pixels: int = LARGES
     return (max(1, round(height * scale / multiple)) * multiple, max(1, round(width * scale / multiple)) * multiple)
 
 
-def compose(photo: Tensor, fine: Tensor, flow: Tensor, *, importance: Tensor, maps: Maps) -> Tensor:
+def compose(
+    photo: Tensor,
+    fine: Tensor,
+    flow: Tensor,
+    *,
+    importance: Tensor,
+    maps: Maps,
+    finish: Callable[[Maps, Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
     """Frames of a photo moved at full size, as the maps say.
 
     Args:
@@ -83,6 +113,7 @@ def compose(photo: Tensor, fine: Tensor, flow: Tensor, *, importance: Tensor, ma
         flow: ``[N, 2, H, W]`` in pixels.
         importance: ``[1 | N, 1, H, W]``; of what lands in one place, the most important is in front.
         maps: of this size.
+        finish: the answer of the maps, mended at this size: a :class:`Finish`.
 
     Returns:
         ``[N, 3, H, W]``, not clamped.
@@ -93,8 +124,9 @@ def compose(photo: Tensor, fine: Tensor, flow: Tensor, *, importance: Tensor, ma
     looked_up = resample_finely(fine, inverse_flow)
     splatted = plan(photo)
     splatted = torch.where(trust == 1, splatted, torch.lerp(looked_up, splatted, trust))
-    frame = splatted + maps.choice * (looked_up - splatted) + maps.residual
-    detailed = frame + maps.detail * solid(plan.coverage) * high_band(looked_up - frame)
+    residual, choice, detail = finish(maps, splatted, looked_up, trust).to(photo.dtype).split([3, 1, 1], dim=1)
+    frame = splatted + choice * (looked_up - splatted) + residual
+    detailed = frame + (1 + detail) * solid(plan.coverage) * high_band(looked_up - frame)
     still = 1 - (magnitude(inverse_flow) / STILL_PIXELS).clamp_max(1)
     return torch.lerp(detailed, splatted, trust * still)
 
@@ -125,4 +157,11 @@ class MapRenderer:
 
     def _compose(self, flow: Tensor, maps: Maps, tile: Tile) -> Tensor:
         photo, fine = cut(self._pyramid[0], tile), cut(self._pyramid[1], finer_tile(tile))
-        return compose(photo, fine, cut(flow, tile), importance=cut(self._weights, tile), maps=maps.cut(tile))
+        return compose(
+            photo,
+            fine,
+            cut(flow, tile),
+            importance=cut(self._weights, tile),
+            maps=maps.cut(tile),
+            finish=self._model.finished,
+        )

@@ -28,7 +28,7 @@ from common.checkpoint import build_fitting, load_checkpoint, save_checkpoint
 from common.plain import Depth, Widths, from_plain
 from models.rendering.grid_net import ACTIVATIONS, FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
 from models.rendering.large import resize
-from models.rendering.maps import STILL_PIXELS, Maps, compose, reduced_size
+from models.rendering.maps import ANSWER, FEATURES, STILL_PIXELS, Finish, Maps, compose, reduced_size
 from models.rendering.warping import (
     fill_holes,
     finer,
@@ -45,7 +45,7 @@ from models.splatting import plan_splat
 KIND = "frame_synthesis"
 IMPORTANCE = ("motion", "learned")
 OUTPUTS = ("maps", "residual", "direct")
-HEADS = {"maps": 5, "residual": 4, "direct": 3}  # channels that the network answers with
+HEADS = {"maps": ANSWER + FEATURES, "residual": 4, "direct": 3}  # channels that the network answers with
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,11 @@ class FrameSynthesisModel(nn.Module):
         self.grid = GridNet(inputs, config.channels, config.columns, config.activation)
         self.head = nn.Conv2d(config.channels[0], HEADS[config.output], 3, padding=1)
         if config.output != "direct":
+            answering = slice(ANSWER if config.output == "maps" else None)  # not what only later layers see
             for parameter in self.head.parameters():
-                nn.init.zeros_(parameter)
+                nn.init.zeros_(parameter[answering])
+        if config.output == "maps":
+            self.finish = Finish(config.activation)
         if config.importance == "learned":
             self.importance_net = ImportanceNet(config.channels, config.activation)
         else:
@@ -150,7 +153,7 @@ class FrameSynthesisModel(nn.Module):
         if self.config.output == "maps":
             weights = self.splat_weights(flow, importance)
             maps = self.maps(pyramid, flow, weights)
-            frame = compose(pyramid[0], pyramid[1], flow, importance=weights, maps=maps)
+            frame = compose(pyramid[0], pyramid[1], flow, importance=weights, maps=maps, finish=self.finished)
             return frame if self.training else frame.clamp(-1, 1)
         image, fine, *features = pyramid
         flow = self._pad(flow)
@@ -181,9 +184,15 @@ class FrameSynthesisModel(nn.Module):
             small, features, resize_motion(flow, size, "bicubic"), importance
         )
         answer, _, _ = self._answer(small, fine, levels, splatted=splatted, inverse_flow=inverse_flow)
-        residual, choice, detail = answer.split([3, 1, 1], dim=1)
-        maps = Maps(residual, choice, 1 + detail, inverse_flow=inverse_flow, certain=solid(levels[0][:, -1:]))
+        answer, said = answer.split([ANSWER, FEATURES], dim=1)
+        maps = Maps(answer, said, inverse_flow, certain=solid(levels[0][:, -1:]))
         return maps.enlarged(flow.shape[2], flow.shape[3])
+
+    def finished(self, maps: Maps, splatted: Tensor, looked_up: Tensor, trust: Tensor) -> Tensor:
+        """The last layers, see :class:`models.rendering.maps.Finish`."""
+        with self._autocast(splatted.device):
+            answer: Tensor = self.finish(maps, splatted, looked_up, trust)
+        return answer
 
     def splat_weights(self, flow: Tensor, importance: Tensor | None) -> Tensor:
         """The importance that splatting weighs by, where it is not learned: the one given, or the flow's magnitude."""
