@@ -218,7 +218,7 @@ def _pipeline() -> Path:
 
     from models.motion.model import PRESETS, MotionModel
     from models.pipeline import ImageDynamicsPipeline
-    from models.rendering.model import PRESETS as RENDERERS
+    from models.rendering.config import PRESETS as RENDERERS
     from models.rendering.model import FrameSynthesisModel
     from models.spectral_volume import SpectralNormalizer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from docs.draw.imports import ROOT
 from models.motion.config import PRESETS as MOTION_PRESETS
 from models.motion.unet import UNetConfig
-from models.rendering.model import PRESETS as RENDERER_PRESETS
+from models.rendering.config import PRESETS as RENDERER_PRESETS
 
 FOLDER = ROOT / "docs" / "media"
 STRIDE = 8  # of the latents, in pixels of the photo

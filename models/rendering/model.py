@@ -17,7 +17,7 @@ still regions stay the photograph to the last bit. With ``output="direct"`` it p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -25,8 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from common.checkpoint import build_fitting, load_checkpoint, save_checkpoint
-from common.plain import Depth, Widths, from_plain
-from models.rendering.grid_net import ACTIVATIONS, FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
+from common.plain import from_plain
+from models.rendering.config import FrameSynthesisConfig
+from models.rendering.grid_net import FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
 from models.rendering.large import resize
 from models.rendering.maps import ANSWER, FEATURES, STILL_PIXELS, Finish, Maps, compose, reduced_size
 from models.rendering.warping import (
@@ -43,48 +44,7 @@ from models.spectral_volume import resize_motion
 from models.splatting import plan_splat
 
 KIND = "frame_synthesis"
-IMPORTANCE = ("motion", "learned")
-OUTPUTS = ("maps", "residual", "direct")
 HEADS = {"maps": ANSWER + FEATURES, "residual": 4, "direct": 3}  # channels that the network answers with
-
-
-@dataclass(frozen=True)
-class FrameSynthesisConfig:
-    """Shape of a :class:`FrameSynthesisModel`."""
-
-    channels: Widths = (16, 32, 64)  # of the feature pyramid: full size, 1/2, 1/4, ...; one grid row each
-    columns: Depth = 4  # of the GridNet: the first half carries information down the rows, the second half up
-    importance: str = "motion"  # given by the caller (mean |F_t|), times a learned scale; learned: ImportanceNet
-    # maps: says at half size how to move the photo; residual: corrects the splatted image at full size; direct: paints
-    # the frame from features alone
-    output: str = "residual"
-    activation: str = "leaky_relu"  # one of ACTIVATIONS
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))
-        if not self.channels or min(self.channels) < 1:
-            raise ValueError(f"the feature pyramid needs positive channel counts, got {self.channels}")
-        if self.columns < 2 or self.columns % 2:
-            raise ValueError(f"a GridNet has an even number of columns, at least 2, got {self.columns}")
-        for value, known, name in (
-            (self.importance, IMPORTANCE, "importance"),
-            (self.output, OUTPUTS, "output"),
-            (self.activation, ACTIVATIONS, "activation"),
-        ):
-            if value not in known:
-                raise ValueError(f"unknown {name} {value!r}, expected one of {', '.join(known)}")
-        if self.output == "maps" and self.importance == "learned":
-            raise ValueError('output "maps" needs an importance that is given, not "learned"')
-
-
-_DEFAULT = FrameSynthesisConfig()
-PRESETS = {
-    "tiny": replace(_DEFAULT, channels=(8, 12, 16), columns=2),
-    "default": _DEFAULT,
-    "reference": replace(
-        _DEFAULT, channels=(32, 64, 96), columns=6, importance="learned", output="direct", activation="prelu"
-    ),
-}
 
 
 class FrameSynthesisModel(nn.Module):

@@ -8,7 +8,7 @@ import torch
 
 from models.motion.model import PRESETS, MotionModel
 from models.pipeline import ImageDynamicsPipeline
-from models.rendering.model import PRESETS as RENDERER_PRESETS
+from models.rendering.config import PRESETS as RENDERER_PRESETS
 from models.rendering.model import FrameSynthesisModel
 from models.spectral_volume import SpectralNormalizer
 

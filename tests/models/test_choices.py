@@ -8,8 +8,8 @@ import pytest
 from models.choices import MOTION_PRESETS, RENDERER_PRESETS, RENDERERS, SAMPLERS, UNMOVED, WARPS
 from models.motion.config import PRESETS as MOTION
 from models.motion.diffusion import make_scheduler
+from models.rendering.config import PRESETS as RENDERING
 from models.rendering.dispatch import find_warp
-from models.rendering.model import PRESETS as RENDERING
 
 
 def test_presets_are_those_of_the_models():

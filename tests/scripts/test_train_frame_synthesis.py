@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 import train_frame_synthesis as script
 from common import checkpoint
 from data.media.read_video import scan_video
-from models.rendering.model import PRESETS, FrameSynthesisModel
+from models.rendering.config import PRESETS
+from models.rendering.model import FrameSynthesisModel
 from training.best import read_best
 from training.log import read_csv
 from training.presets import RendererConfig

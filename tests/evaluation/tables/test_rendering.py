@@ -25,7 +25,8 @@ from evaluation.sequences import EvaluationSequence
 from evaluation.tables.rendering import evaluate_rendering, summary
 from evaluation.tables.rendering_rows import ROWS
 from evaluation.tables.rendering_scores import RenderingTable, SequenceFrames, frame_measures
-from models.rendering.model import PRESETS, FrameSynthesisModel
+from models.rendering.config import PRESETS
+from models.rendering.model import FrameSynthesisModel
 
 METRICS = tuple(of_table("rendering"))
 PERFECT = 10 * np.log10(255**2 / 1e-3)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from common.images import sharpness, to_8_bits
+from models.rendering.config import PRESETS
 from models.rendering.large import LargeRenderer, make_tiles, network_size
-from models.rendering.model import PRESETS, FrameSynthesisModel
+from models.rendering.model import FrameSynthesisModel
 from models.rendering.warping import look_up, render_softmax
 
 HEIGHT, WIDTH = 96, 144

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.rendering.config import PRESETS, FrameSynthesisConfig
 from models.rendering.dispatch import frame_renderer, photo_renderer
 from models.rendering.large import RenderSizes
 from models.rendering.maps import reduced_size
-from models.rendering.model import PRESETS, FrameSynthesisConfig, FrameSynthesisModel
+from models.rendering.model import FrameSynthesisModel
 from models.rendering.warping import render_softmax
 
 HEIGHT, WIDTH = 75, 118

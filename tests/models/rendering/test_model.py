@@ -8,8 +8,9 @@ from safetensors.torch import load_file
 
 from models.checkpoints import PRETRAINED
 from models.choices import WARPS
+from models.rendering.config import PRESETS, FrameSynthesisConfig
 from models.rendering.dispatch import find_warp
-from models.rendering.model import PRESETS, FrameSynthesisConfig, FrameSynthesisModel
+from models.rendering.model import FrameSynthesisModel
 from models.rendering.warping import (
     TRUSTED_COVERAGE,
     fill_holes,

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from models.rendering.model import PRESETS, FrameSynthesisConfig, FrameSynthesisModel
+from models.rendering.config import PRESETS, FrameSynthesisConfig
+from models.rendering.model import FrameSynthesisModel
 from training.renderer.losses import LossWeights, RendererLoss, follow, rendering_losses, temporal_loss, visible
 from training.renderer.perceptual_loss import StructureLoss
 

@@ -9,7 +9,8 @@ import torch
 from data.media.read_video import scan_video
 from evaluation.sequences import load_sequences
 from evaluation.tables.rendering_scores import RenderingTable, SequenceFrames, frame_measures
-from models.rendering.model import PRESETS, FrameSynthesisModel
+from models.rendering.config import PRESETS
+from models.rendering.model import FrameSynthesisModel
 from training.renderer.validation import ROWS, RendererValidation, format_table, spread, take
 
 pytestmark = pytest.mark.usefixtures("one_thread")
