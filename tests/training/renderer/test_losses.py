@@ -7,7 +7,15 @@ import torch
 
 from models.rendering.config import PRESETS, FrameSynthesisConfig
 from models.rendering.model import FrameSynthesisModel
-from training.renderer.losses import LossWeights, RendererLoss, follow, rendering_losses, temporal_loss, visible
+from training.renderer.losses import (
+    LossWeights,
+    RendererLoss,
+    follow,
+    rendering_losses,
+    sharpness_loss,
+    temporal_loss,
+    visible,
+)
 from training.renderer.perceptual_loss import StructureLoss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,3 +141,25 @@ def test_a_painting_model_learns_to_return_a_still_photo() -> None:
         optimizer.step()
         errors.append(float(parts[loss.parts.index("l1"), 0]))
     assert errors[-1] < 0.6 * errors[0]
+
+
+def test_sharpness_is_how_much_detail_there_is_and_not_where() -> None:
+    image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert float(sharpness_loss(image, image)) == 0
+    inside = [images[..., 9:-9, 9:-9] for images in (image, image.roll(1, dims=3))]
+    blurred = torch.nn.functional.avg_pool2d(image, 3, stride=1, padding=1)
+    assert float(sharpness_loss(*inside)) < 0.1 * float(sharpness_loss(blurred, image))
+    assert float(sharpness_loss(blurred, image)) == pytest.approx(float(sharpness_loss(image, blurred)))
+
+
+def test_the_sharpness_loss_counts_by_its_weight_and_reaches_the_model() -> None:
+    torch.manual_seed(0)
+    model, batch = FrameSynthesisModel(PRESETS["tiny"]).train(), make_batch()
+    plain, sharp = (
+        rendering_losses(model, batch, distance=StructureLoss(), weights=LossWeights(sharpness=weight))
+        for weight in (0.0, 2.0)
+    )
+    assert "sharpness" not in plain
+    torch.testing.assert_close(sharp["loss"], plain["loss"] + 2 * sharp["sharpness"])
+    sharp["sharpness"].backward()
+    assert float(model.head.weight.grad.abs().sum()) > 0
