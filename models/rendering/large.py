@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from models.rendering.model import FrameSynthesisModel
 
 BLENDED = 0.35  # share of the splatted photo: averages errors of the motion out, without the blur of splatting alone
+BLENDED_DETAIL = 1.0  # pixels; standard deviation of the Gaussian whose remainder is the detail that is not blended
 
 Render = Callable[[Tensor], Tensor]  # flows [N, 2, H, W] -> frames [N, 3, H, W]
 Tile = tuple[slice, slice]  # rows and columns
@@ -161,7 +162,7 @@ def network_size(height: int, width: int, *, pixels: int = DEFAULT_SIZES.network
 def _blend(plan: SplatPlan, photo: Tensor, resampled: Tensor, coverage: Tensor) -> Tensor:
     """The resampled photo, with a share of the splatted one where something lands, but for the finest detail."""
     averaged = BLENDED * coverage * (plan(photo) - resampled)
-    return resampled + averaged - high_band(averaged)
+    return resampled + averaged - high_band(averaged, BLENDED_DETAIL)
 
 
 def finer_tile(tile: Tile) -> Tile:

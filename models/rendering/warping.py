@@ -105,12 +105,15 @@ def refine_inverse(flow: Tensor, inverse_flow: Tensor, certain: Tensor) -> Tenso
     return inverse_flow
 
 
-def high_band(images: Tensor) -> Tensor:
-    """What a Gaussian of :data:`DETAIL` takes away: ``[N, C, H, W]`` -> the same."""
-    side = torch.exp(torch.tensor(-0.5 / DETAIL**2))
-    taps = torch.stack([side, torch.ones(()), side]) / (1 + 2 * side)
-    kernel = (taps[:, None] * taps).to(images).expand(images.shape[1], 1, 3, 3)
-    return images - F.conv2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel, groups=images.shape[1])
+def high_band(images: Tensor, sigma: float = DETAIL) -> Tensor:
+    """What a Gaussian of so many pixels takes away: ``[N, C, H, W]`` -> the same."""
+    reach = max(1, round(2 * sigma))
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    taps = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    taps = taps / taps.sum()
+    kernel = (taps[:, None] * taps).expand(images.shape[1], 1, -1, -1)
+    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    return images - F.conv2d(padded, kernel, groups=images.shape[1])
 
 
 def solid(coverage: Tensor) -> Tensor:
