@@ -141,8 +141,7 @@ class FlowUNet(nn.Module):
         embedding = self.embed_time(sinusoids(times, self.dim).to(volume.dtype))
         if condition is not None:
             embedding = torch.cat([embedding, condition.to(embedding.dtype)], dim=1)
-        x = torch.cat([volume, latent[:, :, None].expand(-1, -1, frames, -1, -1)], dim=1)
-        x = stem = self.stem_attention(self.stem(x), positions)
+        x = stem = self.stem_attention(self._joined(volume, latent), positions)
         skips = []
         for level in self.down:
             skip, x = level(x, embedding, positions)
@@ -153,6 +152,12 @@ class FlowUNet(nn.Module):
             _, x = level(torch.cat([x, skips.pop()], dim=1), embedding, positions)
         x = torch.cat([x, stem], dim=1)
         return torch.cat([self.flow_head(x), self.occlusion_head(x)], dim=1)
+
+    def _joined(self, volume: Tensor, latent: Tensor) -> Tensor:
+        """The stem of every frame joined with the latent, whose part of the sum is the same for all frames."""
+        weight, padding = self.stem.weight, self.stem.padding
+        still = F.conv3d(latent[:, :, None], weight[:, FLOW_CHANNELS:], padding=padding)
+        return F.conv3d(volume, weight[:, :FLOW_CHANNELS], self.stem.bias, padding=padding) + still
 
 
 def sinusoids(times: Tensor, channels: int) -> Tensor:
