@@ -264,7 +264,10 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
     )
     write_report(arguments.report, "baselines.lfdm reconstruct", arguments, results)
     for name, value in results.items():
-        print(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+        interval = results["intervals"].get(name)
+        spread = f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
+        if name not in ("intervals", "each"):
+            print(f"{name}: {value:.4f}{spread}" if isinstance(value, float) else f"{name}: {value}")
 
 
 def _convert(arguments: argparse.Namespace) -> None:

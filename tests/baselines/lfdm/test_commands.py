@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -163,7 +164,9 @@ def test_displacement_is_forward_and_in_pixels() -> None:
 
 def test_reconstruction_is_measured(run: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     given = ["reconstruct", str(dataset), "--checkpoint", str(run), "--split", "test", "--num-frames", "5"]
-    assert main([*given, "--sheet", str(tmp_path / "sheet.png"), "--device", "cpu"]) == 0
+    report = tmp_path / "report.json"
+    more = ["--sheet", str(tmp_path / "sheet.png"), "--report", str(report), "--device", "cpu"]
+    assert main([*given, *more]) == 0
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     (sequence,) = load_sequences(dataset, "test")
     assert lines["clips"] == "1"
@@ -172,6 +175,9 @@ def test_reconstruction_is_measured(run: Path, dataset: Path, tmp_path: Path, ca
     expected = (cropped[1:] - cropped[:1]).abs().mean().item()
     assert float(lines["l1_repeat"]) == pytest.approx(expected, abs=0.01)
     assert 0 < float(lines["l1"]) < 1
+    assert float(lines["l1_gain"]) == pytest.approx(float(lines["l1_repeat"]) - float(lines["l1"]), abs=1e-4)
+    (figures,) = json.loads(report.read_text())["each"].values()
+    assert figures["l1"] == pytest.approx(float(lines["l1"]), abs=1e-4)
     assert lines["lpips"].startswith("not computed: no LPIPS AlexNet weights")
     assert (tmp_path / "sheet.png").is_file()
 
