@@ -120,7 +120,7 @@ class LFDM:
             photos = photo.expand(len(frames), -1, -1, -1)
             background = model.background_predictor(driving[:1].expand_as(frames) if relative else photos, frames)
             flow = model.flow_predictor(
-                photos, source.expand(len(frames)), driving_regions=regions, background=background
+                photos, source.repeat(len(frames)), driving_regions=regions, background=background
             )
             parts.append(self._draw(photo, flow))
         return _join(parts, len(driving))
@@ -128,9 +128,10 @@ class LFDM:
     @torch.no_grad()
     def reconstruct(self, frames: Tensor) -> Animation:
         """A clip ``[T, 3, H, W]`` drawn again from its first frame and the flow to each of them."""
-        parts = []
+        parts, regions = [], self.autoencoder.region_predictor(frames[:1])
         for some in frames.split(FRAMES_AT_ONCE):
-            flow = self.autoencoder.estimate(frames[:1].expand_as(some), some)
+            source = frames[:1].expand_as(some)
+            flow = self.autoencoder.estimate(source, some, source_regions=regions.repeat(len(some)))
             parts.append(self._draw(frames[:1], flow))
         return _join(parts, len(frames))
 

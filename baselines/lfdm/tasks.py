@@ -92,7 +92,8 @@ def flow_volumes(codec: FlowCodec, autoencoder: FlowAutoencoder, frames: Tensor)
     """
     count = frames.shape[1]
     first = frames[:, :1].expand_as(frames).flatten(0, 1)
-    flow = autoencoder.estimate(first, frames.flatten(0, 1))
+    regions = autoencoder.region_predictor(frames[:, 0]).repeat(count)
+    flow = autoencoder.estimate(first, frames.flatten(0, 1), source_regions=regions)
     return codec.encode(flow, count), autoencoder.encode(frames[:, 0]).latent
 
 

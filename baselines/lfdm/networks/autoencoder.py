@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from baselines.lfdm.config import AutoencoderConfig
 from baselines.lfdm.networks.blocks import ConvBlock, DownBlock, ResidualBlock, UpBlock
 from baselines.lfdm.networks.geometry import resize, warp
-from baselines.lfdm.networks.motion import BackgroundPredictor, FlowPredictor, LatentFlow, RegionPredictor, Regions
+from baselines.lfdm.networks.motion import (
+    BackgroundPredictor,
+    FlowPredictor,
+    LatentFlow,
+    RegionPredictor,
+    Regions,
+    set_to_zero,
+)
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,12 @@ class Decoder(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         channels = config.generator_channels
-        self.padding = config.padding
+        self.padding, self.corrects = config.padding, config.start == "source"
         self.residual = nn.Sequential(*(ResidualBlock(4 * channels) for _ in range(config.residual_blocks)))
         self.up1, self.up2 = UpBlock(4 * channels, 2 * channels), UpBlock(2 * channels, channels)
         self.final = nn.Conv2d(channels, 3, 7, padding=3)
+        if self.corrects:
+            set_to_zero(self.final)
 
     def forward(self, source: Tensor, features: Features, flow: LatentFlow) -> tuple[Tensor, Tensor]:
         """Source ``[B, 3, H, W]``, its features, flow -> the frame and the source under the flow, ``[B, 3, H, W]``."""
@@ -61,9 +70,13 @@ class Decoder(nn.Module):
         x = self.residual(_trust(flow, latent) * latent)
         x = self.up1(_blend(flow, latent, x))
         x = self.up2(_blend(flow, second, x))
-        painted = self.final(_blend(flow, first, x)).sigmoid()
+        painted = self.final(_blend(flow, first, x))
         warped = warp(source, flow.grid, padding=self.padding)
-        return _blend(flow, warped, painted), warped
+        if not self.corrects:
+            return _blend(flow, warped, painted.sigmoid()), warped
+        drawn = _blend(flow, warped, warped + painted)
+        # In training the sum is left as it is: cut off, what is too bright or too dark would have no gradient.
+        return (drawn if self.training else drawn.clamp(0, 1)), warped
 
 
 def _trust(flow: LatentFlow, like: Tensor) -> Tensor:

@@ -22,6 +22,10 @@ from baselines.lfdm.networks.geometry import (
     warp,
 )
 
+STILL = 4.0  # logit of the background's mask, whose motion is the identity, in a model that starts as the source
+BACKGROUND_STEP = 0.02  # of what the background's head says beyond the identity, in such a model
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the affine motion that leaves everything where it is
+
 
 @dataclass(frozen=True)
 class Regions:
@@ -32,9 +36,10 @@ class Regions:
     axes: Tensor  # [B, K, 2, 2], A with A A^T = covariance
     heatmap: Tensor  # [B, K, h, w], sums to 1 over the pixels
 
-    def expand(self, count: int) -> Regions:
-        """Regions of one frame for ``count`` frames."""
-        return Regions(*(t.expand(count, *t.shape[1:]) for t in (self.mean, self.covariance, self.axes, self.heatmap)))
+    def repeat(self, count: int) -> Regions:
+        """Regions of B frames, each ``count`` times in turn, for the frames of B clips."""
+        values = (self.mean, self.covariance, self.axes, self.heatmap)
+        return Regions(*(value.repeat_interleave(count, dim=0) for value in values))
 
 
 @dataclass(frozen=True)
@@ -79,14 +84,23 @@ class BackgroundPredictor(nn.Module):
         widths = [min(config.most_channels, config.background_channels << n) for n in range(config.background_blocks)]
         self.encoder = nn.Sequential(*(DownBlock(a, b) for a, b in zip([6, *widths[:-1]], widths, strict=True)))
         self.head = nn.Linear(widths[-1], 6)
+        # A head of this kind moves far with each step of an optimizer: 0.01 is more than half a pixel of 128.
+        self.step = BACKGROUND_STEP if config.start == "source" else 1.0
         with torch.no_grad():
             self.head.weight.zero_()
-            self.head.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
+            self.head.bias.copy_(torch.tensor(IDENTITY))
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
         """Two frames ``[B, 3, H, W]`` -> ``[B, 2, 3]``: driving coordinates (x, y, 1) to source coordinates."""
         features = self.encoder(torch.cat([source, driving], dim=1)).mean(dim=(2, 3))
-        return self.head(features).float().view(-1, 2, 3)
+        values = torch.lerp(self.head.bias.new_tensor(IDENTITY), self.head(features).float(), self.step)
+        return values.view(-1, 2, 3)
+
+
+def set_to_zero(convolution: nn.Conv2d) -> None:
+    """Weights and bias of a layer that draws nothing before training."""
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
 
 
 class FlowPredictor(nn.Module):
@@ -100,6 +114,11 @@ class FlowPredictor(nn.Module):
         self.hourglass = Hourglass(channels, config.flow_channels, blocks=config.blocks, most=config.most_channels)
         self.mask_head = nn.Conv2d(self.hourglass.channels_out, config.regions + 1, 7, padding=3)
         self.occlusion_head = nn.Conv2d(self.hourglass.channels_out, 1, 7, padding=3)
+        if config.start == "source":
+            for head in (self.mask_head, self.occlusion_head):
+                set_to_zero(head)
+            with torch.no_grad():
+                self.mask_head.bias[0] = STILL  # type: ignore[index]
 
     def forward(
         self, source: Tensor, source_regions: Regions, *, driving_regions: Regions, background: Tensor

@@ -97,6 +97,28 @@ def test_a_frame_does_not_move_to_itself(autoencoder: FlowAutoencoder) -> None:
     assert (flow.grid - identity_grid(8, 8, frames)).abs().max() < 1e-5
 
 
+def test_a_model_that_starts_as_the_source_draws_a_still_clip_before_training() -> None:
+    torch.manual_seed(0)
+    frames = torch.rand(2, 3, 32, 32)
+    errors = {}
+    for start in ("noise", "source"):
+        model = FlowAutoencoder(replace(TINY.autoencoder, start=start)).eval()
+        with torch.no_grad():
+            drawn, _ = model.decode(frames, model.encode(frames), model.estimate(frames, frames))
+        errors[start] = float((drawn - frames).abs().max())
+    assert errors["source"] < 1e-4
+    assert errors["noise"] > 0.05
+    with pytest.raises(ValueError, match="start 'photo': expected one of noise, source"):
+        AutoencoderConfig(start="photo")  # type: ignore[arg-type]
+
+
+def test_regions_of_clips_are_repeated_for_each_of_their_frames() -> None:
+    regions = regions_of(torch.rand(2, 3, 64).softmax(dim=-1).view(2, 3, 8, 8))
+    repeated = regions.repeat(4)
+    for whole, single in ((repeated.mean, regions.mean), (repeated.heatmap, regions.heatmap)):
+        torch.testing.assert_close(whole.unflatten(0, (2, 4)), single[:, None].expand(-1, 4, *single.shape[1:]))
+
+
 def test_flow_follows_regions_that_move(autoencoder: FlowAutoencoder) -> None:
     source = regions_of(torch.rand(1, 3, 64).softmax(dim=-1).view(1, 3, 8, 8))
     shift = torch.tensor([0.25, -0.5])
