@@ -36,6 +36,8 @@ class VideoConfig:
     width: Width = 64  # channels of the decoder's last block; its first has 16 times as many
     decoder_space: tuple[Stride, ...] = (2, 2, 2, 2, 1)  # enlargement before each of the five blocks
     decoder_time: tuple[Stride, ...] = (2, 2, 2, 2, 1)
+    # What an untrained decoder draws: noise, as published, or the photo, which it then displaces and corrects.
+    start: Literal["noise", "photo"] = "noise"
 
     def __post_init__(self) -> None:
         for name, length in (("encoder_space", 4), ("encoder_time", 4), ("decoder_space", 5), ("decoder_time", 5)):
@@ -53,6 +55,8 @@ class VideoConfig:
             )
         if any(side % space for side in self.size):
             raise ValueError(f"size {self.size[0]}x{self.size[1]}: both sides have to be multiples of {space}")
+        if self.start not in ("noise", "photo"):
+            raise ValueError(f"start {self.start!r}: expected noise or photo")
         if self.code % 2:
             raise ValueError(f"code {self.code}: an even number is needed, whose halves change each other")
 

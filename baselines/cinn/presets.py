@@ -85,8 +85,17 @@ def _texture(*, epochs: int, norm: Literal["instance", "batch"] = "instance") ->
     )
 
 
-_SMALL_STAGE = StageConfig(epochs=40, batch_size=4, learning_rate=1e-3, betas=(0.9, 0.99), steps_per_epoch=50)
-_TINY_STAGE = replace(_SMALL_STAGE, epochs=2, batch_size=2, steps_per_epoch=2)
+_SMALL_STAGE = StageConfig(
+    epochs=80,
+    batch_size=4,
+    learning_rate=1e-3,
+    betas=(0.9, 0.99),
+    decay=0.3,
+    decay_epochs=60,
+    steps_per_epoch=50,
+    augmentation=Augmentation(margin=8),
+)
+_TINY_STAGE = StageConfig(epochs=2, batch_size=2, learning_rate=1e-3, betas=(0.9, 0.99), steps_per_epoch=2)
 PRESETS = {
     "bair": _published(
         video=VideoConfig(),
@@ -126,7 +135,14 @@ PRESETS = {
     # For a few videos and a processor: no discriminators, no perceptual loss.
     "small": Preset(
         model=ModelConfig(
-            video=VideoConfig(size=(48, 32), code=32, encoder_channels=(16, 16, 32, 64, 96), width=8),
+            video=VideoConfig(
+                size=(64, 32),
+                code=32,
+                encoder_channels=(16, 16, 32, 64, 96),
+                width=8,
+                decoder_space=(2, 2, 2, 1, 2),  # full size in the last block alone, since the photo is there already
+                start="photo",
+            ),
             condition=ConditionConfig(size=32, layers=(1, 1, 1, 1), width=16, decoder_width=16),
             flow=FlowConfig(code=32, condition=32, blocks=8, hidden=128),
         ),
@@ -134,9 +150,9 @@ PRESETS = {
         training=TrainingConfig(
             vae=replace(_SMALL_STAGE, ema_decay=0.99, gradient_clip=10.0),
             condition=replace(_SMALL_STAGE, epochs=10, batch_size=8),
-            flow=replace(_SMALL_STAGE, batch_size=16, learning_rate=1e-3),
-            losses=LossConfig(perceptual=0.0, divergence=1e-4),
-            adversarial_from=40,
+            flow=replace(_SMALL_STAGE, epochs=40, batch_size=16),
+            losses=LossConfig(perceptual=0.0, divergence=1e-5),
+            adversarial_from=80,
         ),
     ),
     # Runs through everything in seconds.

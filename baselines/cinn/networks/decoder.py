@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -12,6 +13,7 @@ from baselines.cinn.config import VideoConfig
 from baselines.cinn.networks.resnet import group_norm
 
 SLOPE = 0.2  # of the leaky rectifiers
+UNIT = 0.2  # pixels of displacement, and brightness of correction, in one unit of the last layer's output
 PHOTO_CHANNELS = 128  # of the features from which scale and shift of each place are made
 
 
@@ -80,7 +82,10 @@ class VideoDecoder(nn.Module):
         self.fc = nn.Linear(config.code, channels[0] * height * width)
         self.head = DecoderBlock(channels[0], channels[0], config.code)
         self.blocks = nn.ModuleList(DecoderBlock(before, after, config.code) for before, after in pairwise(channels))
-        self.out = nn.Conv3d(channels[-1], 3, 3, padding=1)
+        self.out = nn.Conv3d(channels[-1], 3 if config.start == "noise" else 5, 3, padding=1)
+        if config.start == "photo":
+            nn.init.zeros_(self.out.weight)
+            nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, photo: Tensor, code: Tensor) -> Tensor:
         """``[B, 3, H, W]`` in [-1, 1] and ``[B, code]`` -> the T frames that follow, ``[B, T, 3, H, W]``.
@@ -99,4 +104,24 @@ class VideoDecoder(nn.Module):
             if space * time > 1:
                 x = F.interpolate(x, scale_factor=(time, space, space), mode="nearest")
             x = block(x, photo, code)
-        return self.out(F.leaky_relu(x, SLOPE)).tanh().transpose(1, 2)
+        drawn = self.out(F.leaky_relu(x, SLOPE)).transpose(1, 2)
+        if self.config.start == "noise":
+            return drawn.tanh()
+        displacement, correction = (UNIT * drawn).split((2, 3), dim=2)
+        frames = moved(photo, displacement) + correction
+        # In training the sum is left as it is: cut off, what is too bright or too dark would have no gradient.
+        return frames if self.training else frames.clamp(-1, 1)
+
+
+def moved(photo: Tensor, displacement: Tensor) -> Tensor:
+    """The photo ``[B, 3, H, W]`` seen at each pixel as it is ``displacement [B, T, 2, H, W]`` away, (x, y) in pixels.
+
+    Returns ``[B, T, 3, H, W]``; outside the photo its border goes on.
+    """
+    batch, frames, _, height, width = displacement.shape
+    identity = torch.eye(2, 3).to(photo).expand(batch * frames, -1, -1)
+    grid = F.affine_grid(identity, [batch * frames, 3, height, width], align_corners=True)
+    offsets = displacement.flatten(0, 1).permute(0, 2, 3, 1) * (2 / photo.new_tensor([width - 1, height - 1]))
+    photos = photo[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
+    seen = F.grid_sample(photos, grid + offsets, padding_mode="border", align_corners=True)
+    return seen.unflatten(0, (batch, frames))

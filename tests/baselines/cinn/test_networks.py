@@ -128,6 +128,18 @@ def test_the_decoder_listens_to_photo_and_code() -> None:
     assert all(gradient.abs().max() > 0 for gradient in gradients)
 
 
+def test_a_decoder_that_starts_as_the_photo_repeats_it_before_training_and_stays_in_range() -> None:
+    torch.manual_seed(0)
+    decoder = VideoDecoder(replace(TINY.model.video, start="photo")).eval()
+    photo, code = 2 * torch.rand(1, 3, 32, 48) - 1, torch.randn(1, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(decoder(photo, code), photo[:, None].expand(-1, 16, -1, -1, -1))
+        nn.init.constant_(decoder.out.bias, 30.0)
+        assert decoder(photo, code).max() == 1
+    with pytest.raises(ValueError, match="start 'still': expected noise or photo"):
+        replace(TINY.model.video, start="still")
+
+
 def test_the_photo_normalises_each_place_the_same_at_all_times() -> None:
     torch.manual_seed(0)
     norm = SpatialNorm(8)
