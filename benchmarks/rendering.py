@@ -1,7 +1,8 @@
-"""How much it saves to encode the photo once, in place of once for every frame.
+"""How fast frames are rendered, and what makes it so.
 
-The renderer with all its means against the same network that encodes the photo for every frame, in float32 and the
-usual memory order.
+Frames as generate.py renders them, several batches side by side; the same without that; the network at full size
+whatever the size of the frames; and the same network that encodes the photo for every frame, in float32 and the usual
+memory order.
 
 Examples:
   python -m benchmarks.rendering
@@ -17,8 +18,9 @@ from benchmarks.timing import benchmark_parser, require_cpu, time_in_turn
 from common.command_line import run_script, write_report
 from common.option_types import count, frame_size
 
-FRAMES_AT_ONCE = 3  # more frames of 256x160 no longer fit the caches
-ONCE, EVERY_FRAME = "encoding once", "encoding for every frame"
+MARGIN = 32  # pixels around a tile, where frames are so large that they are rendered in tiles
+SIDE_BY_SIDE, IN_TURN = "as delivered", "the same, one batch after another"
+ONCE, EVERY_FRAME = "the network at full size", "the same, encoding every frame"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,11 +43,15 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def measure(size: tuple[int, int], *, num_frames: int, rounds: int, seed: int = 0) -> dict[str, list[float]]:
-    """Seconds of both ways in each round, for frames of (width, height) under smooth random motion."""
+    """Seconds of each way in each round, for frames of (width, height) under smooth random motion."""
     import torch
 
     from models.checkpoints import PRETRAINED
+    from models.choices import NETWORK
+    from models.rendering.dispatch import frame_renderer
+    from models.rendering.large import DEFAULT_SIZES
     from models.rendering.model import FrameSynthesisModel
+    from models.rendering.workers import in_order
 
     ours, plain = (FrameSynthesisModel.from_pretrained(PRETRAINED / "frame_synthesis") for _ in range(2))
     plain.to(memory_format=torch.contiguous_format).precision = "float32"  # type: ignore[call-overload]
@@ -56,24 +62,39 @@ def measure(size: tuple[int, int], *, num_frames: int, rounds: int, seed: int = 
     coarse = 2 * torch.randn(num_frames, 2, max(1, height // 16), max(1, width // 16), generator=random)
     flows = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
 
+    cpu, threads = torch.device("cpu"), torch.get_num_threads()
+    batch = DEFAULT_SIZES.frames_a_batch(height, width, cpu)
+    workers = DEFAULT_SIZES.workers(batch * height * width, threads=threads, device=cpu)
+    render = frame_renderer(NETWORK, photo, importance, model=ours, margin=MARGIN)
+
+    def side_by_side() -> None:
+        for _ in in_order(render, flows.split(batch), workers=workers, threads=threads):
+            pass
+
+    def in_turn() -> None:
+        for flow in flows.split(batch):
+            render(flow)
+
     def encode_once() -> None:
         pyramid = ours.encode(photo)
-        for flow in flows.split(FRAMES_AT_ONCE):
+        for flow in flows.split(batch):
             ours.render(pyramid, flow, importance)
 
     def encode_every_frame() -> None:
         for flow in flows.split(1):
             plain(photo, flow, importance)
 
+    ways = {SIDE_BY_SIDE: side_by_side, IN_TURN: in_turn, ONCE: encode_once, EVERY_FRAME: encode_every_frame}
     with torch.no_grad():
-        return time_in_turn({ONCE: encode_once, EVERY_FRAME: encode_every_frame}, rounds=rounds)
+        return time_in_turn(ways, rounds=rounds)
 
 
 def describe(seconds: dict[str, list[float]]) -> str:
     """The table that is printed."""
-    lines = [f"{'':<28}{'seconds':>9}", *(f"{name:<28}{min(times):>9.2f}" for name, times in seconds.items())]
-    ratio = min(seconds[EVERY_FRAME]) / min(seconds[ONCE])
-    return "\n".join([*lines, f"{ONCE} is {ratio:.1f} times as fast"])
+    slowest = min(seconds[EVERY_FRAME])
+    lines = [f"{'':<34}{'seconds':>9}{'times as fast':>16}"]
+    lines += [f"{name:<34}{min(times):>9.2f}{slowest / min(times):>16.1f}" for name, times in seconds.items()]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
