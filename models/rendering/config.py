@@ -8,7 +8,7 @@ from common.plain import Depth, Widths
 from models.rendering.grid_net import ACTIVATIONS
 
 IMPORTANCE = ("motion", "learned")
-OUTPUTS = ("maps", "residual", "direct")
+OUTPUTS = ("residual", "direct")
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,7 @@ class FrameSynthesisConfig:
     channels: Widths = (16, 32, 64)  # of the feature pyramid: full size, 1/2, 1/4, ...; one grid row each
     columns: Depth = 4  # of the GridNet: the first half carries information down the rows, the second half up
     importance: str = "motion"  # given by the caller (mean |F_t|), times a learned scale; learned: ImportanceNet
-    # maps: says at half size how to move the photo; residual: corrects the splatted image at full size; direct: paints
-    # the frame from features alone
-    output: str = "residual"
+    output: str = "residual"  # residual: corrects the splatted image; direct: paints the frame from features alone
     activation: str = "leaky_relu"  # one of ACTIVATIONS
 
     def __post_init__(self) -> None:
@@ -36,8 +34,6 @@ class FrameSynthesisConfig:
         ):
             if value not in known:
                 raise ValueError(f"unknown {name} {value!r}, expected one of {', '.join(known)}")
-        if self.output == "maps" and self.importance == "learned":
-            raise ValueError('output "maps" needs an importance that is given, not "learned"')
 
 
 _DEFAULT = FrameSynthesisConfig()

@@ -20,7 +20,6 @@ from models.rendering.large import (
     make_tiles,
     render_in_tiles,
 )
-from models.rendering.maps import MapRenderer
 
 if TYPE_CHECKING:
     from models.rendering.model import FrameSynthesisModel
@@ -82,14 +81,11 @@ def frame_renderer(
         sizes: from which sizes on.
     """
     height, width = photo.shape[2:]
+    if name == NETWORK and height * width <= sizes.largest_whole:
+        return photo_renderer(name, photo, importance, model=model)
     tiles = make_tiles(height, width, margin, pixels=sizes.pixels_a_tile)
     if name == NETWORK:
-        network = expect_model(model)
-        if network.config.output == "maps":
-            return torch.no_grad()(MapRenderer(network, photo, importance, tiles))
-        if height * width <= sizes.largest_whole:
-            return photo_renderer(name, photo, importance, model=model)
-        return LargeRenderer(network, photo, importance, tiles, network_pixels=sizes.network_pixels)
+        return LargeRenderer(expect_model(model), photo, importance, tiles, network_pixels=sizes.network_pixels)
 
     def of_tile(around: Tile) -> Render:
         return photo_renderer(name, cut(photo, around), cut(importance, around))

@@ -27,8 +27,8 @@ class FeaturePyramid(nn.Module):
             stride = 1 if level == 0 else 2
             first = nn.Conv2d(previous, width, 3, stride=stride, padding=1)
             second = nn.Conv2d(width, width, 3, padding=1)
-            act = make_activation(activation, width, inplace=True)
-            stages.append(nn.Sequential(first, act, second, make_activation(activation, width, inplace=True)))
+            act = _activation(activation, width, inplace=True)
+            stages.append(nn.Sequential(first, act, second, _activation(activation, width, inplace=True)))
             previous = width
         self.stages = nn.ModuleList(stages)
 
@@ -112,11 +112,8 @@ def _block(before: int, after: int, activation: str, stride: int = 1) -> nn.Sequ
     """Activation, convolution, activation, convolution; the first must leave its input alone for the residual sum."""
     first = nn.Conv2d(before, after, 3, stride=stride, padding=1)
     second = nn.Conv2d(after, after, 3, padding=1)
-    return nn.Sequential(
-        make_activation(activation, before), first, make_activation(activation, after, inplace=True), second
-    )
+    return nn.Sequential(_activation(activation, before), first, _activation(activation, after, inplace=True), second)
 
 
-def make_activation(name: str, channels: int, inplace: bool = False) -> nn.Module:
-    """One of :data:`ACTIVATIONS` for so many channels."""
+def _activation(name: str, channels: int, inplace: bool = False) -> nn.Module:
     return nn.PReLU(channels) if name == "prelu" else nn.LeakyReLU(0.1, inplace)

@@ -79,9 +79,9 @@ class LargeRenderer:
         self._model, self._photo, self._importance, self._tiles = model, photo, importance, tiles
         self._fine = finer(photo)
         self._size = network_size(photo.shape[2], photo.shape[3], pixels=network_pixels)
-        self._small_photo = resize(photo, self._size).clamp(-1, 1)
+        self._small_photo = _resize(photo, self._size).clamp(-1, 1)
         self._small_fine = finer(self._small_photo)
-        self._small_importance = resize(importance, self._size).clamp_min(0)
+        self._small_importance = _resize(importance, self._size).clamp_min(0)
         self._pyramid = model.encode(self._small_photo)
 
     def __call__(self, flow: Tensor) -> Tensor:
@@ -89,18 +89,18 @@ class LargeRenderer:
         size = (flow.shape[2], flow.shape[3])
         inverse, coverage, correction = self._small(resize_motion(flow, self._size, "bicubic"))
         # In a gap there is no motion to be refined by.
-        certain = resize(coverage, size, "bilinear")
+        certain = _resize(coverage, size, "bilinear")
         inverse = refine_inverse(flow, resize_motion(inverse, size, "bicubic"), certain)
-        frames = resize(correction, size, "bilinear")
+        frames = _resize(correction, size, "bilinear")
         for around, inside in self._tiles:
             moved = self._move(cut(flow, around), cut(inverse, around), around)
-            cut(frames, within(around, inside)).add_(cut(moved, inside))
+            cut(frames, _within(around, inside)).add_(cut(moved, inside))
         return frames.clamp_(-1, 1)
 
     def _move(self, flow: Tensor, inverse: Tensor, part: Tile) -> Tensor:
         """A part of the photo along its motion."""
         plan = plan_splat(flow, cut(self._importance, part))
-        resampled = resample_finely(cut(self._fine, finer_tile(part)), inverse)
+        resampled = resample_finely(cut(self._fine, _finer_tile(part)), inverse)
         return _blend(plan, cut(self._photo, part), resampled, solid(plan.coverage))
 
     def _small(self, flow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,7 +123,7 @@ def render_in_tiles(render: Sequence[Render], tiles: Sequence[tuple[Tile, Tile]]
     def whole(flow: Tensor) -> Tensor:
         frames = flow.new_empty(len(flow), 3, *flow.shape[2:])
         for part, (around, inside) in zip(render, tiles, strict=True):
-            cut(frames, within(around, inside)).copy_(cut(part(cut(flow, around)), inside))
+            cut(frames, _within(around, inside)).copy_(cut(part(cut(flow, around)), inside))
         return frames
 
     return whole
@@ -165,7 +165,7 @@ def _blend(plan: SplatPlan, photo: Tensor, resampled: Tensor, coverage: Tensor) 
     return resampled + averaged - high_band(averaged, BLENDED_DETAIL)
 
 
-def finer_tile(tile: Tile) -> Tile:
+def _finer_tile(tile: Tile) -> Tile:
     """The same part of what :func:`models.rendering.warping.finer` made."""
     rows, columns = (slice(2 * part.start, 2 * part.stop - 1) for part in tile)
     return rows, columns
@@ -181,7 +181,7 @@ def _cut(length: int, count: int, margin: int) -> list[tuple[slice, slice]]:
     return pieces
 
 
-def within(around: Tile, inside: Tile) -> Tile:
+def _within(around: Tile, inside: Tile) -> Tile:
     """A tile's place in the frame."""
     rows, columns = (slice(a.start + i.start, a.start + i.stop) for a, i in zip(around, inside, strict=True))
     return rows, columns
@@ -191,7 +191,7 @@ def _halve(tensor: Tensor) -> Tensor:
     return F.avg_pool2d(tensor, 2, ceil_mode=True, count_include_pad=False)
 
 
-def resize(tensor: Tensor, size: tuple[int, int], mode: str = "bicubic") -> Tensor:
+def _resize(tensor: Tensor, size: tuple[int, int], mode: str = "bicubic") -> Tensor:
     """``[N, C, H, W]`` at another size, antialiased where it shrinks."""
     shrinks = size[0] < tensor.shape[2] or size[1] < tensor.shape[3]
     return F.interpolate(tensor, size=size, mode=mode, align_corners=False, antialias=shrinks)

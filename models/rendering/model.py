@@ -6,12 +6,11 @@ GridNet turns the splatted levels into the frame. The source is encoded once; ea
     pyramid = model.encode(image)
     frames = model.render(pyramid, flows, importance)
 
-With ``output="maps"`` the network works on a smaller version of all this and says how to move the photograph at full
-size, see :mod:`models.rendering.maps`. With ``output="residual"`` it works at full size and starts from the
+With ``output="residual"`` (all presets but ``reference``) the network does not paint the frame. It starts from the
 softmax-splatted image, may take the image resampled along the inverted flow in its place (sharp where splatting
 blurs, without gaps where a region grows) and adds a residual. Its finest detail then gives way to that of the resampled
-image, which motion does not wear down, but in gaps. In both, all corrections fade to nothing where nothing moves, so
-still regions stay the photograph to the last bit. With ``output="direct"`` it paints the frame.
+image, which motion does not wear down, but in gaps. All corrections fade to nothing where nothing moves, so still
+regions stay the photograph to the last bit.
 """
 
 from __future__ import annotations
@@ -28,8 +27,6 @@ from common.checkpoint import build_fitting, load_checkpoint, save_checkpoint
 from common.plain import from_plain
 from models.rendering.config import FrameSynthesisConfig
 from models.rendering.grid_net import FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
-from models.rendering.large import resize
-from models.rendering.maps import ANSWER, FEATURES, STILL_PIXELS, Finish, Maps, compose, reduced_size
 from models.rendering.warping import (
     fill_holes,
     finer,
@@ -44,7 +41,7 @@ from models.spectral_volume import resize_motion
 from models.splatting import plan_splat
 
 KIND = "frame_synthesis"
-HEADS = {"maps": ANSWER + FEATURES, "residual": 4, "direct": 3}  # channels that the network answers with
+STILL_PIXELS = 0.25  # displacement in pixels below which corrections fade out; splatting blurs little there
 
 
 class FrameSynthesisModel(nn.Module):
@@ -66,15 +63,12 @@ class FrameSynthesisModel(nn.Module):
         # What each grid row sees: splatted features and coverage; the full-size row, in residual mode, also the
         # splatted, the resampled and the unmoved image and the inverse flow.
         inputs = [channels + 1 for channels in config.channels]
-        inputs[0] += 0 if config.output == "direct" else 11
+        inputs[0] += 11 if config.output == "residual" else 0
         self.grid = GridNet(inputs, config.channels, config.columns, config.activation)
-        self.head = nn.Conv2d(config.channels[0], HEADS[config.output], 3, padding=1)
-        if config.output != "direct":
-            answering = slice(ANSWER if config.output == "maps" else None)  # not what only later layers see
+        self.head = nn.Conv2d(config.channels[0], 4 if config.output == "residual" else 3, 3, padding=1)
+        if config.output == "residual":
             for parameter in self.head.parameters():
-                nn.init.zeros_(parameter[answering])
-        if config.output == "maps":
-            self.finish = Finish(config.activation)
+                nn.init.zeros_(parameter)
         if config.importance == "learned":
             self.importance_net = ImportanceNet(config.channels, config.activation)
         else:
@@ -82,20 +76,14 @@ class FrameSynthesisModel(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """``[B, 3, H, W]`` -> padded image, the same made finer, and each level's features; to render from, often.
-
-        With ``output="maps"`` the image is not padded, and the network's version of it, also made finer, comes before
-        the features, which are of that.
-        """
+        """``[B, 3, H, W]`` -> padded image, the same made finer, and each level's features; to render from, often."""
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"expected an image [B, 3, H, W], got shape {tuple(image.shape)}")
-        if self.config.output == "maps":
-            size = reduced_size(image.shape[2], image.shape[3], multiple=self._multiple)
-            small = resize(image, size).clamp(-1, 1)
-            return [image, finer(image), small, finer(small), *self._features(small)]
-        image = self._pad(image)
+        image = self._pad(image).contiguous(memory_format=torch.channels_last)
+        with self._autocast(image.device):
+            features = self.encoder(image)
         fine = finer(image) if self.config.output == "residual" else image
-        return [image, fine, *self._features(image)]
+        return [image, fine, *(level.to(image.dtype) for level in features)]
 
     def render(self, pyramid: Sequence[Tensor], flow: Tensor, importance: Tensor | None = None) -> Tensor:
         """Frames of an encoded photograph.
@@ -110,11 +98,6 @@ class FrameSynthesisModel(nn.Module):
             ``[N, 3, H, W]`` in [-1, 1] (not clamped while training).
         """
         height, width = flow.shape[-2:]
-        if self.config.output == "maps":
-            weights = self.splat_weights(flow, importance)
-            maps = self.maps(pyramid, flow, weights)
-            frame = compose(pyramid[0], pyramid[1], flow, importance=weights, maps=maps, finish=self.finished)
-            return frame if self.training else frame.clamp(-1, 1)
         image, fine, *features = pyramid
         flow = self._pad(flow)
         if flow.shape[2:] != image.shape[2:]:
@@ -128,35 +111,6 @@ class FrameSynthesisModel(nn.Module):
             frame = self._correct(image, fine, levels, splatted=splatted, inverse_flow=inverse_flow)
         frame = frame if self.training else frame.clamp(-1, 1)
         return frame[:, :, :height, :width]
-
-    def maps(self, pyramid: Sequence[Tensor], flow: Tensor, importance: Tensor) -> Maps:
-        """What the network says of frames of an encoded photograph, enlarged to their size.
-
-        Args:
-            pyramid: what :meth:`encode` returned.
-            flow: ``[N, 2, H, W]`` of the image's size.
-            importance: ``[1 | N, 1, H, W]``, that of splatting.
-        """
-        _, _, small, fine, *features = pyramid
-        size = (small.shape[2], small.shape[3])
-        importance = resize(importance, size).clamp_min(0)
-        levels, splatted, inverse_flow = self._splat_levels(
-            small, features, resize_motion(flow, size, "bicubic"), importance
-        )
-        answer, _, _ = self._answer(small, fine, levels, splatted=splatted, inverse_flow=inverse_flow)
-        answer, said = answer.split([ANSWER, FEATURES], dim=1)
-        maps = Maps(answer, said, inverse_flow, certain=solid(levels[0][:, -1:]))
-        return maps.enlarged(flow.shape[2], flow.shape[3])
-
-    def finished(self, maps: Maps, splatted: Tensor, looked_up: Tensor, trust: Tensor) -> Tensor:
-        """The last layers, see :class:`models.rendering.maps.Finish`."""
-        with self._autocast(splatted.device):
-            answer: Tensor = self.finish(maps, splatted, looked_up, trust)
-        return answer
-
-    def splat_weights(self, flow: Tensor, importance: Tensor | None) -> Tensor:
-        """The importance that splatting weighs by, where it is not learned: the one given, or the flow's magnitude."""
-        return self.importance_scale * (magnitude(flow) if importance is None else importance)
 
     def forward(self, source: Tensor, flow: Tensor, importance: Tensor | None = None) -> Tensor:
         """Encode and render in one go: the training step's form."""
@@ -194,7 +148,7 @@ class FrameSynthesisModel(nn.Module):
             if level == 0:
                 splatted, moved = plan(torch.cat([image, values], dim=1)).split([3, values.shape[1]], dim=1)
                 inverse_flow = fill_holes(plan(flow), plan.coverage)
-                if self.config.output != "direct":
+                if self.config.output == "residual":
                     inverse_flow = refine_inverse(flow, inverse_flow, solid(plan.coverage))
             else:
                 moved = plan(values)
@@ -206,47 +160,31 @@ class FrameSynthesisModel(nn.Module):
     ) -> Tensor:
         """The splatted image with the network's choice between it and the resampled one, its residual, and detail."""
         coverage = levels[0][:, -1:]
-        answer, splatted, resampled = self._answer(image, fine, levels, splatted=splatted, inverse_flow=inverse_flow)
-        residual, choice = answer.split([3, 1], dim=1)
-        frame = splatted + choice * (resampled - splatted) + residual
-        detailed = frame + solid(coverage) * high_band(resampled - frame)
-        still = 1 - (magnitude(inverse_flow) / STILL_PIXELS).clamp_max(1)
-        return torch.lerp(detailed, splatted, trust_in(coverage) * still)
-
-    def _answer(
-        self, image: Tensor, fine: Tensor, levels: list[Tensor], *, splatted: Tensor, inverse_flow: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network says, the splatted image with what was looked up in its gaps, and the looked-up image."""
-        trust = trust_in(levels[0][:, -1:])
+        trust = trust_in(coverage)
         resampled = resample_finely(fine, inverse_flow)
         splatted = torch.where(trust == 1, splatted, torch.lerp(resampled, splatted, trust))
         source = image.expand(len(inverse_flow), -1, -1, -1)
         context = [levels[0], splatted, resampled, source, inverse_flow / FLOW_UNIT]
         with self._autocast(image.device):
-            answer = self.head(self.grid([torch.cat(context, dim=1), *levels[1:]]))
-        return answer.to(image.dtype), splatted, resampled
-
-    def _features(self, image: Tensor) -> list[Tensor]:
-        with self._autocast(image.device):
-            features = self.encoder(image.contiguous(memory_format=torch.channels_last))
-        return [level.to(image.dtype) for level in features]
+            correction = self.head(self.grid([torch.cat(context, dim=1), *levels[1:]]))
+        residual, choice = correction.to(image.dtype).split([3, 1], dim=1)
+        frame = splatted + choice * (resampled - splatted) + residual
+        detailed = frame + solid(coverage) * high_band(resampled - frame)
+        still = 1 - (magnitude(inverse_flow) / STILL_PIXELS).clamp_max(1)
+        return torch.lerp(detailed, splatted, trust * still)
 
     def _importance(self, features: Tensor, flow: Tensor, importance: Tensor | None) -> Tensor:
         if self.config.importance == "learned":
             with self._autocast(flow.device):
                 return self.importance_net(features, flow).float()
-        return self.splat_weights(flow, None if importance is None else self._pad(importance))
+        return self.importance_scale * (magnitude(flow) if importance is None else self._pad(importance))
 
     def _pad(self, tensor: Tensor) -> Tensor:
         """Repeat the last row and column until both sides are a multiple of what the pyramid divides by."""
-        multiple = self._multiple
+        multiple = 2 ** (len(self.config.channels) - 1)
         height, width = tensor.shape[-2:]
         down, right = -height % multiple, -width % multiple
         return F.pad(tensor, (0, right, 0, down), mode="replicate") if down or right else tensor
-
-    @property
-    def _multiple(self) -> int:
-        return int(2 ** (len(self.config.channels) - 1))
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         enabled = self.precision == "auto" and has_fast_bfloat16(device)
