@@ -55,7 +55,7 @@ studio: $(OUTPUTS)/studio/manifest.json
 
 # npm fetches onnxruntime for browsers. It is built anew where its code or the checkpoint has changed.
 $(OUTPUTS)/studio/manifest.json: $(VENV)/.installed-studio $(wildcard models/pretrained/motion/* app/studio/*.py \
-		app/studio/page/* app/studio/page/engine/* app/viewer/*)
+		app/studio/page/* app/studio/page/*/* app/viewer/*)
 	$(BIN)/python -m app.studio build $(OUTPUTS)/studio
 
 # A virtual environment whose creation was interrupted has no pip: it is made again.

@@ -1,1 +1,1 @@
-"""`generate.py --serve`: a page on this machine that photos are dropped on and that shows the loops made of them."""
+"""`generate.py --serve`: the studio's page on this machine, with this Python as its engine."""

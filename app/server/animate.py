@@ -1,10 +1,12 @@
-"""What the server's worker does with one photo: read it safely, sample its motion, write the loop and the viewer."""
+"""What the page asks for: a photo as a picture that browsers show, a motion sampled for it, a loop rendered of both."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+import sys
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,22 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.files import LoopFiles
-from app.make import Assignment, MadeLoop, make_loop, write_viewer
+from app.make import Assignment, animate, make_loop
 from app.options import LoopOptions, fit_size
-from app.server.jobs import Job
+from app.server.jobs import CancelledError, Job
 from common.image_files import check_image, read_image
 from common.images import image_to_tensor
 from common.option_types import parse_seed
+from common.stopwatch import Stopwatch
 from data.media.images import resize_and_crop
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from models.motion.config import MotionConfig
     from models.pipeline import ImageDynamicsPipeline
 
 SIDES = (256, 512, 1024)  # pixels of the frames' longer side that can be asked for
+SUFFIXES = ("mp4", "webm", "webp")  # of the loops
 MOST_PIXELS = 64_000_000  # of a photo as it is sent
 MOST_SIDE = 2048  # pixels of a photo that are worked with, unless larger frames are asked for
+QUALITY = 95  # of the picture
 
 
 def check_photo(job: Job) -> None:
@@ -49,27 +55,72 @@ def without_name(job: Job) -> Iterator[None]:
         raise ValueError(str(error).removeprefix(f"{job.name}: ")) from None
 
 
-def animate(pipeline: ImageDynamicsPipeline, job: Job) -> None:
-    """Make the results of one job; ``job.options`` are :class:`app.options.LoopOptions`."""
-    job.progress("reading")
-    made = make_loop(pipeline, assign_job(job), progress=job.progress, warn=partial(note, job))
-    job.files["loop.mp4"] = made.assignment.files.loop
-    job.facts |= {"size": made.assignment.size, "frames": made.animation.num_frames, "duration": made.duration}
-    job.facts |= {"seed": job.options.sampling.seed, "magnify": job.options.playing.magnify}
-    if job.options.sampling.wind is not None:
-        job.facts["wind"] = job.options.sampling.wind
-    add_viewer(job, made)
+# Work -----------------------------------------------------------------------------------------------------------------
 
 
-def assign_job(job: Job) -> Assignment:
-    """A job's photo, decoded by the formats that are allowed and shrunk."""
+def show_picture(_: ImageDynamicsPipeline, job: Job) -> None:
+    """A photo that the browser can't decode as a JPEG, upright and in sRGB, and how large it is in full."""
+    from PIL import Image
+
+    pixels = read_pixels(job)
+    job.facts["size"] = [pixels.shape[1], pixels.shape[0]]
+    job.files["photo.jpg"] = job.folder / "photo.jpg"
+    Image.fromarray(shrink(pixels, MOST_SIDE)).save(job.files["photo.jpg"], "JPEG", quality=QUALITY)
+
+
+def sample_motion(pipeline: ImageDynamicsPipeline, job: Job) -> None:
+    """A motion of the photo by the options' seed and wind, as a motion file."""
+    made = animate(pipeline, assign_job(job), job.progress, Stopwatch())
+    made.motion.write(job.motion)
+    job.files["motion.safetensors"] = job.motion
+
+
+def render_loop(pipeline: ImageDynamicsPipeline, job: Job) -> None:
+    """The loop of the photo under a motion that was sent with it."""
+    made = make_loop(pipeline, assign_job(job, given=True), progress=job.progress, warn=partial(note, job))
+    job.files[f"loop.{job.suffix}"] = made.assignment.files.loop
+    job.facts |= {"size": list(made.assignment.size), "frames": made.animation.num_frames, "duration": made.duration}
+
+
+RENDERING = "/loop"  # comes with a motion after the photo
+WORKS: dict[str, Callable[[ImageDynamicsPipeline, Job], None]] = {
+    "/picture": show_picture,
+    "/motion": sample_motion,
+    RENDERING: render_loop,
+}
+
+
+def attempt(work: Callable[[ImageDynamicsPipeline, Job], None], pipeline: ImageDynamicsPipeline, job: Job) -> str:
+    """Do the work: what went wrong in one line, empty if nothing did."""
+    try:
+        job.progress("read")
+        work(pipeline, job)
+    except (CancelledError, ConnectionError, TimeoutError):
+        raise
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
+        return " ".join(str(error).split()).replace(f"{job.folder}/", "") or type(error).__name__
+    except Exception:  # a defect of ours: its traceback is kept, and the next photo gets its turn
+        traceback.print_exc(file=sys.stderr)
+        return "something went wrong; the terminal that runs generate.py says what"
+    return ""
+
+
+def assign_job(job: Job, *, given: bool = False) -> Assignment:
+    """A job's photo, decoded by the formats that are allowed and shrunk, and the motion that was given with it."""
+    from models.dynamics.motion_file import MotionFile
     from models.photos import Photo
 
-    with without_name(job):
-        pixels = read_image(job.photo, most_pixels=MOST_PIXELS, name=job.name, warn=partial(note, job))
+    pixels = read_pixels(job)
     size = job.options.rendering.frame_size((pixels.shape[1], pixels.shape[0]))
     photo = Photo(image_to_tensor(shrink(pixels, max(MOST_SIDE, 2 * max(size)))))
-    return Assignment(LoopFiles(Path(job.name), job.folder / "loop.mp4"), photo, job.options, size)
+    files = LoopFiles(Path(job.name), job.folder / f"loop.{job.suffix}")
+    return Assignment(files, photo, job.options, size, MotionFile.read(job.motion) if given else None)
+
+
+def read_pixels(job: Job) -> np.ndarray:
+    """A job's photo, uint8 ``[H, W, 3]``."""
+    with without_name(job):
+        return read_image(job.photo, most_pixels=MOST_PIXELS, name=job.name, warn=partial(note, job))
 
 
 def note(job: Job, warning: str) -> None:
@@ -84,20 +135,22 @@ def shrink(photo: np.ndarray, side: int) -> np.ndarray:
     return photo if max(width, height) <= side else resize_and_crop(photo, fit_size((width, height), side))
 
 
-def add_viewer(job: Job, made: MadeLoop) -> None:
-    """Add the page on which the photo can be poked to the job's results; none for a motion that stands still."""
-    job.progress("viewer")
-    viewer = job.folder / "viewer.html"
-    try:
-        write_viewer(viewer, made)
-    except ValueError as error:
-        job.facts["no_viewer"] = str(error)
-        return
-    job.files["viewer.html"] = viewer
+# Options --------------------------------------------------------------------------------------------------------------
 
 
-def requested_options(defaults: LoopOptions, query: dict[str, str]) -> LoopOptions:
-    """The default options with what a request changes: seed, magnify, wind and size (the longer side in pixels).
+def natural_speed(defaults: LoopOptions, config: MotionConfig) -> float:
+    """How many times faster than it was sampled the motion plays under some options."""
+    playing = defaults.playing
+    return config.num_frames / config.fps / ((playing.seconds or 1) * playing.slow)
+
+
+def requested_options(defaults: LoopOptions, query: dict[str, str], config: MotionConfig) -> LoopOptions:
+    """The default options with what a request changes.
+
+    Args:
+        defaults: those of the command line.
+        query: seed, wind, amplitude, speed (1 is that of the motion) and size (the longer side in pixels).
+        config: of the motion model.
 
     Raises:
         ValueError: a value that can't be used.
@@ -105,15 +158,26 @@ def requested_options(defaults: LoopOptions, query: dict[str, str]) -> LoopOptio
     sampling, playing, rendering = defaults.sampling, defaults.playing, defaults.rendering
     if "seed" in query:
         sampling = replace(sampling, seed=requested_seed(query["seed"]))
-    if "magnify" in query:
-        playing = replace(playing, magnify=requested_number("magnify", query["magnify"], -100, 100))
     if "wind" in query:
         sampling = replace(sampling, wind=requested_number("wind", query["wind"], 0.01, 100))
+    if "amplitude" in query:
+        playing = replace(playing, magnify=requested_number("amplitude", query["amplitude"], -100, 100))
+    if "speed" in query:
+        speed = requested_number("speed", query["speed"], 0.05, 100)
+        playing = replace(playing, slow=playing.slow * natural_speed(defaults, config) / speed)
     if query.get("size"):
         if query["size"] not in map(str, SIDES):
             raise ValueError(f"size: expected one of {', '.join(map(str, SIDES))}")
         rendering = replace(rendering, size=None, long_side=int(query["size"]))
     return LoopOptions(sampling, playing, rendering)
+
+
+def requested_suffix(query: dict[str, str]) -> str:
+    """The format of a loop, by default the first of :data:`SUFFIXES`."""
+    suffix = query.get("format", SUFFIXES[0])
+    if suffix not in SUFFIXES:
+        raise ValueError(f"format: expected one of {', '.join(SUFFIXES)}")
+    return suffix
 
 
 def requested_seed(text: str) -> int:

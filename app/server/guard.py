@@ -8,20 +8,19 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from app.local import HOST, local_host
 from app.server.jobs import QueueFullError
 
 if TYPE_CHECKING:
     from app.server.web import LoopServer
 
-HOST = "127.0.0.1"
-HOST_NAMES = ("127.0.0.1", "localhost")  # with any port, as a tunnel may use another one
 BLOCK = 1 << 16
 
 PAGE_POLICY = (
@@ -29,6 +28,7 @@ PAGE_POLICY = (
     "media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
+    "Content-Security-Policy": PAGE_POLICY,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -128,22 +128,21 @@ class GuardedHandler(BaseHTTPRequestHandler):
             self.reply_error(HTTPStatus.INSUFFICIENT_STORAGE, f"the photo can't be kept ({error.strerror})")
 
     def check_source(self) -> None:
-        hosts = self.headers.get_all("Host") or [""]
-        name = re.fullmatch(r"([\w.-]+)(:\d+)?", hosts[0], re.ASCII)
-        if len(hosts) != 1 or not name or name[1].lower() not in HOST_NAMES:
+        host = local_host(self.headers)
+        if host is None:
             raise RefusedError(
                 HTTPStatus.MISDIRECTED_REQUEST, f"this server answers at http://{HOST}:{self.server.port}/"
             )
         for origin in self.headers.get_all("Origin") or []:
-            if origin.lower() != f"http://{hosts[0].lower()}":
+            if origin.lower() != f"http://{host}":
                 raise RefusedError(HTTPStatus.FORBIDDEN, "requests from other sites are not answered")
 
     def check_token(self) -> None:
         if not hmac.compare_digest(self.headers.get("X-Token", "").encode(), self.server.token.encode()):
             raise RefusedError(HTTPStatus.FORBIDDEN, "the page is older than this server; reload it")
 
-    def body_length(self) -> int:
-        """Bytes of the body, checked before any of it is read."""
+    def body_length(self, more: int = 0) -> int:
+        """Bytes of the body, checked before any of it is read; ``more`` than a photo may have."""
         lengths = self.headers.get_all("Content-Length") or []
         if "Transfer-Encoding" in self.headers or not lengths:
             raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "the size of the photo has to be sent first")
@@ -151,24 +150,29 @@ class GuardedHandler(BaseHTTPRequestHandler):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the size of the photo is no number")
         length = int(lengths[0])
         most = self.limits.upload_bytes
-        if length > most:
+        if length > most + more:
             message = f"the photo is too large: {length / 1e6:.0f} MB, at most {most // 10**6} MB are taken"
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
         if length == 0:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the photo is empty")
         return length
 
-    def receive(self, path: Path, length: int) -> None:
+    def receive(self, parts: Mapping[Path, int]) -> None:
+        """Give the go-ahead where one is waited for, and write the body to files of so many bytes each."""
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.send_response_only(HTTPStatus.CONTINUE)
             self.end_headers()
-        with path.open("wb") as file:
-            while length:
-                block = self.rfile.read(min(length, BLOCK))
-                if not block:
-                    raise RefusedError(HTTPStatus.BAD_REQUEST, "the photo did not arrive whole; send it again")
-                file.write(block)
-                length -= len(block)
+        for path, length in parts.items():
+            with path.open("wb") as file:
+                self._receive(file, length)
+
+    def _receive(self, file: BinaryIO, length: int) -> None:
+        while length:
+            block = self.rfile.read(min(length, BLOCK))
+            if not block:
+                raise RefusedError(HTTPStatus.BAD_REQUEST, "the photo did not arrive whole; send it again")
+            file.write(block)
+            length -= len(block)
 
     # Answers ---------------------------------------------------------------------------------------------------------
 
@@ -185,16 +189,19 @@ class GuardedHandler(BaseHTTPRequestHandler):
         self.reply(json.dumps(values).encode(), "application/json", status)
 
     def reply(self, body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self.head(status, kind, len(body), PAGE_POLICY, {})
+        self.head(status, kind, len(body))
         self.wfile.write(body)
 
-    def head(self, status: HTTPStatus, kind: str, length: int, policy: str, more: dict[str, str]) -> None:
+    def head(self, status: HTTPStatus, kind: str, length: int | None) -> None:
+        """Status and headers; without a length the answer lasts until the connection is closed."""
         self.connection.settimeout(self.limits.idle_seconds)
         self.send_response(status)
-        headers = {"Content-Type": kind, "Content-Length": str(length), "Content-Security-Policy": policy}
+        headers = {"Content-Type": kind, **HEADERS, "Connection": "close"}
+        if length is not None:
+            headers["Content-Length"] = str(length)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = "20"
-        for name, value in {**headers, **HEADERS, **more, "Connection": "close"}.items():
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
 

@@ -1,56 +1,51 @@
-"""The page that photos are dropped on: its template with the server's token and the defaults of its controls."""
+"""What the studio's page is told by this server: that Python computes, and where its controls begin."""
 
 from __future__ import annotations
 
-from html import escape
-from pathlib import Path
-from string import Template
-
 from app.options import DEFAULT_LONG_SIDE, LoopOptions
-from app.server.animate import SIDES
+from app.server.animate import MOST_PIXELS, SIDES, SUFFIXES, natural_speed
+from app.studio.source import FORMAT, FORMAT_VERSION, physics_values
 from common.image_files import FORMATS, IMAGE_SUFFIXES
 from models.choices import WINDS
-
-SIZE_NAMES = dict(zip(SIDES, ("small", "medium", "large"), strict=True))
-STRONGEST = 3.0  # of the slider for the amplitude
+from models.motion.config import MotionConfig
 
 
-def page(token: str, defaults: LoopOptions, *, most_bytes: int, wind: bool) -> str:
-    """The page as HTML. It holds no data of photos: those come as JSON and are shown as text.
+def page_manifest(token: str, defaults: LoopOptions, config: MotionConfig, *, most_bytes: int) -> dict:
+    """The page's manifest; a built studio's is `app.studio.folder.build_folder`'s.
 
     Args:
+        token: what the page has to show with each photo.
+        defaults: those of the command line.
+        config: of the motion model.
         most_bytes: of a photo that can be sent.
-        wind: whether the model can be told how hard the wind blows.
     """
-    template = (Path(__file__).parent / "page_template.html").read_text(encoding="utf-8")
-    chosen = defaults.sampling.wind or "breeze"
-    usual = WINDS[chosen] if isinstance(chosen, str) else chosen
-    values = {
-        "no_wind": "" if wind else "hidden",
-        "wind": f"{usual:g}",
-        "calmest": f"{min(WINDS['calm'] / 2, usual):g}",
-        "wildest": f"{max(2 * WINDS['strong'], usual):g}",
+    usual = defaults.sampling.wind or "breeze"
+    sizes = [] if defaults.rendering.size is None else [["", f"{defaults.rendering.size}, as started"]]
+    return {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "engine": "python",
         "token": token,
-        "seed": defaults.sampling.seed,
-        "highest_seed": 2**62,  # common.option_types.parse_seed
-        "magnify": f"{defaults.playing.magnify:g}",
-        "weakest": f"{min(0.25, defaults.playing.magnify):g}",
-        "strongest": f"{max(STRONGEST, defaults.playing.magnify):g}",
-        "types": ",".join(form.media_type for form in FORMATS) + "," + ",".join(IMAGE_SUFFIXES),
-        "formats": ", ".join(form.name for form in FORMATS[:4]) + " or another picture",
-        "most_bytes": most_bytes,
-        "most_megabytes": most_bytes // 10**6,
+        "model": {
+            "num_frequencies": config.num_frequencies,
+            "num_frames": config.num_frames,
+            "fps": config.fps,
+            "wind": 1.0 if config.wind else None,
+        },
+        "physics": physics_values(),
+        "start": {
+            "seed": defaults.sampling.seed,
+            "amplitude": defaults.playing.magnify,
+            "speed": natural_speed(defaults, config),
+            "wind": WINDS[usual] if isinstance(usual, str) else usual,
+            "size": str(DEFAULT_LONG_SIDE) if defaults.rendering.size is None else "",
+        },
+        "sizes": sizes + [[str(side), f"{side} pixels"] for side in SIDES],
+        "formats": list(SUFFIXES),
+        "photos": {
+            "most_bytes": most_bytes,
+            "most_pixels": MOST_PIXELS,
+            "accept": ",".join([form.media_type for form in FORMATS] + list(IMAGE_SUFFIXES)),
+            "words": ", ".join(form.name for form in FORMATS[:6]) + " and more",
+        },
     }
-    escaped = {name: escape(str(value)) for name, value in values.items()}
-    return Template(template).substitute(escaped, sizes=_sizes(defaults))
-
-
-def _sizes(defaults: LoopOptions) -> str:
-    chosen = DEFAULT_LONG_SIDE if defaults.rendering.size is None else 0
-    options = [
-        f'<option value="{side}"{" selected" if side == chosen else ""}>{name}, {side} px</option>'
-        for side, name in SIZE_NAMES.items()
-    ]
-    if not chosen:
-        options.insert(0, f'<option value="" selected>{escape(str(defaults.rendering.size))}, as started</option>')
-    return "\n".join(options)

@@ -1,112 +1,110 @@
-"""What the page's server can be asked for: the page and its files, jobs, and their results."""
+"""What the page's server can be asked for: the studio's page, and work on a photo, whose answer tells how far it is.
+
+The answer to a photo is a stream: lines of JSON, of which the last but a failed one is followed by the files made.
+
+    {"stage": "motion", "done": 3, "total": 8}
+    {"files": {"motion.safetensors": 5243000}, ...}     and then the files' bytes, one after the other
+    {"error": "damaged image, save it again"}           instead
+
+Whoever breaks the connection off cancels the work.
+"""
 
 from __future__ import annotations
 
-import os
+import json
 import re
+import select
 import shutil
+import socket
 from http import HTTPStatus
-from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlsplit
+from pathlib import PurePosixPath
+from urllib.parse import parse_qsl, urlsplit
 
-from app.server.animate import check_photo, requested_options
+from app.server.animate import RENDERING, WORKS, attempt, check_photo, requested_options, requested_suffix
 from app.server.guard import BLOCK, GuardedHandler, RefusedError
-from app.server.jobs import Job
-from app.server.page import page
-from common.page import page_style
+from app.server.jobs import CancelledError, Job
+from app.studio.source import MANIFEST, MEDIA_TYPES
 
 LONGEST_NAME = 120  # characters
-FOLDER = Path(__file__).parent
-RESULTS = {"loop.mp4": "video/mp4", "viewer.html": "text/html; charset=utf-8"}
-# Without an origin of its own a result can't read this server's page, and with it the token, whatever is in it.
-RESULT_POLICY = "sandbox allow-scripts allow-downloads; frame-ancestors 'none'"
+STREAM = "application/octet-stream"
+MOTION_BYTES = 50_000_000  # of a motion that is sent at most
 
 
 class Handler(GuardedHandler):
     """Answers of one request, after the checks."""
 
     def do_GET(self) -> None:  # noqa: N802 - named by http.server
-        """The page, its files, the jobs, a result."""
+        """A file of the page."""
         self.answer(self._get)
 
     def do_POST(self) -> None:  # noqa: N802 - named by http.server
-        """A photo."""
+        """A photo, and what is wanted of it."""
         self.answer(self._post)
 
-    def do_DELETE(self) -> None:  # noqa: N802 - named by http.server
-        """A job that is not wanted any more."""
-        self.answer(self._delete)
-
     def _get(self) -> None:
-        path = urlsplit(self.path).path
-        if path == "/":
-            self.reply(
-                page(
-                    self.server.token,
-                    self.server.defaults,
-                    most_bytes=self.limits.upload_bytes,
-                    wind=self.server.wind,
-                ).encode(),
-                "text/html; charset=utf-8",
-            )
-        elif path == "/page.css":
-            self.reply(page_style(FOLDER / "page.css").encode(), "text/css; charset=utf-8")
-        elif path == "/page.js":
-            self.reply((FOLDER / "page.js").read_bytes(), "text/javascript; charset=utf-8")
-        elif path == "/jobs":
-            self.check_token()
-            self.reply_json({"jobs": [self._describe(job) for job in self.server.jobs.jobs()]})
-        else:
-            self._result(path)
-
-    def _result(self, path: str) -> None:
-        match = re.fullmatch(r"/jobs/([\w-]+)/([\w.]+)", path, re.ASCII)
-        job = self.server.jobs.get(match[1]) if match else None
-        file = job.files.get(match[2]) if match and job else None
-        if not (match and job and file):
-            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such page, or its time is over")
-        try:
-            opened = file.open("rb")
-        except OSError:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "this result has been removed") from None
-        with opened:
-            size = os.fstat(opened.fileno()).st_size
-            name = quote(f"{Path(job.name).stem or 'photo'}{file.suffix}", safe="")
-            disposition = f"inline; filename*=UTF-8''{name}"
-            self.head(HTTPStatus.OK, RESULTS[match[2]], size, RESULT_POLICY, {"Content-Disposition": disposition})
-            shutil.copyfileobj(opened, self.wfile, BLOCK)
+        name = urlsplit(self.path).path.removeprefix("/") or "index.html"
+        if name == MANIFEST:
+            return self.reply_json(self.server.manifest)
+        if name not in self.server.files:
+            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such page")
+        self.reply(self.server.files[name], MEDIA_TYPES.get(PurePosixPath(name).suffix, "text/plain; charset=utf-8"))
 
     def _post(self) -> None:
         address = urlsplit(self.path)
-        if address.path != "/jobs":
-            raise RefusedError(HTTPStatus.NOT_FOUND, "photos are sent to /jobs")
+        if address.path not in WORKS:
+            raise RefusedError(HTTPStatus.NOT_FOUND, f"photos are sent to {', '.join(WORKS)}")
         self.check_token()
-        length = self.body_length()
+        renders = address.path == RENDERING
+        length = self.body_length(MOTION_BYTES if renders else 0)
         query = dict(parse_qsl(address.query, max_num_fields=10))
-        options = requested_options(self.server.defaults, query)
-        with self.server.jobs.arrival(shown_name(query.get("name", "")), options) as job:
-            self.receive(job.photo, length)
+        options = requested_options(self.server.defaults, query, self.server.pipeline.motion_config)
+        motion = motion_length(query, length) if renders else 0
+        name, suffix = shown_name(query.get("name", "")), requested_suffix(query)
+        with self.server.jobs.place(name, options, suffix=suffix, hear=self.hear) as job:
+            self.receive({job.photo: length - motion} | ({job.motion: motion} if motion else {}))
             try:
                 check_photo(job)
             except ValueError as error:
                 raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error)) from None
-        self.reply_json(self._describe(job), HTTPStatus.CREATED)
+            self.head(HTTPStatus.OK, STREAM, None)
+            try:
+                self._work(job, address.path)
+            except CancelledError:
+                return
 
-    def _delete(self) -> None:
-        self.check_token()
-        match = re.fullmatch(r"/jobs/([\w-]+)", urlsplit(self.path).path, re.ASCII)
-        if not (match and self.server.jobs.remove(match[1])):
-            raise RefusedError(HTTPStatus.NOT_FOUND, "there is no such photo, or its time is over")
-        self.reply_json({})
+    def _work(self, job: Job, path: str) -> None:
+        with self.server.jobs.turn(job):
+            error = attempt(WORKS[path], self.server.pipeline, job)
+        if error:
+            return self.tell({"error": error})
+        self.tell({"files": {name: file.stat().st_size for name, file in job.files.items()}, **job.facts})
+        for file in job.files.values():
+            with file.open("rb") as opened:
+                shutil.copyfileobj(opened, self.wfile, BLOCK)
 
-    def _describe(self, job: Job) -> dict:
-        stage, done, total = job.stage
-        told = {"id": job.id, "name": job.name, "state": job.state, "stage": stage, "done": done, "total": total}
-        told |= {"error": job.error, "results": list(job.files) if job.state == "done" else [], **job.facts}
-        return told | ({"place": self.server.jobs.place(job)} if job.state == "waiting" else {})
+    def hear(self, stage: str, done: int, total: int) -> None:
+        """Tell the page how far the work is; raises CancelledError where it has gone."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        if readable and not self.connection.recv(1, socket.MSG_PEEK):
+            raise CancelledError
+        self.tell({"stage": stage, "done": done, "total": total})
+
+    def tell(self, message: dict) -> None:
+        """A line of the answer."""
+        self.wfile.write(json.dumps(message).encode() + b"\n")
 
 
 def shown_name(name: str) -> str:
     """A photo's name as it is shown: one line of printable characters, none that changes the direction of text."""
     name = re.split(r"[/\\]", name)[-1]
     return "".join(letter for letter in name if letter.isprintable())[:LONGEST_NAME].strip() or "photo"
+
+
+def motion_length(query: dict[str, str], length: int) -> int:
+    """Bytes of the motion, which comes after the photo in the body of a request."""
+    if not re.fullmatch(r"\d{1,15}", query.get("photo_bytes", ""), re.ASCII):
+        raise ValueError("photo_bytes: expected the size of the photo, after which the motion comes")
+    motion = length - int(query["photo_bytes"])
+    if not 0 < motion < length:
+        raise ValueError("photo_bytes: expected a photo and a motion after it")
+    return motion

@@ -7,14 +7,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.local import HOST
 from app.options import SMALLEST_SIDE, FileOptions, LoopOptions, Playing
-from app.server.animate import animate
-from app.server.guard import HOST, WebLimits
-from app.server.jobs import DEFAULT_LIMITS, JobQueue, Limits
+from app.server.guard import WebLimits
+from app.server.jobs import WAITING, JobQueue
 from app.server.web import LoopServer
 
 if TYPE_CHECKING:
@@ -60,17 +59,17 @@ def loop_server(
     *,
     port: int,
     load: Callable[[], ImageDynamicsPipeline],
-    limits: Limits = DEFAULT_LIMITS,
+    waiting: int = WAITING,
     web_limits: WebLimits = DEFAULT_WEB_LIMITS,
     folder: Path | None = None,
 ) -> Iterator[LoopServer]:
-    """A server with its worker and a temporary folder, all of which end with the block.
+    """A server with its queue and a temporary folder, all of which end with the block.
 
     Args:
         defaults: the page's.
         port: where it listens; 0 takes a free one.
         load: loads the models, after the port has been taken.
-        limits: what the queue holds at most.
+        waiting: photos that wait beside the one that is worked on; more are refused.
         web_limits: what one sender may take at most.
         folder: where the temporary folder is made; by default where the system wants such folders.
     """
@@ -78,8 +77,8 @@ def loop_server(
     try:
         pipeline = load()
         with tempfile.TemporaryDirectory(prefix="generate-serve-", dir=folder, ignore_cleanup_errors=True) as made:
-            jobs = JobQueue(Path(made), partial(animate, pipeline), limits)
-            server.start(jobs, defaults, wind=pipeline.motion_config.wind)
+            jobs = JobQueue(Path(made), waiting)
+            server.start(pipeline, jobs, defaults)
             try:
                 yield server
             finally:

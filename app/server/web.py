@@ -2,10 +2,10 @@
 
 It listens on 127.0.0.1 alone, but every web page that the user's browser shows can send requests there. So
 
-- the Host header has to name this machine: a foreign name that resolves to 127.0.0.1 (DNS rebinding) is refused;
-- whatever changes or tells something needs the token that only a page of this server can read, and an Origin header,
-  where there is one, has to be this server's;
-- addresses are compared with a fixed list and the names of results, never with the file system;
+- the Host header has to name this machine (`app.local`);
+- a photo needs the token that only a page of this server can read, and an Origin header, where there is one, has to be
+  this server's;
+- addresses are compared with a fixed list, never with the file system;
 - a request's size is checked before its body is read, and all of it has to arrive before a deadline;
 - pages carry a content security policy that allows nothing from elsewhere.
 """
@@ -20,15 +20,22 @@ import threading
 import time
 from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
+from typing import TYPE_CHECKING
 
+from app.local import HOST, port_refused
 from app.options import LoopOptions
-from app.server.guard import HOST, WebLimits
+from app.server.guard import WebLimits
 from app.server.jobs import JobQueue
+from app.server.page import page_manifest
 from app.server.routes import Handler
+from app.studio.source import page_files
+
+if TYPE_CHECKING:
+    from models.pipeline import ImageDynamicsPipeline
 
 
 class LoopServer(ThreadingHTTPServer):
-    """The page, its jobs and their results at http://127.0.0.1:port/."""
+    """The studio's page, with this Python as its engine, at http://127.0.0.1:port/."""
 
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # elsewhere it would let two programs have one port
@@ -37,20 +44,23 @@ class LoopServer(ThreadingHTTPServer):
         """Take the port (0: a free one); nothing is answered before :meth:`start`."""
         self.limits = limits
         self.token = secrets.token_urlsafe(32)
+        self.pipeline: ImageDynamicsPipeline
         self.jobs: JobQueue
         self.defaults: LoopOptions
-        self.wind: bool
+        self.manifest: dict
+        self.files = page_files()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         try:
             super().__init__((HOST, port), Handler)
         except OSError as error:
-            advice = "stop what uses it or choose another one"
-            raise ValueError(f"--port {port}: {error.strerror or error}; {advice}") from None
+            raise port_refused(port, error) from None
 
-    def start(self, jobs: JobQueue, defaults: LoopOptions, *, wind: bool) -> None:
-        """What requests are answered from; ``wind``: the model can be told how hard it blows."""
-        self.jobs, self.defaults, self.wind = jobs, defaults, wind
+    def start(self, pipeline: ImageDynamicsPipeline, jobs: JobQueue, defaults: LoopOptions) -> None:
+        """What requests are answered from."""
+        self.pipeline, self.jobs, self.defaults = pipeline, jobs, defaults
+        most = self.limits.upload_bytes
+        self.manifest = page_manifest(self.token, defaults, pipeline.motion_config, most_bytes=most)
 
     @property
     def port(self) -> int:

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
 from app.studio.runtime import PACKAGE, RUNTIMES, VERSION
 from app.studio.schedule import sampler_steps
-from app.viewer import page as viewer
+from app.studio.source import FORMAT, FORMAT_VERSION, MANIFEST, SERVICE_WORKER, SOURCE, page_files, physics_values
 from common.files import temporary_path
-from common.page import inline_policy, page_style
-from models.dynamics.basis import LARGEST_DISPLACEMENT, SOFTNESS
-from models.dynamics.oscillators import Damping
 from models.motion.model import MotionModel
-
-SOURCE = Path(__file__).parent / "page"
-FORMAT, FORMAT_VERSION = "image-dynamics-studio", 1
-MANIFEST = "manifest.json"
-VIEWER_SCRIPTS = tuple(name for name in viewer.SCRIPTS if name not in ("start.js", "decode.js", "embed.js"))
-LICENCE_FILES = ("LICENSE",)
-MARK = "\x01"  # around the names of what the page fills in
 
 
 def build_folder(
@@ -50,6 +38,7 @@ def build_folder(
     manifest = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
+        "engine": "browser",
         "model": model_values(model),
         "physics": physics_values(),
         "runtimes": {kind: list(names) for kind, names in RUNTIMES.items() if set(names) <= runtimes.keys()},
@@ -58,7 +47,7 @@ def build_folder(
         "files": {name: _described(content) for name, content in sorted(files.items())},
     }
     files[MANIFEST] = (json.dumps(manifest, indent=1, allow_nan=False) + "\n").encode()
-    files["sw.js"] = _service_worker(manifest)
+    files[SERVICE_WORKER] = _service_worker(manifest)
     _write(output, files)
     return manifest
 
@@ -82,7 +71,7 @@ def _is_build(folder: Path) -> bool:
 def _names_besides_a_build(folder: Path) -> list[str]:
     """What lies in the folder of an earlier build and did not come from it."""
     listed = _read_manifest(folder).get("files", {})
-    own = {MANIFEST, "sw.js"} | {Path(name).parts[0] for name in listed if name}
+    own = {MANIFEST, SERVICE_WORKER} | {Path(name).parts[0] for name in listed if name}
     return sorted(path.name for path in folder.iterdir() if path.name not in own)
 
 
@@ -93,31 +82,6 @@ def _read_manifest(folder: Path) -> dict:
     except (OSError, ValueError):
         return {}
     return manifest if isinstance(manifest, dict) else {}
-
-
-def page_files() -> dict[str, bytes]:
-    """Everything of the page but networks and runtimes, by path."""
-    files = {str(path.relative_to(SOURCE).as_posix()): path.read_bytes() for path in sorted(SOURCE.rglob("*.*"))}
-    del files["sw.js"]  # filled in last, since it names all others
-    files["studio.css"] = page_style(SOURCE / "studio.css").encode()
-    files |= {f"viewer/{name}": (viewer.FOLDER / name).read_bytes() for name in VIEWER_SCRIPTS}
-    files["viewer/page.json"] = json.dumps(poke_page_parts()).encode()
-    root = SOURCE.parents[2]
-    return files | {name: (root / name).read_bytes() for name in LICENCE_FILES}
-
-
-def poke_page_parts() -> list[str]:
-    """The page to poke (`app.viewer.page`) in parts: text, name of what belongs there, text, and so on."""
-    style = page_style(viewer.FOLDER / "page.css")
-    script = "\n".join((viewer.FOLDER / name).read_text(encoding="utf-8") for name in viewer.SCRIPTS)
-    names = ("title", "width", "height", "photo", "loop", "header", "modes")
-    page = Template((viewer.FOLDER / "page.html").read_text(encoding="utf-8")).substitute(
-        {name: f"{MARK}{name}{MARK}" for name in names},
-        style=style,
-        script=script,
-        policy=f"{viewer.POLICY}; {inline_policy(style, script)}",
-    )
-    return re.split(MARK, page)
 
 
 def model_values(model: MotionModel) -> dict:
@@ -138,18 +102,6 @@ def model_values(model: MotionModel) -> dict:
     }
 
 
-def physics_values() -> dict:
-    """Constants of the page to poke, whose code the studio draws with."""
-    damping = Damping()
-    return {
-        "format": viewer.FORMAT,
-        "version": viewer.FORMAT_VERSION,
-        "damping": {"alpha": damping.alpha, "beta": damping.beta},
-        "softness": SOFTNESS,
-        "largest_displacement": LARGEST_DISPLACEMENT,
-    }
-
-
 def build_hash(files: Mapping[str, bytes]) -> str:
     """Changes when any file does: the name of the browser's cache of this build."""
     digest = hashlib.sha256()
@@ -163,7 +115,7 @@ def _described(content: bytes) -> dict:
 
 
 def _service_worker(manifest: Mapping) -> bytes:
-    source = (SOURCE / "sw.js").read_text(encoding="utf-8")
+    source = (SOURCE / SERVICE_WORKER).read_text(encoding="utf-8")
     names = [name for name in manifest["files"] if not name.startswith(("runtime/", "models/"))]
     told = {"build": manifest["build"], "files": ["./", MANIFEST, *names]}
     return f"const BUILD = {json.dumps(told)};\n{source}".encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from functools import partial
 from http import HTTPStatus
@@ -10,11 +9,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from app.studio.folder import MANIFEST
+from app.local import HOST, local_host, port_refused
+from app.studio.source import MANIFEST, MEDIA_TYPES
 
-HOST = "127.0.0.1"
-HOST_NAMES = ("127.0.0.1", "localhost")
-KINDS = {".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -28,7 +25,7 @@ HEADERS = {
 class Handler(SimpleHTTPRequestHandler):
     """Files of one folder; nothing is listed, and foreign names of this machine are refused."""
 
-    extensions_map: dict[str, str] = {**SimpleHTTPRequestHandler.extensions_map, **KINDS}  # noqa: RUF012 - as the base class has it
+    extensions_map: dict[str, str] = {**SimpleHTTPRequestHandler.extensions_map, **MEDIA_TYPES}  # noqa: RUF012 - as the base class has it
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on the terminal."""
@@ -37,8 +34,7 @@ class Handler(SimpleHTTPRequestHandler):
         """Refuse hosts that only resolve to this machine."""
         if not super().parse_request():
             return False
-        name = re.fullmatch(r"([\w.-]+)(:\d+)?", self.headers.get("Host", ""), re.ASCII)
-        if name and name[1].lower() in HOST_NAMES:
+        if local_host(self.headers):
             return True
         self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
         return False
@@ -65,7 +61,7 @@ def studio_server(folder: Path, port: int) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer((HOST, port), partial(Handler, directory=str(folder)))
     except OSError as error:
-        raise ValueError(f"--port {port}: {error.strerror or error}; stop what uses it or choose another one") from None
+        raise port_refused(port, error) from None
     server.daemon_threads = True
     return server
 

@@ -19,7 +19,6 @@ from PIL import Image
 
 import generate
 from app.server.guard import WebLimits
-from app.server.jobs import DEFAULT_LIMITS, Limits
 from app.server.serve import DEFAULT_WEB_LIMITS, loop_server
 from app.server.web import LoopServer
 from helpers.motion_models import tiny_model, tiny_renderer
@@ -59,6 +58,43 @@ class Answer:
         return json.loads(self.body)
 
 
+class Sent:
+    """A photo that was sent, and its answer as it comes; closing it is what a page does that goes away."""
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self.connection = connection
+        self.response = connection.getresponse()
+        self.status, self.headers = self.response.status, dict(self.response.getheaders())
+
+    def line(self) -> dict:
+        return json.loads(self.response.readline())
+
+    def until(self, stage: str) -> dict:
+        """The first line about this stage."""
+        while (told := self.line()).get("stage") != stage:
+            assert "stage" in told, told
+        return told
+
+    def result(self) -> dict:
+        """The last line; files are their contents."""
+        while "stage" in (told := self.line()):
+            pass
+        if "files" in told:
+            told["files"] = {name: self.response.read(size) for name, size in told["files"].items()}
+        assert self.response.read() == b""
+        self.close()
+        return told
+
+    @property
+    def error(self) -> str:
+        """Why it was refused."""
+        return json.loads(self.response.read())["error"]
+
+    def close(self) -> None:
+        self.response.close()
+        self.connection.close()
+
+
 @dataclass
 class Client:
     """What the page does, by hand."""
@@ -68,24 +104,30 @@ class Client:
     folder: Path  # that temporary folders are made in
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str | None) -> Answer:
-        headers = {"X-Token": self.server.token, **{name.replace("_", "-"): text for name, text in headers.items()}}
-        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        connection = self._request(method, path, body, **headers)
         try:
-            connection.request(method, path, body, {name: text for name, text in headers.items() if text is not None})
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read())
         finally:
             connection.close()
 
-    def send(self, photo: bytes, name: str = "photo.png", **options: object) -> Answer:
-        return self.ask("POST", "/jobs?" + urlencode({"name": name, **options}), photo)
+    def send(self, photo: bytes, kind: str = "motion", name: str = "photo.png", **options: object) -> Sent:
+        """Send a photo; the answer begins when it has arrived."""
+        return Sent(self._request("POST", f"/{kind}?" + urlencode({"name": name, **options}), photo))
 
-    def jobs(self) -> dict[str, dict]:
-        return {job["id"]: job for job in self.ask("GET", "/jobs").json["jobs"]}
+    def render(self, photo: bytes, motion: bytes, **options: object) -> Sent:
+        """Send a photo and its motion."""
+        return self.send(photo + motion, "loop", photo_bytes=len(photo), **options)
 
-    def wait(self, identity: str, *states: str) -> dict:
-        """The job once it is in one of these states, by default at its end."""
-        return until(lambda: (job := self.jobs()[identity])["state"] in (states or ("done", "failed")) and job)
+    def motion(self, photo: bytes, **options: object) -> bytes:
+        """The file of a sampled motion."""
+        return self.send(photo, **options).result()["files"]["motion.safetensors"]
+
+    def _request(self, method: str, path: str, body: bytes | None, **headers: str | None) -> HTTPConnection:
+        given = {"X-Token": self.server.token, **{name.replace("_", "-"): text for name, text in headers.items()}}
+        connection = HTTPConnection("127.0.0.1", self.server.port, timeout=300)
+        connection.request(method, path, body, {name: text for name, text in given.items() if text is not None})
+        return connection
 
     def stored(self) -> list[str]:
         """Files and folders of jobs."""
@@ -93,7 +135,7 @@ class Client:
 
     def post(self, headers: str = "", body: bytes = b"") -> socket.socket:
         """Begin to send a photo by hand."""
-        head = f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nX-Token: {self.server.token}\r\n{headers}\r\n"
+        head = f"POST /motion HTTP/1.1\r\nHost: localhost\r\nX-Token: {self.server.token}\r\n{headers}\r\n"
         return self.raw(head.encode() + body)
 
     def raw(self, data: bytes) -> socket.socket:
@@ -132,7 +174,7 @@ def picture(width: int = 64, height: int = 48, form: str = "PNG") -> bytes:
 def start_server(
     pipeline: GatedPipeline,
     folder: Path,
-    limits: Limits = DEFAULT_LIMITS,
+    waiting: int = 4,
     *,
     web_limits: WebLimits = DEFAULT_WEB_LIMITS,
     options: tuple[str, ...] = (),
@@ -142,7 +184,7 @@ def start_server(
     pipeline.error = None
     defaults, _ = generate.read_options(generate.build_parser().parse_args(["--serve", *OPTIONS, *options]))
     with loop_server(
-        defaults, port=0, load=lambda: pipeline, limits=limits, web_limits=web_limits, folder=folder
+        defaults, port=0, load=lambda: pipeline, waiting=waiting, web_limits=web_limits, folder=folder
     ) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()

@@ -29,8 +29,11 @@ def png(pixels: np.ndarray) -> bytes:
 class StudioWindow:
     """One window; everything it asks for beyond its own address is a complaint."""
 
-    def __init__(self, browser: Any, address: str, query: str = "?wasm", **context: Any) -> None:
-        self.address = address
+    def __init__(
+        self, browser: Any, address: str, query: str = "?wasm", *, sends: bool = False, **context: Any
+    ) -> None:
+        """``sends``: photos may be sent to the page's own address."""
+        self.address, self.methods = address, ("GET", "POST") if sends else ("GET",)
         self.context = browser.new_context(**{"viewport": {"width": 900, "height": 700}, **context})
         self.context.set_default_timeout(1000 * PATIENCE)
         self.complaints: list[str] = []
@@ -47,7 +50,7 @@ class StudioWindow:
         self.requests.append(request)
         if not request.url.startswith((self.address, "blob:", "data:")):
             self.complaints.append(f"asked for {request.url}")
-        if request.method != "GET":
+        if request.method not in self.methods:
             self.complaints.append(f"sent something: {request.method} {request.url}")
 
     def _told(self, message: Any) -> None:
@@ -94,6 +97,13 @@ class StudioWindow:
         download.value.save_as(path)
         self.wait("shown")
         return path
+
+    def middle(self) -> tuple[float, float]:
+        """Where the middle of the photo is on the screen, to which the page is scrolled."""
+        canvas = self.page.locator("#canvas")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     def close(self) -> None:
         """Close it."""

@@ -1,7 +1,7 @@
 // Photos come in: dropped, pasted, chosen or taken. What a file is, and how many pixels it has, is read from its first
 // bytes before the browser decodes anything.
 
-const MOST_BYTES = 50_000_000;
+export const MOST_BYTES = 50_000_000;
 const MOST_PIXELS = 64_000_000; // of a photo
 const WORKED_WITH = 16_000_000; // pixels that its motion is read from; larger photos are shrunk by the browser first
 const SHOWN_SIDE = 2048; // pixels of the longer side as it is drawn
@@ -44,13 +44,25 @@ export function listen({ drop, camera, file, shot }, take, refuse) {
 
 // A photo as the studio works with it: upright, in sRGB, transparency over white.
 //   bitmap: to be drawn; rgba, rgbaSize: what the motion is read from; size: [width, height] of the photo itself.
-export async function readPhoto(file) {
+// Where the browser can't read it, convert() -> {picture, size} may: a picture that it can, and the photo's own size.
+export async function readPhoto(file, convert = null) {
   if (file.size > MOST_BYTES) throw new Error(`too large: ${Math.round(file.size / 1e6)} MB, at most 50 MB are taken`);
   const bytes = new Uint8Array(await file.arrayBuffer());
+  const facts = { file, name: file.name || "photo", sha256: await sha256(bytes) };
+  try {
+    return { ...facts, ...(await decoded(bytes, file.type)) };
+  } catch (error) {
+    if (!convert) throw error;
+    const { picture, size } = await convert();
+    return { ...facts, ...(await decoded(new Uint8Array(await picture.arrayBuffer()), picture.type)), size };
+  }
+}
+
+async function decoded(bytes, type) {
   checkSize(pictureSize(bytes));
   let whole;
   try {
-    whole = await createImageBitmap(new Blob([bytes], { type: file.type }));
+    whole = await createImageBitmap(new Blob([bytes], { type }));
   } catch {
     throw new Error("this browser can't decode it; it may be damaged, or save it as JPEG or PNG");
   }
@@ -60,7 +72,7 @@ export async function readPhoto(file) {
     const rgbaSize = within(size, Math.sqrt(WORKED_WITH / (size[0] * size[1])));
     const { data } = drawn(whole, rgbaSize).getImageData(0, 0, ...rgbaSize);
     const shown = drawn(whole, within(size, SHOWN_SIDE / Math.max(...size))).canvas;
-    return { name: file.name || "photo", bitmap: await createImageBitmap(shown), rgba: data, rgbaSize, size, sha256: await sha256(bytes) };
+    return { bitmap: await createImageBitmap(shown), rgba: data, rgbaSize, size };
   } finally {
     whole.close();
   }

@@ -1,6 +1,8 @@
 // How far the work is, what is being done, and how much longer it takes.
 
-const SHARES = { fetch: 0.3, start: 0.1, look: 0.05, motion: 0.5, finish: 0.05, video: 1 }; // of the bar, about as long as each takes
+// Of the bar, about as long as each stage takes.
+const SHARES = { fetch: 0.3, start: 0.1, look: 0.05, motion: 0.5, finish: 0.05, video: 1, wait: 0.01, read: 0.02, frames: 1 };
+const FIRST = { video: "Drawing the loop", frames: "Rendering the loop" };
 
 export class Progress {
   constructor({ section, bar, doing }) {
@@ -14,7 +16,7 @@ export class Progress {
     this.stage = null;
     this.section.hidden = false;
     this.bar.removeAttribute("value");
-    this.say(stages[0] === "video" ? "Drawing the loop" : "Reading the photo");
+    this.say(FIRST[stages.at(-1)] ?? "Reading the photo");
   }
 
   end() {
@@ -24,7 +26,7 @@ export class Progress {
   tell({ stage, done, total }) {
     if (this.stage !== stage) [this.stage, this.since, this.from] = [stage, performance.now(), done];
     const before = this.stages.slice(0, Math.max(0, this.stages.indexOf(stage))).reduce((sum, name) => sum + SHARES[name], 0);
-    this.bar.value = Math.min(1, (before + SHARES[stage] * (done / total)) / this.whole);
+    this.bar.value = Math.min(1, (before + SHARES[stage] * (total ? done / total : 0)) / this.whole);
     this.say(this.words(stage, done, total) + this.left(done, total));
   }
 
@@ -41,6 +43,9 @@ export class Progress {
       look: "Looking at the photo",
       motion: `Finding out how it could move: step ${done} of ${total}`,
       finish: "Making a loop of it",
+      wait: `Waiting for ${total} before it`,
+      read: "Reading the photo",
+      frames: `Rendering the loop: frame ${done} of ${total}`,
       video: `Drawing the loop: frame ${done} of ${total}`,
     }[stage];
   }

@@ -36,6 +36,46 @@ export class Stage {
     this.tool = "pull";
     this.brush = 0.06;
     this.onLoop = () => {};
+    this.rendered = null; // {url, of}: a video of the loop, and the state of the stage that it shows
+  }
+
+  // What the loop depends on besides its motion.
+  get state() {
+    const { free } = this.viewer.basis;
+    return JSON.stringify([this.settings, free.every((share) => share === 1) ? null : [...free]]);
+  }
+
+  // Show a rendered loop over the drawn one, for as long as it is of the same state.
+  showRendered(blob, of) {
+    this.dropRendered();
+    this.rendered = { url: URL.createObjectURL(blob), of };
+    this.video.src = this.rendered.url;
+    this.playLoop();
+  }
+
+  dropRendered() {
+    if (this.rendered) URL.revokeObjectURL(this.rendered.url);
+    this.rendered = null;
+  }
+
+  get video() {
+    return this.holder.querySelector("video");
+  }
+
+  // Whether the rendered loop is to be seen.
+  cover() {
+    const { viewer, video, rendered } = this;
+    const plays = viewer.loopTime !== null && !viewer.stillShown;
+    viewer.covered = Boolean(rendered) && plays && rendered.of === this.state;
+    video.hidden = !viewer.covered;
+    if (viewer.covered && !viewer.paused) video.play().catch(() => {}); // where that is forbidden it stands still
+    else video.pause();
+    viewer.wake();
+  }
+
+  setPaused(paused) {
+    setPaused(this.viewer, paused);
+    this.cover();
   }
 
   show(manifest, photo, motion, { paused }) {
@@ -58,7 +98,7 @@ export class Stage {
     this.viewer.freedomChanged();
     watchSize(this.viewer);
     this.playLoop();
-    setPaused(this.viewer, paused);
+    this.setPaused(paused);
   }
 
   before(event) {
@@ -73,7 +113,8 @@ export class Stage {
     this.viewer.pointers.releaseAll();
     this.viewer.rig.stop();
     this.viewer.loopTime = 0;
-    this.viewer.wake();
+    this.video.currentTime = 0;
+    this.cover();
     this.onLoop(true);
   }
 
@@ -83,18 +124,21 @@ export class Stage {
     const { viewer } = this;
     if (viewer.loopTime === null) return;
     const { rig, basis } = viewer;
+    if (viewer.covered) viewer.loopTime = (this.video.currentTime * this.settings.speed) % viewer.basis.period;
     rig.time = viewer.loopTime;
     rig.wind = new Float64Array(basis.count).fill(1);
     rig.modes.q = { re: new Float64Array(basis.count).fill(-2), im: new Float64Array(basis.count) };
     rig.modes.v = complexZeros(basis.count);
     viewer.loopTime = null;
-    viewer.wake();
+    this.cover();
     this.onLoop(false);
   }
 
   set(name, value) {
     this.settings[name] = value;
-    this.viewer?.set(name, value);
+    if (!this.viewer) return;
+    this.viewer.set(name, value);
+    this.cover();
   }
 
   setTool(tool) {
@@ -104,7 +148,7 @@ export class Stage {
     this.viewer.pointers.tool = tool;
     this.viewer.stillShown = tool !== "pull";
     this.viewer.canvas.dataset.tool = tool;
-    this.viewer.wake();
+    this.cover();
   }
 
   setBrush(radius) {
@@ -125,6 +169,7 @@ export class Stage {
   }
 
   clear() {
+    this.dropRendered();
     if (!this.viewer) return;
     const { viewer } = this;
     this.viewer = null;

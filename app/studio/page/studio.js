@@ -1,34 +1,35 @@
-// The studio: photos in, motions sampled beside the page, the loop shown, played with and saved.
-/* global setPaused */
+// The studio: photos in, motions sampled by the engine, the loop shown, played with and saved.
 
-import { connect } from "./controls.js";
-import { Engine } from "./engine/client.js";
-import { readPhoto } from "./intake.js";
 import { Progress } from "./progress.js";
-import { download, motionFile, pokePage, saveVideo, stemOf } from "./save.js";
+import { download, stemOf } from "./save/file.js";
+import { saveLoop } from "./save/loop.js";
+import { motionFile } from "./save/motion.js";
+import { pokePage } from "./save/poke_page.js";
 import { Stage } from "./stage.js";
 import { Strip } from "./strip.js";
-import { settle } from "./visit.js";
 
 const AT_ONCE = 3; // motions that "More motions" makes
+const START = { seed: 0, amplitude: 1, speed: 1, wind: 1, size: "1024" };
+const SIZES = [["512", "512 pixels"], ["1024", "1024 pixels"]]; // of the longer side of a saved loop
 const REDUCED = matchMedia("(prefers-reduced-motion: reduce)");
 const byId = (id) => document.getElementById(id);
-const state = (name) => (document.documentElement.dataset.state = name);
+export const state = (name) => (document.documentElement.dataset.state = name);
 
-class Studio {
-  constructor(manifest) {
-    this.manifest = manifest;
-    const webgpu = !location.search.includes("wasm"); // "?wasm" behind the address does without
-    this.engine = new Engine(manifest, { base: new URL(".", location.href).href, webgpu });
+export class Studio {
+  constructor(manifest, engine, formats) {
+    Object.assign(this, { manifest, engine, formats });
+    this.start = { ...START, ...manifest.start };
+    this.sizes = manifest.sizes ?? SIZES;
     this.stage = new Stage(byId("holder"), byId("stage-template"), (text) => this.say(text));
     this.stage.onLoop = (playing) => byId("loop").setAttribute("aria-pressed", playing);
     this.strip = new Strip(byId("strip"), (motion) => this.show(motion));
     this.progress = new Progress({ section: byId("working"), bar: byId("bar"), doing: byId("doing") });
     this.photo = null;
     this.shown = null; // the motion on the stage
-    this.nextSeed = 0;
-    this.wind = 1; // of the next motion
+    this.nextSeed = this.start.seed;
+    this.wind = this.start.wind; // of the next motion
     this.work = null; // AbortController of what is going on
+    this.made = null; // {blob, of}: the loop that was rendered last, and what of
   }
 
   say(text) {
@@ -41,18 +42,17 @@ class Studio {
     if (message) byId("trouble").scrollIntoView({ block: "nearest" });
   }
 
-  // Do one thing at a time: what comes later stops what is going on. Failures are told, cancelling is none.
-  async during(name, action) {
+  // Do one thing at a time: what comes later stops what is going on. Failures are told, cancelling is none. What goes on
+  // in the background leaves the buttons as they are.
+  async during(name, action, { background = false } = {}) {
     this.work?.abort();
-    const work = new AbortController();
+    const work = Object.assign(new AbortController(), { background });
     this.work = work;
     this.trouble("");
-    state("working");
-    try {
-      await action((kind, given, more) => this.ask(work, kind, given, more), work.signal);
-    } catch (error) {
-      if (!error.cancelled && !work.signal.aborted) this.trouble(name ? `${name}: ${error.message}` : error.message);
-    }
+    if (!background) state("working");
+    this.arrange();
+    work.done = this.attempt(name, action, work);
+    await work.done;
     if (this.work !== work) return;
     this.work = null;
     this.progress.end();
@@ -60,34 +60,29 @@ class Studio {
     state(this.shown ? "shown" : "ready");
   }
 
-  async ask(work, kind, given = {}, more = {}) {
-    if (work.signal.aborted) throw Object.assign(new Error("cancelled"), { cancelled: true });
-    const told = (progress) => this.work === work && this.progress.tell(progress);
-    return this.engine.ask(kind, given, { told, signal: work.signal, ...more });
+  async attempt(name, action, work) {
+    const told = (progress) => this.work === work && !work.signal.aborted && this.progress.tell(progress);
+    try {
+      await action({ told, signal: work.signal });
+    } catch (error) {
+      if (!error.cancelled && !work.signal.aborted) this.trouble(name ? `${name}: ${error.message}` : error.message);
+    }
   }
 
   // A photo, its first motion, and the stage.
-  take(file) {
-    return this.during(file.name || "photo", async (ask, signal) => {
-      const first = this.engine.ready ? [] : ["fetch", "start"];
-      this.progress.begin([...first, "look", "motion", "finish"]);
-      signal.addEventListener("abort", () => this.engine.stopLoading());
-      const photo = await readPhoto(file);
-      if (signal.aborted) return;
+  async take(file) {
+    await this.during(file.name || "photo", async (how) => {
+      this.progress.begin(this.engine.stages());
+      const photo = await this.engine.read(file, how);
+      if (how.signal.aborted) return;
       this.forget();
       this.photo = photo;
       this.preview(photo);
       this.arrange();
-      const { backend, threads } = await this.engine.load((progress) => !signal.aborted && this.progress.tell(progress));
-      byId("engine").textContent = `Computed by ${backend === "webgpu" ? "WebGPU" : `WebAssembly on ${threads} thread${threads > 1 ? "s" : ""}`}.`;
-      await ask("look", { rgba: photo.rgba, size: photo.rgbaSize }, { transfer: [photo.rgba.buffer] });
-      await this.sample(ask, photo);
+      byId("engine").textContent = await this.engine.open(photo, how);
+      await this.sample(how, photo);
     });
-  }
-
-  // Begin to load the networks before the photo is there.
-  warm() {
-    this.engine.load().catch(() => {}); // is told when a photo comes and it fails again
+    if (this.engine.render && this.shown && !this.work) await this.render();
   }
 
   // The photo as it is, while nothing moves yet.
@@ -97,11 +92,10 @@ class Studio {
     canvas.getContext("2d").drawImage(bitmap, 0, 0);
   }
 
-  async sample(ask, photo) {
-    const found = await ask("sample", { seed: this.nextSeed, wind: this.wind });
+  async sample(how, photo) {
+    const motion = await this.engine.sample({ photo, seed: this.nextSeed, wind: this.wind }, how);
     if (this.photo !== photo) return;
     this.nextSeed += 1;
-    const motion = { ...found, seed: Number(found.seed) };
     this.strip.add(this.manifest, photo, motion);
     if (!this.shown || motion.wind !== this.shown.wind) this.show(motion);
     this.arrange();
@@ -110,20 +104,20 @@ class Studio {
   }
 
   more() {
-    return this.during("", async (ask) => {
+    return this.during("", async (how) => {
       for (let count = 0; count < AT_ONCE && !this.strip.full; count++) {
         this.progress.begin(["motion", "finish"]);
-        await this.sample(ask, this.photo);
+        await this.sample(how, this.photo);
       }
     });
   }
 
   again() {
-    return this.during("", async (ask) => {
+    return this.during("", async (how) => {
       this.progress.begin(["motion", "finish"]);
       if (this.strip.full) this.strip.clear();
       this.nextSeed = this.shown.seed;
-      await this.sample(ask, this.photo);
+      await this.sample(how, this.photo);
     });
   }
 
@@ -142,19 +136,18 @@ class Studio {
     this.strip.clear();
     this.photo?.bitmap.close();
     byId("preview").width = 0;
-    Object.assign(this, { photo: null, shown: null, nextSeed: 0 });
+    Object.assign(this, { photo: null, shown: null, made: null, nextSeed: this.start.seed });
   }
 
   // What is there to be seen and pressed.
   arrange() {
-    const busy = this.work !== null;
+    const busy = this.work !== null && !this.work.background;
     byId("intake").hidden = this.photo !== null && (busy || this.shown !== null);
     byId("result").hidden = this.shown === null;
     byId("preview").hidden = this.photo === null || this.shown !== null;
     byId("more").disabled = busy || this.strip.full;
     byId("wind-note").hidden = !this.shown || this.wind === this.shown.wind;
-    byId("again").disabled = busy;
-    for (const id of ["save-video", "save-page", "save-motion"]) byId(id).disabled = busy;
+    for (const id of ["again", "render", "save-video", "save-page", "save-motion"]) byId(id).disabled = busy;
   }
 
   another() {
@@ -166,38 +159,63 @@ class Studio {
     byId("drop").focus();
   }
 
+  // The loop as the engine renders it, shown in place of the drawn one.
+  render() {
+    return this.during("", (how) => this.rendered(how, "mp4"), { background: true });
+  }
+
+  async rendered(how, format) {
+    const { photo, shown, stage, manifest } = this;
+    const [of, size] = [stage.state, byId("size").value];
+    const key = JSON.stringify([of, size, format]);
+    if (this.made?.motion !== shown || this.made.key !== key) {
+      this.progress.begin(["wait", "read", "frames"]);
+      const motion = motionFile(manifest, photo, shown, stage.viewer.basis.free);
+      const blob = await this.engine.render({ photo, motion, ...stage.settings, size, format }, how);
+      if (this.shown !== shown) return blob;
+      this.made = { blob, key, motion: shown };
+    }
+    if (format === "mp4") stage.showRendered(this.made.blob, of);
+    return this.made.blob;
+  }
+
   async save(kind) {
-    await this.during("", async (_, signal) => {
+    const format = byId("format").value;
+    if (kind === "video" && this.work?.background && format === "mp4") await this.work.done; // it makes just that
+    await this.during("", async (how) => {
       const { manifest, photo, shown, stage } = this;
       const { free } = stage.viewer.basis;
       const stem = stemOf(photo);
       if (kind === "motion") this.keep(motionFile(manifest, photo, shown, free), `${stem}.safetensors`);
       if (kind === "page") {
         const parts = await (await fetch("viewer/page.json")).json();
-        this.keep(await pokePage(parts, manifest, photo, shown, free), `${stem}.html`);
+        const loop = stage.viewer.covered ? this.made.blob : null;
+        this.keep(await pokePage(parts, { manifest, photo, motion: shown, free, loop }), `${stem}.html`);
       }
       if (kind === "video") {
-        const blob = await this.drawn(() => saveVideo(stage, manifest, photo, (done, total) => {
-          this.progress.tell({ stage: "video", done, total });
-          if (signal.aborted) throw Object.assign(new Error("cancelled"), { cancelled: true });
-        }));
-        this.keep(blob, `${stem}.${blob.type.endsWith("mp4") ? "mp4" : "webm"}`);
+        const blob = await (this.engine.render ? this.rendered(how, format) : this.drawn(how, format));
+        this.keep(blob, `${stem}.${blob.type.split("/")[1]}`);
       }
     });
   }
 
-  // What moves on the page stands still meanwhile: a machine without a graphics card draws either.
-  async drawn(action) {
-    const { viewer } = this.stage;
-    const [paused, still] = [viewer.paused, this.strip.still];
+  // The loop as this page draws it. What moves on the page stands still meanwhile: a machine without a graphics card draws
+  // either.
+  async drawn({ told, signal }, format) {
+    const { stage, strip } = this;
+    const [paused, still] = [stage.viewer.paused, strip.still];
     this.progress.begin(["video"]);
-    setPaused(viewer, true);
-    this.strip.still = true;
+    stage.setPaused(true);
+    strip.still = true;
     try {
-      return await action();
+      const side = Number(byId("size").value);
+      return await saveLoop(stage, this.manifest, this.photo, { format, side, told: (done, total) => {
+        told({ stage: "video", done, total });
+        signal.throwIfAborted();
+      } });
     } finally {
-      setPaused(viewer, paused);
-      this.strip.still = still;
+      if (stage.viewer) stage.setPaused(paused);
+      strip.still = still;
     }
   }
 
@@ -205,33 +223,3 @@ class Studio {
     this.say(`Saved as ${download(blob, name)}.`);
   }
 }
-
-async function start() {
-  if (!document.createElement("canvas").getContext("webgl2")) {
-    byId("intake").hidden = true;
-    byId("trouble").textContent =
-      "This browser offers no WebGL2, which drawing the motion needs. A recent Chrome, Edge, Firefox or Safari has it, unless it is switched off in the settings.";
-    byId("trouble").hidden = false;
-    return state("fallback");
-  }
-  await settle();
-  const response = await fetch("manifest.json");
-  if (!response.ok) throw new Error(`manifest.json: the host answers ${response.status}`);
-  const manifest = await response.json();
-  const needed = Object.entries(manifest.files).filter(([name]) => /^models\/|simd-threaded\.wasm$/.test(name));
-  const weight = needed.reduce((sum, [, { bytes }]) => sum + bytes, 0);
-  byId("weight").textContent = `The first photo fetches about ${Math.round(weight / 1e6)} MB, later ones nothing.`;
-  const studio = new Studio(manifest);
-  globalThis.studio = studio; // for whoever looks with the browser's tools, and for the tests
-  connect(studio);
-  studio.arrange();
-  // What an earlier visit has fetched is started at once; else it is fetched as soon as a photo is on its way.
-  if (await globalThis.caches?.match("models/denoise.onnx").catch(() => null)) studio.warm();
-  state("ready");
-}
-
-start().catch((error) => {
-  byId("trouble").textContent = `The studio could not start: ${error.message}`;
-  byId("trouble").hidden = false;
-  state("failed");
-});

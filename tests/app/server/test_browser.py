@@ -1,154 +1,112 @@
-"""The page of generate.py --serve in a real browser: dropping, choosing and pasting photos, and what comes back."""
+"""The studio's page with the local Python as its engine, in a real browser."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
-from helpers.browser import HAND_OVER
-from helpers.local_server import Client, picture, start_server, until
+import torch
+from helpers.local_server import Client, start_server, until
+from helpers.studio_window import StudioWindow, photo_pixels, png
+from PIL import Image
 
-from app.server.jobs import Limits
+from data.media.read_video import read_video
+from models.dynamics.motion_file import MotionFile
+from models.pipeline import ImageDynamicsPipeline
 
-HOSTILE = "<img src=x onerror=alert(1)>\"'&.png"
-
-
-class Window:
-    """The page in a window of its own, and what it complained about."""
-
-    def __init__(self, browser: Any, client: Client, **context: Any) -> None:
-        self.address = f"http://127.0.0.1:{client.server.port}/"
-        self.context = browser.new_context(**context)
-        self.context.set_default_timeout(60_000)  # beside other programs drawing in software takes long
-        self.complaints: list[str] = []
-        self.page = self.watch(self.context.new_page())
-        self.page.goto(self.address)
-        # Chromium drops keys that are pressed before it has drawn a page for the first time.
-        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def watch(self, page: Any) -> Any:
-        """Note errors, dialogs and requests to other places."""
-        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("console", lambda told: self.complaints.append(told.text) if told.type == "error" else None)
-        allowed = (self.address, "blob:", "data:")
-        page.on("request", lambda asked: asked.url.startswith(allowed) or self.complaints.append(asked.url))
-        return page
-
-    def hand_over(self, event: str, photo: bytes, name: str) -> None:
-        """Drop or paste a photo."""
-        self.page.evaluate(HAND_OVER, [base64.b64encode(photo).decode(), name, event])
+RENDERED = "document.querySelector('video')?.hidden === false"
+Opening = Callable[..., AbstractContextManager[StudioWindow]]
 
 
 @pytest.fixture
 def client(pipeline, tmp_path) -> Iterator[Client]:
-    with start_server(pipeline, tmp_path, Limits(waiting=1)) as client:
+    with start_server(pipeline, tmp_path, 1) as client:
         yield client
 
 
-def test_a_chosen_photo_shows_progress_then_plays_and_can_be_poked(browser, client, tmp_path):
-    window = Window(browser, client)
-    page = window.page
-    client.pipeline.gate.clear()
-    page.on("filechooser", lambda _: None)  # from now on choosers come here; asked for later, it can be too late
-    until(lambda: page.evaluate("document.hasFocus()"))
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "drop"  # the first thing that the keyboard reaches
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files([{"name": "rose.png", "mimeType": "image/png", "buffer": picture()}])
-    page.get_by_text("step 0 of 2").wait_for()
-    assert page.locator("li progress").get_attribute("value")
-    client.pipeline.gate.set()
-    until(lambda: page.evaluate("document.querySelector('li video').currentTime") > 0.2)  # it plays by itself
-    assert page.evaluate("document.querySelector('li video').videoWidth") == 64
-    assert not page.locator("progress").is_visible()
-    for name, label in (("rose.mp4", "Save the loop"), ("rose.html", "Save the page to poke it")):
-        with page.expect_download() as download:
-            page.get_by_text(label, exact=True).click()
-        assert download.value.suggested_filename == name
-        download.value.save_as(tmp_path / name)
-        assert (tmp_path / name).stat().st_size > 1000
-    with window.context.expect_page() as opened:
-        page.get_by_text("Poke it", exact=True).click()
-    viewer = window.watch(opened.value)
-    viewer.wait_for_load_state()
-    assert until(lambda: viewer.evaluate("document.documentElement.dataset.state")) in ("ready", "fallback")
-    assert viewer.evaluate("origin") == "null"  # a sandbox: it can't read this server's token
-    assert viewer.evaluate("fetch('/').then(() => true, () => false)") is False
-    window.complaints = [told for told in window.complaints if "Content Security Policy" not in told]  # that fetch
-    page.bring_to_front()
-    page.get_by_role("button", name="Another motion").click()
-    page.get_by_text("motion number 1").wait_for()
-    page.get_by_role("button", name="Remove").first.click()
-    page.get_by_role("button", name="Remove").click()
-    until(lambda: page.locator("li").count() == 0)
-    page.wait_for_timeout(200)
-    assert client.jobs() == {}
-    assert window.complaints == []
-    window.context.close()
+@pytest.fixture
+def opened(browser, client) -> Opening:
+    """Opens windows on the page."""
+
+    @contextmanager
+    def opening(**context: Any) -> Iterator[StudioWindow]:
+        window = StudioWindow(browser, f"http://127.0.0.1:{client.server.port}/", sends=True, **context)
+        yield window
+        window.close()
+
+    return opening
 
 
-@pytest.mark.parametrize("event", ["drop", "paste"])
-def test_dropped_and_pasted_photos_and_their_names(browser, client, event):
-    window = Window(browser, client)
-    window.hand_over(event, picture(), HOSTILE)
-    window.page.wait_for_selector("li video:not([hidden])")
-    assert window.page.locator("li h2").text_content() == HOSTILE
-    other = Window(browser, client)  # a second window, or this one loaded again, shows what there is
-    other.page.wait_for_selector("li video:not([hidden])")
-    assert other.page.locator("li h2").text_content() == HOSTILE
-    assert window.complaints + other.complaints == []
-    other.context.close()
-    window.context.close()
+def tiff(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "TIFF")
+    return file.getvalue()
 
 
-def test_what_goes_wrong_is_said_on_the_page(browser, client, tmp_path):
-    window = Window(browser, client)
-    page, trouble = window.page, window.page.locator("#trouble")
-    window.hand_over("drop", b"no picture", "notes<b>.png")
-    trouble.get_by_text("notes<b>.png: not an image that can be read").wait_for()
-    window.hand_over("drop", picture(400, 300)[:-3000], "cut.png")
-    page.locator("li .error").get_by_text("damaged image").wait_for()
-    page.get_by_role("button", name="Remove").click()
-    client.pipeline.gate.clear()
-    window.hand_over("drop", picture(), "first.png")
-    page.get_by_text("step 0 of 2").wait_for()
-    window.hand_over("drop", picture(), "second.png")
-    page.get_by_text("Waiting for 1 before it").wait_for()
-    window.hand_over("drop", picture(), "third.png")
-    trouble.get_by_text("third.png: busy").wait_for()
-    for _ in range(2):
-        page.get_by_role("button", name="Cancel").first.click()
-    until(lambda: page.locator("li").count() == 0)
-    page.locator("#seed").fill("")
-    window.hand_over("drop", picture(), "fourth.png")
-    page.wait_for_timeout(300)
-    assert client.jobs() == {}  # the number is asked for first
-    assert {told for told in window.complaints if "status of" not in told} == set()
-    window.context.close()
+def test_a_photo_moves_is_rendered_and_saved(opened, client, tmp_path):
+    pixels = photo_pixels(64, 48)
+    with opened() as window:
+        window.choose(png(pixels), "rose <b>.png")
+        assert window.trouble == ""
+        window.until(RENDERED)
+        assert window.run("document.querySelector('video').videoWidth") == 64
+        saved = MotionFile.read(window.save("motion", tmp_path))
+        expected = ImageDynamicsPipeline.predict_motion(client.pipeline, pixels, steps=2)[0]
+        assert torch.allclose(saved.spectral_volume, expected, atol=2e-3)
+        assert saved.photo_size == (64, 48)
+        frames, _ = read_video(window.save("video", tmp_path))
+        assert frames.shape == (6, 48, 64, 3)
+        page = window.save("page", tmp_path).read_text()
+        assert "data:video/mp4;base64," in page  # the rendered loop is in it
+        window.run("setSlider('amplitude', 0.1)")
+        assert not window.run(RENDERED)  # it shows what is not true any more
+        window.page.click("#render")
+        window.until(RENDERED)
+        x, y = window.middle()
+        window.page.mouse.move(x, y)
+        window.page.mouse.down()
+        assert not window.run(RENDERED)  # what is pulled is drawn by the page
+        window.page.mouse.up()
+        assert window.complaints == []
+    assert client.stored() == []
+
+
+def test_a_photo_that_only_python_knows(opened, tmp_path):
+    with opened(reduced_motion="reduce", viewport={"width": 340, "height": 640}) as window:
+        window.choose(tiff(photo_pixels(64, 48)), "scan.tif")
+        window.until(RENDERED)
+        assert window.run("document.querySelector('video').paused")
+        assert window.run("document.documentElement.scrollWidth <= innerWidth")
+        assert MotionFile.read(window.save("motion", tmp_path)).photo_size == (64, 48)
+        assert window.complaints == []
+
+
+def test_what_goes_wrong_is_said_and_whoever_leaves_has_cancelled(opened, client):
+    photo = png(photo_pixels(64, 48))
+    with opened() as window, opened() as second, opened() as third:
+        window.choose(b"no picture", "notes<b>.png")
+        assert window.trouble.startswith("notes<b>.png: not an image that can be read")
+        client.pipeline.gate.clear()
+        doing = "document.getElementById('doing').textContent"
+        window.give(photo)
+        window.until(f"{doing}.includes('step 0 of 2')")
+        second.give(photo)
+        second.until(f"{doing} === 'Waiting for 1 before it'")
+        third.choose(photo, "third.png")
+        assert third.trouble.startswith("third.png: busy: 1 photos are waiting")
+        window.page.click("#cancel")
+        second.until(f"{doing}.includes('step 0 of 2')")
+        assert window.wait("ready", "shown") == "ready"
+    until(lambda: client.stored() == [])
 
 
 def test_a_server_that_has_stopped_is_named(browser, pipeline, tmp_path):
     with start_server(pipeline, tmp_path) as client:
-        window = Window(browser, client)
-        window.page.wait_for_load_state("networkidle")
-    window.hand_over("drop", picture(), "late.png")
-    window.page.locator("#trouble").get_by_text("late.png: The server does not answer").wait_for()
-    window.context.close()
-
-
-def test_without_motion_where_that_is_asked_for(browser, client):
-    window = Window(
-        browser, client, reduced_motion="reduce", color_scheme="dark", viewport={"width": 340, "height": 600}
-    )
-    window.hand_over("drop", picture(), "calm.png")
-    window.page.wait_for_selector("li video:not([hidden])")
-    window.page.wait_for_timeout(300)
-    assert window.page.evaluate("document.querySelector('video').paused")
-    assert window.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    background = window.page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert sum(map(int, background.removeprefix("rgb(").removesuffix(")").split(","))) < 150
-    window.context.close()
+        window = StudioWindow(browser, f"http://127.0.0.1:{client.server.port}/", sends=True)
+    window.choose(png(photo_pixels(64, 48)), "late.png")
+    assert window.trouble.startswith("late.png: The server does not answer")
+    window.close()

@@ -9,7 +9,6 @@ import pytest
 from helpers.local_server import picture, until
 
 from app.server.guard import WebLimits
-from app.server.jobs import Limits
 
 
 def trickle(connection: socket.socket) -> None:
@@ -21,68 +20,48 @@ def trickle(connection: socket.socket) -> None:
 
 
 def test_a_full_queue_says_busy_before_the_body_is_read(serving):
-    with serving(Limits(waiting=2)) as client:
+    with serving(waiting=2) as client:
         client.pipeline.gate.clear()
-        running = client.send(picture()).json["id"]
-        client.wait(running, "running")
-        waiting = [client.send(picture()).json["id"] for _ in range(2)]
-        assert [client.jobs()[identity]["place"] for identity in waiting] == [1, 2]
+        running = client.send(picture())
+        running.until("motion")
+        waiting = [client.send(picture()) for _ in range(2)]
+        assert [sent.until("wait")["total"] for sent in waiting] == [1, 2]
         refused = client.send(picture())
         assert refused.status == 503
-        assert "busy: 2 photos are waiting" in refused.json["error"]
         assert int(refused.headers["Retry-After"]) > 0
-        assert len(client.jobs()) == 3
+        assert "busy: 2 photos are waiting" in refused.error
         client.pipeline.gate.set()
-        assert [client.wait(identity)["state"] for identity in (running, *waiting)] == ["done"] * 3
-        assert client.send(picture()).status == 201
+        assert all("files" in sent.result() for sent in (running, *waiting))
+        assert "files" in client.send(picture()).result()
 
 
-def test_photos_on_their_way_take_places_too(serving):
-    with serving(Limits(waiting=1)) as client:
+def test_photos_on_their_way_take_places_but_not_turns(serving):
+    with serving(waiting=2) as client:
         slow = client.post("Content-Length: 900\r\n", b"half")
         until(lambda: client.stored())
+        assert "files" in client.send(picture()).result()
+        slower = client.post("Content-Length: 900\r\n", b"half")
+        until(lambda: len(client.stored()) >= 4)
         assert client.send(picture()).status == 503
-        slow.close()  # given up
+        for connection in (slow, slower):
+            connection.close()  # given up
         until(lambda: client.stored() == [])
-        assert client.send(picture()).status == 201
+        assert "files" in client.send(picture()).result()
 
 
-def test_cancelling(client):
+def test_whoever_goes_away_has_cancelled(client):
     client.pipeline.gate.clear()
-    running, waiting, last = (client.send(picture()).json["id"] for _ in range(3))
-    client.wait(running, "running")
-    assert client.ask("DELETE", f"/jobs/{waiting}").status == 200
-    assert set(client.jobs()) == {running, last}
-    assert client.ask("DELETE", f"/jobs/{running}").status == 200
-    client.wait(last, "running")  # although the gate is closed: the first one has let go
-    assert set(client.jobs()) == {last}
-    assert not [name for name in client.stored() if running in name or waiting in name]
+    running, waiting, last = (client.send(picture()) for _ in range(3))
+    running.until("motion")
+    waiting.until("wait")
+    waiting.close()
+    assert len(client.stored()) >= 6
+    running.close()
+    assert last.until("motion")["total"] == 2  # although the gate is closed: the first one has let go
+    until(lambda: len(client.stored()) == 2)  # one folder with its photo
     client.pipeline.gate.set()
-    assert client.wait(last)["state"] == "done"
-    assert client.ask("DELETE", f"/jobs/{last}").status == 200  # a result that is not wanted any more
-    assert client.ask("DELETE", f"/jobs/{last}").status == 404
+    assert "files" in last.result()
     assert client.stored() == []
-
-
-@pytest.mark.parametrize("limits", [Limits(kept=1), Limits(kept_bytes=1)], ids=["number", "bytes"])
-def test_old_results_make_room(serving, limits):
-    with serving(limits) as client:
-        first = client.send(picture()).json["id"]
-        client.wait(first)
-        second = client.send(picture()).json["id"]
-        until(lambda: set(client.jobs()) == {second})
-        assert client.wait(second)["state"] == "done"
-        assert client.ask("GET", f"/jobs/{first}/loop.mp4").status == 404
-        assert not [name for name in client.stored() if first in name]
-
-
-def test_results_expire(serving):
-    with serving(Limits(kept_seconds=0.5)) as client:
-        identity = client.send(picture()).json["id"]
-        until(lambda: client.stored())
-        until(lambda: identity not in client.jobs())
-        assert client.ask("GET", f"/jobs/{identity}/loop.mp4").status == 404
-        assert client.stored() == []
 
 
 def test_a_sender_that_trickles_is_cut_off(serving):

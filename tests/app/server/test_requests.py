@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
-from pathlib import Path
 
 import pytest
 from helpers.local_server import HOSTILE, picture, status_of
 
-from app.server import routes
-from app.server.routes import shown_name
+from app.server.routes import LONGEST_NAME, shown_name
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "10.0.0.1", ""])
-@pytest.mark.parametrize("path", ["/", "/page.js", "/jobs"])
+@pytest.mark.parametrize("path", ["/", "/start.js", "/manifest.json"])
 def test_a_foreign_host_name_is_refused(client, host, path):
     for name in (host, f"{host}:{client.server.port}"):
         answer = client.ask("GET", path, Host=name)
@@ -28,17 +27,16 @@ def test_host_headers_missing_or_twice_are_refused(client):
     assert client.ask("GET", "/", Host="localhost:9").status == 200  # as through a tunnel
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_a_wrong_token_or_origin_is_refused(client, method):
-    path = "/jobs/x" if method == "DELETE" else "/jobs"
-    body = picture() if method == "POST" else None
+def test_a_wrong_token_or_origin_is_refused(client):
     for token in (None, "", "wrong", client.server.token[:-1], "ü"):
         token = token if token is None else token.encode("utf-8").decode("latin-1")
-        assert client.ask(method, path, body, X_Token=token).status == 403
+        assert client.ask("POST", "/motion", picture(), X_Token=token).status == 403
+    own = f"http://127.0.0.1:{client.server.port}"
     for origin in ("http://evil.example", "null", f"https://127.0.0.1:{client.server.port}", "http://127.0.0.1:1"):
-        assert client.ask(method, path, body, Origin=origin).status == 403
-    own = client.ask(method, path, body, Origin=f"http://127.0.0.1:{client.server.port}")
-    assert own.status == {"GET": 200, "POST": 201, "DELETE": 404}[method]
+        for method, path in (("POST", "/motion"), ("GET", "/manifest.json")):
+            assert client.ask(method, path, picture() if method == "POST" else None, Origin=origin).status == 403
+    assert client.ask("POST", "/motion", picture(), Origin=own).status == 200
+    assert client.ask("GET", "/manifest.json", Origin=own).status == 200
 
 
 def test_only_this_machine_can_connect(client):
@@ -52,31 +50,28 @@ def test_only_this_machine_can_connect(client):
     [
         "/../generate.py",
         "/..%2f..%2fetc/passwd",
-        "/page.py",
-        "/page_template.html",
-        "/jobs/../jobs.py",
-        "//page.css/",
-        "/jobs/ID/photo",
-        "/jobs/ID/../ID/loop.mp4",
-        "/jobs/ID/loop.mp4%00",
-        "/jobs/ID/",
-        "/jobs/ID",
-        "/jobs/../../x",
+        "/routes.py",
+        "/sw.js",
+        "/engine/",
+        "/engine",
+        "//start.js/",
+        "/start.js%00",
+        "/viewer/../start.js",
+        "/motion",
+        "/models/denoise.onnx",
     ],
 )
-def test_paths_lead_nowhere_but_to_results(client, path):
-    identity = client.send(picture()).json["id"]
-    client.wait(identity)
-    answer = client.ask("GET", path.replace("ID", identity))
+def test_paths_lead_nowhere_but_to_the_page(client, path):
+    answer = client.ask("GET", path)
     assert answer.status == 404
     assert answer.json["error"]
 
 
 def test_methods_and_requests_that_make_no_sense(client):
-    for method in ("PUT", "HEAD", "OPTIONS", "PATCH", "<b>"):
-        assert client.ask(method, "/jobs").status == 501
-    assert client.send(picture()).status == 201
-    assert client.ask("POST", "/", picture()).status == 404
+    for method in ("PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "<b>"):
+        assert client.ask(method, "/motion").status == 501
+    for path in ("/", "/jobs", "/manifest.json"):
+        assert client.ask("POST", path, picture()).status == 404
     connection = client.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03<script>\r\n\r\n")  # https
     with connection:
         assert b"<script>" not in connection.recv(65536)
@@ -84,33 +79,34 @@ def test_methods_and_requests_that_make_no_sense(client):
 
 
 def test_every_answer_forbids_what_is_not_needed(client):
-    identity = client.send(picture()).json["id"]
-    client.wait(identity)
-    for path in ("/", "/page.js", "/page.css", "/jobs", f"/jobs/{identity}/viewer.html", "/nothing"):
-        headers = client.ask("GET", path).headers
-        assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
-        assert headers["Cache-Control"] == "no-store"
-        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
-        assert "Python" not in headers["Server"]
-    policy = client.ask("GET", "/").headers["Content-Security-Policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert client.ask("GET", f"/jobs/{identity}/loop.mp4").headers["Content-Security-Policy"].startswith("sandbox ")
+    answers = [client.ask("GET", path) for path in ("/", "/start.js", "/studio.css", "/manifest.json", "/nothing")]
+    answers.append(client.ask("POST", "/motion", picture()))
+    for answer in answers:
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Python" not in answer.headers["Server"]
+        policy = answer.headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in policy
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
 
 
 def test_a_hostile_file_name_is_only_text(client, capfd):
-    job = client.wait(client.send(picture(), HOSTILE).json["id"])
-    assert job["name"] == "<img src=x onerror=alert(1)>Set-Cookie: a=b[31mgpj.exe\"'&.png"
-    answer = client.ask("GET", f"/jobs/{job['id']}/loop.mp4")
-    assert "Set-Cookie" not in answer.headers
-    assert re.fullmatch(r"inline; filename\*=UTF-8''[\w.%-]+\.mp4", answer.headers["Content-Disposition"], re.ASCII)
-    assert "<img src=x" not in client.ask("GET", f"/jobs/{job['id']}/viewer.html").body.decode()
-    assert "onerror" not in client.ask("GET", "/").body.decode()
-    assert client.ask("GET", "/jobs").headers["Content-Type"] == "application/json"
-    script = (Path(routes.__file__).parent / "page.js").read_text()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+    photo = picture()
+    sent = client.render(photo, client.motion(photo, name=HOSTILE), name=HOSTILE)
+    assert "Set-Cookie" not in sent.headers
+    assert list(sent.result()["files"]) == ["loop.mp4"]
     assert capfd.readouterr().err == ""  # nor on the terminal
+
+
+def test_the_page_is_the_studios_and_holds_nothing_of_this_server(client):
+    page = client.ask("GET", "/").body.decode()
+    for name in re.findall(r'(?:src|href)="([\w./-]+)"', page):
+        answer = client.ask("GET", f"/{name}")
+        assert answer.status == 200, name
+        assert client.server.token not in answer.body.decode()
+    assert json.loads(client.ask("GET", "/manifest.json").body)["token"] == client.server.token
 
 
 @pytest.mark.parametrize(
@@ -121,7 +117,7 @@ def test_a_hostile_file_name_is_only_text(client, capfd):
         ("../../etc/passwd", "passwd"),
         ("a\nb", "ab"),
         ("..", ".."),
-        ("x" * 500, "x" * routes.LONGEST_NAME),
+        ("x" * 500, "x" * LONGEST_NAME),
         ("\u200f\u202e", "photo"),
         ("Blüte 花.jpg", "Blüte 花.jpg"),
     ],

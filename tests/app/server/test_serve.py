@@ -18,48 +18,49 @@ import generate
 from training.motion.model import with_wind
 
 
-def test_the_page_shows_the_command_lines_defaults(serving):
-    with serving(options=("--seed", "7", "--magnify", "4.5", "--size", "320x200")) as client:
-        page = client.ask("GET", "/", X_Token=None).body.decode()
-        assert f'content="{client.server.token}"' in page
-        assert re.search(r'id="seed"[^>]* value="7"', page)
-        assert re.search(r'id="magnify"[^>]* max="4.5"[^>]* value="4.5"', page)
-        assert '<option value="" selected>320x200, as started</option>' in page
-        job = client.wait(client.send(picture(400, 300)).json["id"])
-        assert (job["size"], job["seed"], job["magnify"]) == ([320, 200], 7, 4.5)
+def test_the_page_is_told_the_command_lines_defaults(serving):
+    options = ("--seed", "7", "--magnify", "4.5", "--size", "320x200", "--slow", "2")
+    with serving(options=options) as client:
+        told = client.ask("GET", "/manifest.json").json
+        assert told["engine"] == "python"
+        # Six frames at six a second, twice as slow, of a motion of five seconds.
+        assert told["start"] == {"seed": 7, "amplitude": 4.5, "speed": 2.5, "wind": 1.0, "size": ""}
+        assert told["sizes"][0] == ["", "320x200, as started"]
+        photo = picture(400, 300)
+        result = client.render(photo, client.motion(photo), speed=told["start"]["speed"]).result()
+        assert (result["size"], result["duration"]) == ([320, 200], 2.0)
     with serving() as client:
-        assert '<option value="512" selected>medium, 512 px</option>' in client.ask("GET", "/").body.decode()
+        told = client.ask("GET", "/manifest.json").json
+        assert told["start"]["size"] == "512"
+        assert [size for size, _ in told["sizes"]] == ["256", "512", "1024"]
 
 
 def test_wind_can_be_chosen_where_the_model_knows_it(serving, tmp_path):
     with serving() as client:
-        assert "<label hidden>Wind" in client.ask("GET", "/").body.decode()
-        assert client.wait(client.send(picture(), wind="2").json["id"])["error"].startswith(
-            "this motion model was trained"
-        )
+        assert client.ask("GET", "/manifest.json").json["model"]["wind"] is None
+        assert client.send(picture(), wind="2").result()["error"].startswith("this motion model was trained")
     motion = with_wind(tiny_model()).eval()
     motion.usual_strength.fill_(1.0)
     with start_server(GatedPipeline(motion), tmp_path, options=("--wind", "strong")) as client:
-        assert re.search(r'<label >Wind.*\n.*id="wind"[^>]* value="2"', client.ask("GET", "/").body.decode())
-        jobs = [client.wait(client.send(picture(), **wind).json["id"]) for wind in ({}, {"wind": "0.5"})]
-        assert [job["wind"] for job in jobs] == ["strong", 0.5]
-        loops = [client.ask("GET", f"/jobs/{job['id']}/loop.mp4").body for job in jobs]
-        assert loops[0] != loops[1]
+        told = client.ask("GET", "/manifest.json").json
+        assert (told["model"]["wind"], told["start"]["wind"]) == (1.0, 2.0)
+        strong, same, weak = (client.motion(picture(), **wind) for wind in ({}, {"wind": 2}, {"wind": "0.5"}))
+        assert strong == same != weak
 
 
 def test_ending_the_server_removes_everything_even_in_the_middle_of_work(serving, tmp_path):
     with serving() as client:
-        client.wait(client.send(picture()).json["id"])
+        client.motion(picture())
         client.pipeline.gate.clear()
-        client.wait(client.send(picture()).json["id"], "running")
-        client.send(picture())
+        running, waiting = client.send(picture()), client.send(picture())
+        running.until("motion")
+        waiting.until("wait")
         sending = client.post("Content-Length: 900\r\n", b"half")
-        until(lambda: len(client.stored()) >= 8)  # a folder and a file for each of the four
+        until(lambda: len(client.stored()) >= 6)  # a folder and a file for each of the three
         start = time.monotonic()
     assert time.monotonic() - start < 10
     sending.close()
     assert list(tmp_path.iterdir()) == []
-    assert not [thread for thread in threading.enumerate() if thread.name == "animate"]
 
 
 @pytest.mark.slow

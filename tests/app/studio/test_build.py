@@ -18,10 +18,11 @@ from helpers.motion_models import photographs, tiny_model
 from app.studio import weights
 from app.studio.__main__ import STORAGES, main
 from app.studio.export import exportable
-from app.studio.folder import VIEWER_SCRIPTS, build_folder, page_files, poke_page_parts
+from app.studio.folder import build_folder
 from app.studio.runtime import INTEGRITY, RUNTIMES, check_integrity, runtime_files
 from app.studio.schedule import SAMPLERS, sampler_steps
 from app.studio.serve import studio_server
+from app.studio.source import VIEWER_SCRIPTS, page_files, poke_page_parts
 from app.viewer.page import FOLDER as VIEWER
 from app.viewer.page import viewer_page
 from models.motion.config import PRESETS

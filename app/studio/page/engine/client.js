@@ -1,12 +1,41 @@
-// The worker seen from the page: work is asked for and promised, its progress told, and it can be cancelled.
+// The browser itself as the engine, of which engine/python.js says what it offers: a worker beside the page, which is asked
+// for work, tells of its progress, and can be cancelled.
 
-export class Engine {
+import { readPhoto } from "../intake.js";
+
+export class BrowserEngine {
   constructor(manifest, { base, webgpu }) {
     Object.assign(this, { manifest, base, webgpu });
+    this.words = "All of it is worked out in this browser: the photo goes nowhere.";
+    this.render = null; // the page draws the loop
     this.waiting = new Map(); // id -> {resolve, reject, told}
     this.next = 0;
     this.loaded = null; // a promise
     this.ready = false;
+  }
+
+  stages() {
+    return [...(this.ready ? [] : ["fetch", "start"]), "look", "motion", "finish"];
+  }
+
+  // Begin to load the networks before the photo is there.
+  warm() {
+    this.load().catch(() => {}); // is told when a photo comes and it fails again
+  }
+
+  read(file) {
+    return readPhoto(file);
+  }
+
+  async open({ rgba, rgbaSize }, { told, signal }) {
+    signal.addEventListener("abort", () => this.stopLoading());
+    const { backend, threads } = await this.load(told);
+    await this.ask("look", { rgba, size: rgbaSize }, { told, signal, transfer: [rgba.buffer] });
+    return `Computed by ${backend === "webgpu" ? "WebGPU" : `WebAssembly on ${threads} thread${threads > 1 ? "s" : ""}`}.`;
+  }
+
+  async sample({ seed, wind }, how) {
+    return { ...(await this.ask("sample", { seed, wind }, how)), seed };
   }
 
   start() {
@@ -35,12 +64,13 @@ export class Engine {
     this.waiting.clear();
   }
 
-  ask(kind, given, { told, signal, transfer = [] }) {
+  async ask(kind, given, { told, signal, transfer = [] }) {
+    if (signal.aborted) throw Object.assign(new Error("cancelled"), { cancelled: true });
     const id = this.next++;
     if (!this.worker) this.start();
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject, told });
-      signal?.addEventListener("abort", () => this.worker?.postMessage({ kind: "cancel", id }), { once: true });
+      signal.addEventListener("abort", () => this.worker?.postMessage({ kind: "cancel", id }), { once: true });
       this.worker.postMessage({ id, kind, ...given }, transfer);
     });
   }

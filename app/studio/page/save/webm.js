@@ -1,54 +1,6 @@
-// A loop as a WebM file: every frame of it drawn and encoded in turn, so that it is seamless however slow the machine is.
-// The container is the part of Matroska (RFC 9559) that one video track needs.
+// A loop as a WebM file, the part of Matroska (RFC 9559) that one video track needs.
 
-const CODECS = [
-  ["vp09.00.31.08", "V_VP9"],
-  ["vp8", "V_VP8"],
-];
 const CLUSTER = 4000; // milliseconds that one holds at most
-
-// The codec that this browser encodes, or null.
-export async function findCodec(width, height, fps) {
-  if (!globalThis.VideoEncoder) return null;
-  for (const [codec, name] of CODECS) {
-    const config = { codec, width, height, framerate: fps, bitrate: 6_000_000, latencyMode: "realtime" };
-    const { supported } = await VideoEncoder.isConfigSupported(config).catch(() => ({ supported: false }));
-    if (supported) return { name, config };
-  }
-  return null;
-}
-
-// draw(index) draws a frame on the canvas; told(done) is called after each, and may throw to stop.
-export async function encodeLoop(canvas, { name, config }, { count, fps, draw, told }) {
-  const chunks = [];
-  let failure = null;
-  const encoder = new VideoEncoder({
-    output: (chunk) => {
-      const data = new Uint8Array(chunk.byteLength);
-      chunk.copyTo(data);
-      chunks.push({ time: Math.round(chunk.timestamp / 1000), key: chunk.type === "key", data });
-    },
-    error: (error) => (failure = error),
-  });
-  try {
-    encoder.configure(config);
-    for (let index = 0; index < count && !failure; index++) {
-      draw(index);
-      const frame = new VideoFrame(canvas, { timestamp: Math.round((index * 1e6) / fps), duration: Math.round(1e6 / fps) });
-      encoder.encode(frame, { keyFrame: index % Math.round(2 * fps) === 0 });
-      frame.close();
-      while (encoder.encodeQueueSize > 4 && !failure) await new Promise((resume) => setTimeout(resume, 5));
-      await told(index + 1);
-    }
-    if (!failure) await encoder.flush();
-  } finally {
-    if (encoder.state !== "closed") encoder.close();
-  }
-  if (failure) throw failure;
-  return new Blob(webm(chunks, { name, width: config.width, height: config.height, fps, count }), { type: "video/webm" });
-}
-
-// Elements -------------------------------------------------------------------------------------------------------------
 
 const bytesOf = (value) => {
   const bytes = [];
@@ -73,7 +25,8 @@ function element(id, ...contents) {
   return [number(id), length, ...parts];
 }
 
-function webm(chunks, { name, width, height, fps, count }) {
+// chunks: {time (milliseconds), key, data}, in order; codec: Matroska's name of it. -> parts of a Blob.
+export function webm(chunks, { codec, width, height, fps, count }) {
   const head = element(0x1a45dfa3, [
     element(0x4286, number(1)), element(0x42f7, number(1)), element(0x42f2, number(4)), element(0x42f3, number(8)),
     element(0x4282, string("webm")), element(0x4287, number(4)), element(0x4285, number(2)),
@@ -86,7 +39,7 @@ function webm(chunks, { name, width, height, fps, count }) {
   const video = element(0xe0, [element(0xb0, number(width)), element(0xba, number(height))]);
   const track = element(0xae, [
     element(0xd7, number(1)), element(0x73c5, number(1)), element(0x83, number(1)), element(0x9c, number(0)),
-    element(0x86, string(name)), element(0x23e383, number(Math.round(1e9 / fps))), video,
+    element(0x86, string(codec)), element(0x23e383, number(Math.round(1e9 / fps))), video,
   ]);
   return [...head, ...element(0x18538067, [info, element(0x1654ae6b, track), clusters(chunks)])];
 }
