@@ -53,7 +53,7 @@ def test_a_photo_moves_is_rendered_and_saved(opened, client, tmp_path):
         window.choose(png(pixels), "rose <b>.png")
         assert window.trouble == ""
         window.until(RENDERED)
-        assert window.run("document.querySelector('video').videoWidth") == 64
+        window.until("document.querySelector('video').videoWidth === 64")
         saved = MotionFile.read(window.save("motion", tmp_path))
         expected = ImageDynamicsPipeline.predict_motion(client.pipeline, pixels, steps=2)[0]
         assert torch.allclose(saved.spectral_volume, expected, atol=2e-3)
