@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.small_clips import QUICK, make_clip
+from helpers.clips.small_clips import QUICK, make_clip
 
 from benchmarks.moved_photo import main
 from data.prepare import main as prepare
