@@ -210,6 +210,7 @@ def test_init_starts_from_another_run(dataset: Path, finished: Path, tmp_path: P
     assert all(torch.allclose(started[name], given[name], atol=1e-6) for name in given)
 
 
+@pytest.mark.slow
 def test_film_and_layered_photos_train_together_with_temporal_consistency(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

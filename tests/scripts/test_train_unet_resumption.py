@@ -76,6 +76,7 @@ def test_run_that_ended_between_two_stages_is_resumed_to_the_same_folder(
     assert_same_folder(trained_exactly, tmp_path / "r")
 
 
+@pytest.mark.slow
 def test_a_finished_run_called_again_finds_the_same(trained_exactly: Path, small_dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(trained_exactly, tmp_path / "r")
     assert run(small_dataset, tmp_path / "r", *EXACT) == 0

@@ -26,6 +26,7 @@ from models.dynamics.oscillators import Damping
 from models.spectral_volume import superpose
 
 
+@pytest.mark.slow
 def test_one_mode_alone(page: OpenPage):
     page.page.select_option("#mode", "1")
     assert page.page.locator("#mode option").count() == 5
@@ -39,6 +40,7 @@ def test_one_mode_alone(page: OpenPage):
     page.page.select_option("#mode", "all")
 
 
+@pytest.mark.slow
 def test_sliders_change_amplitude_and_speed(page: OpenPage):
     page.run("setSlider('wind', 0.5); viewer.rig.advance(60)")
     at_one = np.array(page.run("viewer.displace().map((axis) => Array.from(axis))"))
@@ -55,6 +57,7 @@ def test_sliders_change_amplitude_and_speed(page: OpenPage):
     assert gamma == pytest.approx((3 * Damping().rates(basis().angular_frequencies)).tolist())
 
 
+@pytest.mark.slow
 def test_mesh_gets_coarser_where_frames_stay_late_not_after_one(page: OpenPage):
     steps = page.run("""[0.01, 9, 0.01, 0.04, 9, 0.01].map((seconds) => {
         viewer.lightenAfter(seconds);
@@ -81,6 +84,7 @@ def test_idle_wind_loops_without_a_seam(page: OpenPage):
     assert max(steps) < 4 * float(np.median(steps))
 
 
+@pytest.mark.slow
 def test_loop_is_played_by_the_page_where_none_is_inside(page: OpenPage):
     rest = page.picture()
     page.page.click("#play")
@@ -94,6 +98,7 @@ def test_loop_is_played_by_the_page_where_none_is_inside(page: OpenPage):
     assert page.run("viewer.loopTime") is None
 
 
+@pytest.mark.slow
 def test_loop_inside_is_played(browser, tmp_path: Path):
     page = OpenPage(browser, page_with_loop(tmp_path, "mp4"), offline=True)
     assert not page.page.is_visible("#loop")
@@ -107,6 +112,7 @@ def test_loop_inside_is_played(browser, tmp_path: Path):
     page.close()
 
 
+@pytest.mark.slow
 def test_recording_saves_a_video(page: OpenPage):
     page.run("viewer.paused = false; setSlider('wind', 1); viewer.wake()")
     page.page.click("#record")
@@ -121,6 +127,7 @@ def test_recording_saves_a_video(page: OpenPage):
     page.wait("document.getElementById('record').textContent === 'Record'")
 
 
+@pytest.mark.slow
 def test_sixty_frames_a_second_of_work(browser, tmp_path: Path, record_property):
     """Modes of the size that the pretrained model gives; drawing in software is reported, computing has to keep up."""
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > 2 * (os.cpu_count() or 1):

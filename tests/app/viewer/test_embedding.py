@@ -37,6 +37,7 @@ def wait(host: OpenPage, condition: str):
     raise AssertionError(f"never true: {condition}")
 
 
+@pytest.mark.slow
 def test_bare_is_the_photo_alone_as_large_as_the_frame(host: OpenPage):
     inside = host.page.frames[1]
     shown = "(id) => document.getElementById(id).getBoundingClientRect().height"
@@ -59,6 +60,7 @@ def test_messages_of_the_page_around_start_stop_and_poke(host: OpenPage):
     assert not host.page.frames[1].evaluate("viewer.rig.atRest(1e-6)")
 
 
+@pytest.mark.slow
 def test_nonsense_and_messages_of_others_are_ignored(host: OpenPage):
     host.run("tell({ imageDynamics: 'stop' })")
     wait(host, "viewer.paused")

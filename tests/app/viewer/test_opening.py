@@ -19,6 +19,7 @@ def test_page_opens_without_a_complaint_or_a_request(browser, file: Path):
     page.close()
 
 
+@pytest.mark.slow
 def test_sharp_screens_and_narrow_windows(browser, file: Path):
     page = OpenPage(browser, file, viewport={"width": 360, "height": 640}, device_scale_factor=2.0)
     page.wait("viewer.canvas.width !== 300")
@@ -51,6 +52,7 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
 };"""
 
 
+@pytest.mark.slow
 def test_without_webgl2_the_page_says_so_and_shows_photo_or_loop(browser, file: Path, tmp_path: Path):
     page = OpenPage(browser, file, script=NO_WEBGL)
     assert page.state == "fallback"
@@ -67,6 +69,7 @@ def test_without_webgl2_the_page_says_so_and_shows_photo_or_loop(browser, file: 
     with_loop.close()
 
 
+@pytest.mark.slow
 def test_less_motion_where_the_system_asks_for_it(browser, file: Path):
     page = OpenPage(browser, file, reduced_motion="reduce")
     assert page.run("viewer.settings.wind") == 0

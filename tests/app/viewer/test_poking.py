@@ -41,6 +41,7 @@ def test_dragging_moves_the_right_pixels_the_right_way_and_back_to_rest(page: Op
     assert page.run("viewer.rig.atRest(REST)")
 
 
+@pytest.mark.slow
 def test_still_places_can_not_be_pulled_and_it_says_so(page: OpenPage):
     page.page.mouse.move(*place(page, (1, 1)))
     page.page.mouse.down()
@@ -49,6 +50,7 @@ def test_still_places_can_not_be_pulled_and_it_says_so(page: OpenPage):
     page.page.mouse.up()
 
 
+@pytest.mark.slow
 def test_pulls_stop_at_the_limit(page: OpenPage):
     page.page.mouse.move(*place(page, DOT))
     page.page.mouse.down()
@@ -64,6 +66,7 @@ def test_pulls_stop_at_the_limit(page: OpenPage):
     assert worst <= basis().limit * 1.001
 
 
+@pytest.mark.slow
 def test_touch(page: OpenPage):
     rest = page.picture()
     touch = page.context.new_cdp_session(page.page)
@@ -96,6 +99,7 @@ def test_keys_pull_and_let_go(page: OpenPage):
     page.run("document.activeElement.blur()")
 
 
+@pytest.mark.slow
 def test_every_control_is_reached_by_tab(page: OpenPage):
     page.run("document.activeElement.blur()")
     reached = set()
@@ -108,6 +112,7 @@ def test_every_control_is_reached_by_tab(page: OpenPage):
     assert wanted | {"SUMMARY"} <= reached
 
 
+@pytest.mark.slow
 def test_parts_painted_to_stay_do_and_move_again_when_all_moves(page: OpenPage):
     page.page.check("input[value=stays]", force=True)
     page.page.mouse.move(*place(page, (44, 18)))
@@ -126,6 +131,7 @@ def test_parts_painted_to_stay_do_and_move_again_when_all_moves(page: OpenPage):
     assert np.abs(page.picture() - rest)[around].max() > 10
 
 
+@pytest.mark.slow
 def test_brushes_by_keys_alone_give_the_mask_that_the_command_line_takes(page: OpenPage, tmp_path: Path):
     keyboard = page.page.keyboard
     page.page.focus("input[value=pull]")

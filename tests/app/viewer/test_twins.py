@@ -25,6 +25,7 @@ def test_transitions_are_those_of_python(page: OpenPage):
             assert values[name] == pytest.approx(float(getattr(expected, name)[0]), rel=1e-9, abs=1e-12), (step, w, g)
 
 
+@pytest.mark.slow
 def test_modes_are_unpacked_as_in_python(page: OpenPage):
     values = page.run("Array.from(viewer.basis.values)")
     assert np.allclose(values, decoded().flatten().numpy(), rtol=1e-6, atol=1e-7)
@@ -33,6 +34,7 @@ def test_modes_are_unpacked_as_in_python(page: OpenPage):
     assert page.run("viewer.basis.softness") == pytest.approx(basis().softness, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_pulls_bend_as_in_python(page: OpenPage):
     twin = basis()
     for points, pulls in (([DOT], [3.0, -1.0]), ([(20.3, 17.6), (43.5, 20.25)], [2.0, 1.0, -1.0, 0.5])):
@@ -97,6 +99,7 @@ def told(drag: Drag, moment: float) -> list:
     return [drag.offset(moment).tolist(), drag.velocity(moment).tolist()]
 
 
+@pytest.mark.slow
 def test_time_passes_the_same_in_few_steps_or_many(page: OpenPage):
     twin = DampedOscillators(basis().angular_frequencies, Damping())
     twin.v = basis().impulse(DOT, np.array([0.3, 0.1]))
@@ -115,6 +118,7 @@ def test_time_passes_the_same_in_few_steps_or_many(page: OpenPage):
         assert complexes(found) == pytest.approx(twin.q, rel=1e-9, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_wind_is_the_sampled_motion_after_a_soft_start(page: OpenPage):
     found = page.run(f"""() => {{
         setSlider('wind', 0.5);

@@ -98,6 +98,7 @@ def test_help_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_published_part_is_converted_by_its_table(run_folder: Path, tmp_path: Path, capsys) -> None:
     torch.manual_seed(1)
     encoder = VideoEncoder(PRESETS["tiny"].model.video)

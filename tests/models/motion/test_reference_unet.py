@@ -140,6 +140,7 @@ def test_a_photographs_frequencies_are_sampled_together_and_conditions_are_its_l
     assert not torch.allclose(guided, both[:1])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_all_weights_and_needs_no_source(vqvae: Path, tmp_path: Path) -> None:
     source = tmp_path / "elsewhere"
     shutil.copytree(vqvae, source)
