@@ -1,4 +1,4 @@
-"""How much better than a still photo a moved one can be: the bound for whatever draws later frames by flow.
+"""How much better than a still photo a moved one is: a yardstick for whatever draws later frames by flow.
 
 The mean absolute difference, in [0, 1], of a split's later frames from the photo and from the photo under the flow
 that was measured between the two, and the gain with its 95 % interval over scenes.
@@ -40,13 +40,13 @@ def _run(arguments: argparse.Namespace) -> None:
     from evaluation.sequences import load_sequences
 
     torch.set_num_threads(arguments.threads)
-    results = bound(load_sequences(arguments.dataset, arguments.split), frames=arguments.frames)
+    results = compare(load_sequences(arguments.dataset, arguments.split), frames=arguments.frames)
     spread = "" if results["interval"] is None else " ({:.4f} to {:.4f})".format(*results["interval"])
     print(f"photo {results['still']:.4f}, moved {results['moved']:.4f}, gain {results['gain']:.4f}{spread}")
     write_report(arguments.report, "benchmarks.moved_photo", arguments, {"results": results})
 
 
-def bound(sequences: Sequence[EvaluationSequence], *, frames: int) -> dict[str, Any]:
+def compare(sequences: Sequence[EvaluationSequence], *, frames: int) -> dict[str, Any]:
     """Means over sequences of the differences from the still and from the moved photo, and of the gain."""
     from evaluation.metrics.distances import bootstrap_interval
 

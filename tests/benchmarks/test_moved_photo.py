@@ -1,4 +1,4 @@
-"""The bound for methods that draw by flow: a photo under the measured flow is closer to later frames than the photo."""
+"""The yardstick of methods that draw by flow: a photo under the measured flow is closer to later frames."""
 
 from __future__ import annotations
 
