@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
 import threading
 import time
@@ -131,7 +132,10 @@ class Client:
 
     def stored(self) -> list[str]:
         """Files and folders of jobs."""
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.glob("*/**/*"))
+        # What vanishes while it is listed is passed over by `os.walk`, and not by `glob`.
+        found = [Path(place, name) for place, folders, files in os.walk(self.folder) for name in (*folders, *files)]
+        paths = [path.relative_to(self.folder) for path in found]
+        return sorted(str(path) for path in paths if len(path.parts) > 1)
 
     def post(self, headers: str = "", body: bytes = b"") -> socket.socket:
         """Begin to send a photo by hand."""

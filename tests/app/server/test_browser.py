@@ -47,6 +47,7 @@ def tiff(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_a_photo_moves_is_rendered_and_saved(opened, client, tmp_path):
     pixels = photo_pixels(64, 48)
     with opened() as window:
@@ -75,6 +76,7 @@ def test_a_photo_moves_is_rendered_and_saved(opened, client, tmp_path):
     assert client.stored() == []
 
 
+@pytest.mark.slow
 def test_a_photo_that_only_python_knows(opened, tmp_path):
     with opened(reduced_motion="reduce", viewport={"width": 340, "height": 640}) as window:
         window.choose(tiff(photo_pixels(64, 48)), "scan.tif")
@@ -85,6 +87,7 @@ def test_a_photo_that_only_python_knows(opened, tmp_path):
         assert window.complaints == []
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_said_and_whoever_leaves_has_cancelled(opened, client):
     photo = png(photo_pixels(64, 48))
     with opened() as window, opened() as second, opened() as third:
