@@ -12,8 +12,8 @@ export function connect(studio) {
     (message) => studio.trouble(message),
   );
   const press = (id, action) => byId(id).addEventListener("click", action);
-  for (const id of ["drop", "camera"]) press(id, () => studio.warm());
-  addEventListener("dragenter", () => studio.warm(), { once: true });
+  for (const id of ["drop", "camera"]) press(id, () => studio.engine.warm());
+  addEventListener("dragenter", () => studio.engine.warm(), { once: true });
   press("cancel", () => {
     studio.work?.abort();
     if (!studio.shown) studio.another();
