@@ -15,10 +15,11 @@ from PIL.PngImagePlugin import PngImageFile
 from app.files import LoopFiles, plan_files
 from app.make import assign, make_loop, make_loops
 from app.options import FileOptions, LoopOptions, Playing, Rendering, Sampling
-from app.server.animate import animate
+from app.server.animate import render_loop, sample_motion
 from app.server.jobs import Job
 from common.stopwatch import Stopwatch
 from data.media.images import read_image
+from models.dynamics.motion_file import MotionFile
 
 OPTIONS = LoopOptions(
     Sampling(steps=2), Playing(num_frames=4, fps=4.0, magnify=3.0), Rendering(renderer="softmax", size="native")
@@ -41,16 +42,24 @@ def header_of(page: Path) -> dict:
     return json.loads(re.search(r'id="header">(.*?)</script>', page.read_text(encoding="utf-8"))[1])
 
 
-def test_the_servers_page_and_loop_are_those_of_generate(pipeline, photo, tmp_path):
-    files = files_for(photo, "loop.mp4", viewer=tmp_path / "viewer.html")
-    make_loop(pipeline, assign(files, OPTIONS))
-    job = Job("photo.png", OPTIONS, tmp_path / "job", "x")
+def served(pipeline, photo: Path, folder: Path, *, options: LoopOptions) -> Job:
+    """A job of the server, done as the page asks for it: first the motion, then the loop of it."""
+    job = Job("photo.png", options, "mp4", folder, lambda stage, done, total: None)
     job.folder.mkdir()
     job.photo.write_bytes(photo.read_bytes())
-    animate(pipeline, job)
-    assert set(job.files) == {"loop.mp4", "viewer.html"}
-    for name, path in job.files.items():
-        assert path.read_bytes() == (tmp_path / name).read_bytes()
+    sample_motion(pipeline, job)
+    render_loop(pipeline, job)
+    return job
+
+
+def test_the_servers_motion_and_loop_are_those_of_generate(pipeline, photo, tmp_path):
+    files = files_for(photo, "loop.mp4", motion=tmp_path / "motion.safetensors")
+    make_loop(pipeline, assign(files, OPTIONS))
+    job = served(pipeline, photo, tmp_path / "job", options=OPTIONS)
+    assert set(job.files) == {"loop.mp4", "motion.safetensors"}
+    assert job.files["loop.mp4"].read_bytes() == (tmp_path / "loop.mp4").read_bytes()
+    ours, theirs = (MotionFile.read(path) for path in (job.motion, tmp_path / "motion.safetensors"))
+    assert torch.equal(ours.spectral_volume, theirs.spectral_volume)
 
 
 def test_what_is_shown_is_magnified_once_and_what_is_kept_is_not(pipeline, photo, tmp_path):
@@ -77,15 +86,12 @@ def test_where_hardly_anything_sways_it_is_said_and_the_loop_still_made(pipeline
         said: list[str] = []
         files = files_for(photo, "loop.mp4")
         make_loop(pipeline, assign(files, replace(OPTIONS, playing=Playing(num_frames=4))), warn=said.append)
-        job = Job("photo.png", replace(OPTIONS, playing=Playing(num_frames=4)), tmp_path / "job", "x")
-        job.folder.mkdir()
-        job.photo.write_bytes(photo.read_bytes())
-        animate(pipeline, job)
+        job = served(pipeline, photo, tmp_path / "job", options=replace(OPTIONS, playing=Playing(num_frames=4)))
     finally:
         gain.copy_(before)
     assert files.loop.stat().st_size > 100
     assert [("hardly anything" in line, "photo.png: " in line) for line in said] == [(True, True)] * told
-    assert job.facts.get("warning", "").startswith("the model finds hardly anything" if told else "")
+    assert job.files["loop.mp4"].stat().st_size > 100  # the page itself says how little moves
 
 
 def test_a_photo_is_decoded_once_however_many_files_are_made_of_it(pipeline, photo, tmp_path, monkeypatch):

@@ -101,6 +101,7 @@ export class Studio {
     this.arrange();
     const mostly = this.stage.viewer.basis.strengths.every((strength) => strength < 0.3);
     if (mostly) this.say("The model finds hardly anything here that sways; a larger amplitude makes more of it.");
+    else if (motion.warning) this.say(`${motion.warning}.`);
   }
 
   more() {

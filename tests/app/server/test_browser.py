@@ -88,6 +88,20 @@ def test_a_photo_that_only_python_knows(opened, tmp_path):
 
 
 @pytest.mark.slow
+def test_where_hardly_anything_sways_the_page_says_so(opened, pipeline):
+    gain = pipeline.motion_model.amplitude_gain
+    before = gain.clone()
+    gain.mul_(1e-3)
+    try:
+        with opened() as window:
+            window.choose(png(photo_pixels(64, 48)), "house.png")
+            window.until("document.getElementById('status').textContent.includes('hardly anything here that sways')")
+            window.until(RENDERED)  # and the loop is made all the same
+    finally:
+        gain.copy_(before)
+
+
+@pytest.mark.slow
 def test_what_goes_wrong_is_said_and_whoever_leaves_has_cancelled(opened, client):
     photo = png(photo_pixels(64, 48))
     with opened() as window, opened() as second, opened() as third:

@@ -39,8 +39,8 @@ export class PythonEngine {
 
   async sample({ photo, seed, wind }, how) {
     const told = this.manifest.model.wind === null ? { seed } : { seed, wind };
-    const { files } = await this.ask("motion", photo.file, { name: photo.name, ...told }, how);
-    return { ...(await readMotion(files["motion.safetensors"])), seed, wind };
+    const { files, warning } = await this.ask("motion", photo.file, { name: photo.name, ...told }, how);
+    return { ...(await readMotion(files["motion.safetensors"])), seed, wind, warning };
   }
 
   // motion: its file; amplitude, speed, size (of the longer side; "" as the server was started) and format of the loop.
