@@ -47,6 +47,7 @@ def make(photos: Path, checkpoint: Path, *more: str) -> int:
     return gallery.main([*command, "--checkpoint", str(checkpoint), "--device", "cpu", "--magnify", "40", *more])
 
 
+@pytest.mark.slow
 def test_loops_play_beside_their_credits_and_failures_are_told(photos: Path, checkpoint: Path, browser) -> None:
     assert make(photos, checkpoint) == 1
     out = photos.parent / "out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,7 @@ def dotted(path: Path) -> str:
 
 
 @functools.cache
+@cache  # reading all modules takes seconds
 def imports(root: Path = ROOT) -> dict[str, set[str]]:
     """Module -> the modules of the repository that it imports anywhere, inside functions too; not those for types."""
     known = modules(root)

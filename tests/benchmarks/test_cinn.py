@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from baselines.cinn.data.layouts import load_videos
 from benchmarks.cinn import VIDEOS, drift, measure_step, square_video, write_squares
 from common.images import from_8_bits
@@ -23,6 +25,7 @@ def test_squares_move_either_way_by_half_a_pixel_a_frame() -> None:
     assert 4 < sum(drift(video) > 0 for video in squares) < 16
 
 
+@pytest.mark.slow
 def test_squares_are_written_as_a_dataset(tmp_path: Path) -> None:
     write_squares(tmp_path)
     for split, count in VIDEOS.items():

@@ -62,6 +62,7 @@ def test_both_ways_deliver_the_same(small_dataset: Path, tmp_path: Path) -> None
         assert theirs["flow"].shape == ours["flow"].shape
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_and_writes_its_report(
     small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -196,6 +196,7 @@ def test_items_are_taken_when_they_are_needed(capsys: pytest.CaptureFixture) -> 
     assert dict(Workers(1).map(int, iter("12"), total=2, unit="numbers")) == {"1": 1, "2": 2}
 
 
+@pytest.mark.slow
 def test_few_items_at_first_leave_processes_for_many_later() -> None:
     with Workers(3) as workers:
         list(workers.map(abs, [1.0, 2.0], total=2, unit="numbers"))  # such as two videos to scan
@@ -253,6 +254,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_really_fills_up(
     videos: Path, whole: dict[str, bytes], tiny_disk: Path, capsys: pytest.CaptureFixture
 ) -> None:

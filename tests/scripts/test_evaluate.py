@@ -198,6 +198,7 @@ def still_frames(setting: Setting, *, checkpoint: Path, brightness: int) -> Pred
     return predict
 
 
+@pytest.mark.slow
 def test_one_entry_adds_a_learned_baseline(small_dataset: Path, checkpoint: Path, tmp_path: Path) -> None:
     """Its row, its checkpoint in the report and its colour in the plots come from the registry."""
     (tmp_path / "learned").mkdir()

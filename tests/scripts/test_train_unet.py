@@ -168,6 +168,7 @@ def test_second_stage_leaves_the_two_dimensional_layers_alone(small_dataset: Pat
     assert all(".frequency." in name or name == "amplitude_gain" for name in changed)
 
 
+@pytest.mark.slow
 def test_several_folders_train_together_in_their_shares(
     small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

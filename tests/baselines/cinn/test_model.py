@@ -120,6 +120,7 @@ def test_a_report_names_the_files_of_all_stages(run_folder: Path) -> None:
     assert not [name for name in files if "state" in name]
 
 
+@pytest.mark.slow
 def test_the_row_of_the_motion_table(run_folder: Path, small_dataset: Path) -> None:
     (sequence,) = load_sequences(small_dataset, "validation")[:1]
     setting = Setting([sequence], ImageDynamicsPipeline(), num_frequencies=4, samples=2)

@@ -182,6 +182,7 @@ def test_reconstruction_is_measured(run: Path, dataset: Path, tmp_path: Path, ca
     assert (tmp_path / "sheet.png").is_file()
 
 
+@pytest.mark.slow
 def test_row_of_the_motion_table(run: Path, dataset: Path) -> None:
     sequences = load_sequences(dataset, "test")
     setting = Setting(sequences, ImageDynamicsPipeline(), num_frequencies=4, steps=2, samples=2)

@@ -163,6 +163,7 @@ def test_items_can_be_batched(dataset: Path) -> None:
     assert batch["flow"].shape == (5, 2, 64, 96)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [False, True])
 def test_sequences_with_all_frames_count_no_more_than_others(dataset: Path, tmp_path: Path, cache: bool) -> None:
     """Where some files of a split hold all frames, the pairs are those of a dataset in which none does."""

@@ -167,6 +167,7 @@ def test_of_interlaced_video_one_field_is_used(tmp_path: Path) -> None:
 # Shots ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sequences_lie_within_a_shot(tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
@@ -344,6 +345,7 @@ def test_changed_pictures_are_decoded_again_bit_by_bit(tmp_path: Path, options: 
         assert (again.flows == stored.flows).all()
 
 
+@pytest.mark.slow
 def test_stabilised_clips_are_no_camera_motion(tmp_path: Path) -> None:
     path = drifting(tmp_path / "drift.mkv")
     for name, options in (("plain", []), ("steady", ["--stabilize"])):

@@ -43,6 +43,7 @@ def test_a_reader_decodes_overlapping_stretches_once(
     reader.close()
 
 
+@pytest.mark.slow
 def test_resampling_takes_the_nearest_frame(tmp_path: Path, clip: np.ndarray) -> None:
     write_video(tmp_path / "a.mp4", clip, 20)
     frames, fps = read_video(tmp_path / "a.mp4", fps=30)

@@ -153,6 +153,7 @@ def test_gusts_agree_with_an_ode_integrator(basis):
     np.testing.assert_allclose(coordinates, solved.y[:size, -1], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gusts_are_smooth_never_reverse_and_are_determined_by_their_seed():
     times = np.arange(0, 60, WIND_STEP)
     first, again, other = (np.array([Wind(1.0, gusts=0.7, seed=s).factor(t) for t in times]) for s in (1, 1, 2))

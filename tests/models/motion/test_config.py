@@ -41,6 +41,7 @@ def test_each_preset_survives_json() -> None:
         assert MotionConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+@pytest.mark.slow
 def test_each_preset_has_the_stages_of_its_networks() -> None:
     full = ("autoencoder", "slice", "frequency_attention", "decoder")
     stages = {"default": full, "tiny": full, "reference": ("slice",), "paper": full[:3]}

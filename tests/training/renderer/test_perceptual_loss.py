@@ -54,6 +54,7 @@ def test_taps_are_the_activations_after_the_named_convolutions(vgg: VGG16Loss) -
     assert all((tap >= 0).all() for tap in vgg.activations(torch.randn(1, 3, 32, 32)))
 
 
+@pytest.mark.slow
 def test_reduced_precision_hardly_changes_distance_and_gradient() -> None:
     full, reduced = VGG16Loss(random_weights(), "test"), VGG16Loss(random_weights(), "test").reduce_precision()
     generator = torch.Generator().manual_seed(2)
