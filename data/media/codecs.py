@@ -11,11 +11,11 @@ less, keeps the frames between as sharp as the first one. docs/performance.md ha
 from __future__ import annotations
 
 CRF = 18
-VP9_CRF, VP9_LOOP_CRF = 24, 10  # libvpx takes no quality for a single frame: a loop is coded finely as a whole
+VP9_CRF, VP9_LOOP_CRF = 24, 6  # libvpx takes no quality for a single frame: a loop is coded finely as a whole
 FIRST_QUANTIZER = 10
 CLOSING_SECONDS = 1.0  # that the last frames gain on the first one in, and at most a quarter of the loop
 CLOSING_RATE = 10.0  # bit rate of the last frame, in units of what it would get by itself
-KEEP_DETAIL = "psy-rd=2,1.0:deblock=-2,-2"
+KEEP_DETAIL = "psy-rd=2,0.3:deblock=-2,-2"
 
 # OpenCV decodes with the BT.601 matrix whatever the file says, browsers believe the tag: tagged BT.601 suits both.
 # Frames carry these themselves (setparams), since what is only asked of the encoder gets lost on the way to it.
