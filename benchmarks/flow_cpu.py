@@ -20,7 +20,7 @@ from benchmarks.timing import benchmark_parser, require_cpu
 from common.command_line import run_script, write_report
 from common.option_types import frame_count, frame_size
 
-REFERENCE = Path(__file__).parents[1] / "tests" / "helpers" / "reference_coarse2fine.py"
+REFERENCE = Path(__file__).parents[1] / "tests" / "helpers" / "flow" / "reference_coarse2fine.py"
 
 
 def main(argv: list[str] | None = None) -> int:
