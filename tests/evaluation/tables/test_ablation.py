@@ -106,6 +106,7 @@ def test_rows_are_trained_scored_and_written(run: Path, small_dataset: Path) -> 
     assert (run / "ablation.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_full_model_is_the_independent_one_with_frequency_attention(run: Path) -> None:
     base, full = (load_file(run / row / "run" / "model.safetensors") for row in ("independent-frequencies", "full"))
     changed = {name for name in base if not torch.equal(base[name], full[name])}
@@ -113,6 +114,7 @@ def test_the_full_model_is_the_independent_one_with_frequency_attention(run: Pat
     assert all(".frequency." in name or name.startswith("amplitude") for name in changed)
 
 
+@pytest.mark.slow
 def test_second_call_computes_nothing(run: Path, small_dataset: Path, recorded: Recorder) -> None:
     before = json.loads((run / "ablation.json").read_text())
     again = recorded(small_dataset, run, rows=tuple(before["table"]))
@@ -120,6 +122,7 @@ def test_second_call_computes_nothing(run: Path, small_dataset: Path, recorded: 
     assert json.loads(json.dumps(again)) == before
 
 
+@pytest.mark.slow
 def test_what_a_score_depends_on_is_scored_again(run: Path, small_dataset: Path, recorded: Recorder) -> None:
     path = run / "joint-volume" / "run" / "model.safetensors"
     tensors, content = load_file(path), path.read_bytes()
@@ -198,6 +201,7 @@ def test_given_rows_are_told_from_folders_though_names_hold_an_equals_sign(tmp_p
         given_checkpoints([("full", tmp_path)])
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line(run: Path, small_dataset: Path, tmp_path: Path, recorded: Recorder) -> None:
     with pytest.raises(ValueError, match="--rows: K=5 unknown"):
         recorded(small_dataset, tmp_path, rows=("K=5",))
@@ -278,6 +282,7 @@ def test_pipeline_folders_are_links_that_follow_their_targets(tmp_path: Path) ->
     assert (first / "config.json").is_file()
 
 
+@pytest.mark.slow
 def test_warnings_name_the_row(run: Path, small_dataset: Path) -> None:
     evaluate_ablation(ablation_options(small_dataset, run, rows=("joint-volume",)))
     path = run / "joint-volume" / "score.json"
