@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.timing import benchmark_parser
 from common.command_line import run_script, write_report
 from common.option_types import count
+from evaluation.tables.command_line import SPLITS
 
 if TYPE_CHECKING:
     from evaluation.sequences import EvaluationSequence
-
-SPLITS = ("train", "validation", "test")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

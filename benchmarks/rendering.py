@@ -62,13 +62,13 @@ def measure(size: tuple[int, int], *, num_frames: int, rounds: int, seed: int = 
     coarse = 2 * torch.randn(num_frames, 2, max(1, height // 16), max(1, width // 16), generator=random)
     flows = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
 
-    cpu, threads = torch.device("cpu"), torch.get_num_threads()
+    cpu = torch.device("cpu")
     batch = DEFAULT_SIZES.frames_a_batch(height, width, cpu)
-    workers = DEFAULT_SIZES.workers(batch * height * width, threads=threads, device=cpu)
+    workers = DEFAULT_SIZES.workers(height, width, cpu)
     render = frame_renderer(NETWORK, photo, importance, model=ours, margin=MARGIN)
 
     def side_by_side() -> None:
-        for _ in in_order(render, flows.split(batch), workers=workers, threads=threads):
+        for _ in in_order(render, flows.split(batch), workers=workers):
             pass
 
     def in_turn() -> None:

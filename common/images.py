@@ -41,6 +41,10 @@ def sharpness(frames: Tensor) -> Tensor:
 
     Blur lowers it at once, and PSNR hardly.
     """
-    grey = frames.sum(dim=1, dtype=torch.float32) / 3
-    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
-    return (around - 4 * grey[:, 1:-1, 1:-1]).flatten(1).std(dim=1)
+    return laplacian(frames.sum(dim=1, dtype=torch.float32) / 3).flatten(1).std(dim=1)
+
+
+def laplacian(grey: Tensor) -> Tensor:
+    """The four neighbours less four times the pixel, without the border: ``[..., H, W] -> [..., H - 2, W - 2]``."""
+    around = grey[..., :-2, 1:-1] + grey[..., 2:, 1:-1] + grey[..., 1:-1, :-2] + grey[..., 1:-1, 2:]
+    return around - 4 * grey[..., 1:-1, 1:-1]

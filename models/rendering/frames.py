@@ -74,9 +74,8 @@ def render_frames(
             raise FloatingPointError(f"the renderer {renderer!r} produced frames that are not finite")
         return to_uint8(rendered)
 
-    threads = torch.get_num_threads()
-    workers = sizes.workers(batch * shape[0] * shape[1], threads=threads, device=device)
-    batches = in_order(frames_from, range(0, len(motion.times), batch), workers=workers, threads=threads)
+    workers = sizes.workers(shape[0], shape[1], device)
+    batches = in_order(frames_from, range(0, len(motion.times), batch), workers=workers)
     with closing(batches):
         while True:
             with timer("render"):

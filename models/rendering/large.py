@@ -55,9 +55,10 @@ class RenderSizes:
         pixels = self.batch_on_cpu if device.type == "cpu" else self.batch_elsewhere
         return max(1, pixels // (height * width))
 
-    def workers(self, pixels: int, *, threads: int, device: torch.device) -> int:
-        """How many batches of so many pixels are best rendered side by side."""
-        return max(1, min(threads, self.at_once // pixels)) if device.type == "cpu" else 1
+    def workers(self, height: int, width: int, device: torch.device) -> int:
+        """How many batches of frames of this size are best rendered side by side."""
+        pixels = self.frames_a_batch(height, width, device) * height * width
+        return max(1, min(torch.get_num_threads(), self.at_once // pixels)) if device.type == "cpu" else 1
 
 
 DEFAULT_SIZES = RenderSizes()

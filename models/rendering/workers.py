@@ -13,17 +13,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], *, workers: int, threads: int
-) -> Generator[Result, None, None]:
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Generator[Result, None, None]:
     """``work`` of each item, in the order of the items, by several threads that are at most one item each ahead.
 
     A frame is many small steps, which PyTorch divides among cores badly; two frames divide well. What a caller does
     with a result, such as encoding it, goes on beside the work on the next ones.
 
     Args:
-        workers: items in work at once; 1 works in the thread of the caller.
-        threads: of PyTorch in all, shared out among the workers.
+        workers: items in work at once, which share out PyTorch's threads; 1 works in the thread of the caller.
 
     Raises:
         Exception: what ``work`` raises, in the turn of its item; nothing further is begun then.
@@ -32,7 +29,8 @@ def in_order(
         yield from map(work, items)
         return
     # PyTorch keeps the number of threads for each thread that starts some.
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, threads // workers),))
+    threads = max(1, torch.get_num_threads() // workers)
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,))
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:

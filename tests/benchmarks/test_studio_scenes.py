@@ -9,7 +9,7 @@ import pytest
 from helpers.motion_models import tiny_model
 
 from app.studio.networks import export_networks
-from benchmarks import studio_scenes
+from benchmarks.studio import scenes
 from models.pipeline import ImageDynamicsPipeline
 
 pytestmark = pytest.mark.slow  # the networks are exported first
@@ -31,7 +31,7 @@ def test_exact_weights_localise_as_pytorch_does(
     for name, content in networks.items():
         (tmp_path / "page" / "models" / f"{name}.onnx").write_bytes(content)
     options = ["--data", str(small_dataset), "--split", "train", "--checkpoint", str(tmp_path)]
-    studio_scenes.main([str(tmp_path / "page"), *options])
+    scenes.main([str(tmp_path / "page"), *options])
     told = capsys.readouterr().out
     assert "first.mp4: " in told
     assert "1 scenes: " in told

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.images import laplacian
 from models.rendering.model import FrameSynthesisModel
 from models.rendering.warping import magnitude
 from models.splatting import plan_splat
@@ -103,15 +104,10 @@ def sharpness_loss(frame: Tensor, target: Tensor) -> Tensor:
 
 
 def detail_strength(images: Tensor) -> Tensor:
-    """``[N, 3, H, W] -> [N, 1, H - w + 1, W - w + 1]`` with w of :data:`DETAIL_WINDOW`; see :func:`sharpness_loss`."""
-    square = F.conv2d(images.mean(dim=1, keepdim=True), laplacian(images)).square()
+    """``[N, 3, H, W] -> [N, 1, H - w - 1, W - w - 1]`` with w of :data:`DETAIL_WINDOW`; see :func:`sharpness_loss`."""
+    square = laplacian(images.mean(dim=1, keepdim=True)).square()
     window = min(DETAIL_WINDOW, *square.shape[2:])
     return (F.avg_pool2d(square, window, stride=1) + 1e-6).sqrt()
-
-
-def laplacian(images: Tensor) -> Tensor:
-    """The kernel of the Laplacian, ``[1, 1, 3, 3]``."""
-    return images.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
 
 
 def temporal_loss(errors: Tensor, motion: Tensor, *, importance: Tensor, known: Tensor) -> Tensor:

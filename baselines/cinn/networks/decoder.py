@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from baselines.cinn.config import VideoConfig
 from baselines.cinn.networks.resnet import group_norm
+from models.rendering.warping import resample
 
 SLOPE = 0.2  # of the leaky rectifiers
 UNIT = 0.2  # pixels of displacement, and brightness of correction, in one unit of the last layer's output
@@ -84,8 +84,8 @@ class VideoDecoder(nn.Module):
         self.blocks = nn.ModuleList(DecoderBlock(before, after, config.code) for before, after in pairwise(channels))
         self.out = nn.Conv3d(channels[-1], 3 if config.start == "noise" else 5, 3, padding=1)
         if config.start == "photo":
-            nn.init.zeros_(self.out.weight)
-            nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+            for parameter in self.out.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, photo: Tensor, code: Tensor) -> Tensor:
         """``[B, 3, H, W]`` in [-1, 1] and ``[B, code]`` -> the T frames that follow, ``[B, T, 3, H, W]``.
@@ -118,10 +118,6 @@ def moved(photo: Tensor, displacement: Tensor) -> Tensor:
 
     Returns ``[B, T, 3, H, W]``; outside the photo its border goes on.
     """
-    batch, frames, _, height, width = displacement.shape
-    identity = torch.eye(2, 3).to(photo).expand(batch * frames, -1, -1)
-    grid = F.affine_grid(identity, [batch * frames, 3, height, width], align_corners=True)
-    offsets = displacement.flatten(0, 1).permute(0, 2, 3, 1) * (2 / photo.new_tensor([width - 1, height - 1]))
+    batch, frames = displacement.shape[:2]
     photos = photo[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
-    seen = F.grid_sample(photos, grid + offsets, padding_mode="border", align_corners=True)
-    return seen.unflatten(0, (batch, frames))
+    return resample(photos, -displacement.flatten(0, 1), "bilinear").unflatten(0, (batch, frames))

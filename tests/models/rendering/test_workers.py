@@ -18,7 +18,7 @@ def test_results_come_in_order_and_at_most_one_item_each_ahead(workers: int) -> 
             taken.append(item)
             yield item
 
-    results = in_order(lambda item: item * item, items(), workers=workers, threads=workers)
+    results = in_order(lambda item: item * item, items(), workers=workers)
     for expected in range(20):
         assert next(results) == expected * expected
         assert len(taken) <= expected + 1 + workers
@@ -38,7 +38,7 @@ def test_an_error_comes_in_its_turn_and_ends_the_work(workers: int) -> None:
             raise FloatingPointError("frame 3 is not finite")
         return item
 
-    results = in_order(work, range(1000), workers=workers, threads=workers)
+    results = in_order(work, range(1000), workers=workers)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(FloatingPointError, match="frame 3"):
         next(results)
@@ -46,7 +46,12 @@ def test_an_error_comes_in_its_turn_and_ends_the_work(workers: int) -> None:
 
 
 def test_threads_are_shared_out_and_the_callers_stay_as_they_were() -> None:
-    before = torch.get_num_threads()
-    inside = set(in_order(lambda _: torch.get_num_threads(), range(8), workers=2, threads=6))
-    assert inside == {3}
-    assert torch.get_num_threads() == before
+    usual = torch.get_num_threads()
+    torch.set_num_threads(6)
+    try:
+        before = torch.get_num_threads()
+        inside = set(in_order(lambda _: torch.get_num_threads(), range(8), workers=2))
+        assert inside == {3}
+        assert torch.get_num_threads() == before
+    finally:
+        torch.set_num_threads(usual)

@@ -1,7 +1,7 @@
 """Whether the page's networks put motion where PyTorch's do: both beside the measured motion of a dataset's scenes.
 
 python -m app.studio build outputs/studio
-python -m benchmarks.studio_scenes outputs/studio --data dataset --split validation
+python -m benchmarks.studio.scenes outputs/studio --data dataset --split validation
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from app.studio.networks import sample_with
 from common.command_line import OneLineParser
 from common.option_types import whole_number
-from data.dataset.reading import SpectralVolumeDataset
 from evaluation.metrics.motion import amplitude_ratio, localisation
+from evaluation.sequences import EvaluationSequence, load_sequences
 from models.checkpoints import PRETRAINED
 from models.motion.model import MotionModel
 from models.pipeline import ImageDynamicsPipeline
@@ -31,12 +31,11 @@ def main(argv: list[str] | None = None) -> None:
     files = {part: (options.studio / "models" / f"{part}.onnx").read_bytes() for part in PARTS}
     model = ImageDynamicsPipeline.from_pretrained(options.checkpoint or PRETRAINED, parts=("motion",)).motion_model
     assert model is not None  # it was asked for
-    dataset = SpectralVolumeDataset(options.data, options.split, num_frequencies=model.config.num_frequencies)
     found = []
     print("scene: localisation by PyTorch, by the page's networks; their amplitudes' ratio")
-    for index in first_of_each_scene(dataset)[: options.scenes]:
-        found.append(compare(files, model, dataset[index]))
-        print("{}: {:.3f} {:.3f}; {:.3f}".format(dataset.rows[index]["source"], *found[-1]), flush=True)
+    for sequence in load_sequences(options.data, options.split, per_source=1)[: options.scenes]:
+        found.append(compare(files, model, sequence))
+        print("{}: {:.3f} {:.3f}; {:.3f}".format(sequence.source, *found[-1]), flush=True)
     pytorch, page, ratio = torch.tensor(found).T
     print(
         f"{len(found)} scenes: {pytorch.mean():.3f} {page.mean():.3f}; {ratio.mean():.3f}; a scene's localisations "
@@ -47,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
 def build_parser() -> argparse.ArgumentParser:
     """Options of the benchmark."""
     parser = OneLineParser(
-        "python -m benchmarks.studio_scenes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m benchmarks.studio.scenes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("studio", type=Path, help="folder that python -m app.studio build has written")
@@ -58,17 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def first_of_each_scene(dataset: SpectralVolumeDataset) -> list[int]:
-    """Indices of the first sequence of each clip."""
-    firsts: dict[str, int] = {}
-    for index, row in enumerate(dataset.rows):
-        firsts.setdefault(row["source"], index)
-    return list(firsts.values())
-
-
-def compare(files: Mapping[str, bytes], model: MotionModel, item: dict) -> tuple[float, float, float]:
+def compare(files: Mapping[str, bytes], model: MotionModel, sequence: EvaluationSequence) -> tuple[float, float, float]:
     """Localisation of a sample by PyTorch and by exported networks, and the ratio of the second's amplitude."""
-    image, true = item["image"][None], item["spectral_volume"][None]
+    image, true = sequence.first_frame(), sequence.volume(model.config.num_frequencies)
     expected, sampled = model.sample(image, [SEED]), sample_with(files, model, image, seed=SEED)
     return localisation(expected, true), localisation(sampled, true), amplitude_ratio(sampled, expected)
 
