@@ -7,7 +7,17 @@ import re
 from typing import Any
 
 from common.command_line import add_common_options
-from common.option_types import count, frame_count, frame_rate, frame_size, not_negative, process_count, share, whole
+from common.option_types import (
+    count,
+    frame_count,
+    frame_rate,
+    frame_size,
+    not_negative,
+    process_count,
+    share,
+    whole,
+    whole_number,
+)
 from data.dataset.options import PrepareOptions, SplitOptions
 from data.dataset.shards import Shard
 from data.dataset.splits import SPLITS
@@ -42,12 +52,15 @@ def add_split_options(parser: argparse.ArgumentParser, *, things: str, full_note
     add_common_options(parser)
 
 
-def add_sequence_options(parser: argparse.ArgumentParser, default: Any, *, rate: str, stored: str) -> None:
+def add_sequence_options(
+    parser: argparse.ArgumentParser, default: Any, *, rate: str, stored: str, fewest_stored: int = 1
+) -> None:
     """Add the options about the size and length of sequences and what is kept of them.
 
     Args:
         default: the options of the command, from which the defaults are taken.
         rate: what the frame rate is; stored: what the later frames are kept for, or cost.
+        fewest_stored: the least number of later frames that may be asked for.
     """
     add = parser.add_argument
     width, height = default.size
@@ -62,7 +75,7 @@ def add_sequence_options(parser: argparse.ArgumentParser, default: Any, *, rate:
     for option, value, kind, metavar, what in (
         ("--num-frames", default.num_frames, frame_count, "T", "frames in a sequence"),
         ("--num-frequencies", default.num_frequencies, count, "K", "frequencies to keep"),
-        ("--stored-frames", default.stored_frames, count, "M", f"later frames to {stored}"),
+        ("--stored-frames", default.stored_frames, whole_number(low=fewest_stored), "M", f"later frames to {stored}"),
     ):
         add(option, type=kind, default=value, metavar=metavar, help=f"{what} (default: {value})")
 

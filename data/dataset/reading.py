@@ -83,6 +83,9 @@ class FramePairDataset(Dataset):
         folder: dataset folder.
         split: ``train``, ``validation`` or ``test``.
         cache: keep frames and flows in memory (as uint8 and float16). The importance maps are always kept.
+
+    Raises:
+        ValueError: no later frames are stored.
     """
 
     def __init__(self, folder: str | Path, split: str = "train", *, cache: bool = False) -> None:
@@ -90,6 +93,8 @@ class FramePairDataset(Dataset):
         self.folder = Path(folder)
         self._positions = _frame_positions(self.rows)
         self.pairs = [(row, number) for row, taken in enumerate(self._positions) for number in range(len(taken))]
+        if self.rows and not self.pairs:
+            raise ValueError(f"{folder}: no later frames are stored; make it with --stored-frames 1 or more")
         self._importance: dict[int, Tensor] = {}
         self._cache: dict[int, dict[str, Tensor]] | None = {} if cache else None
 

@@ -132,8 +132,8 @@ def _sheets(contents: Contents) -> str:
     titles = (worst, best, f"Random (seed {contents.seed})")
     introduction = (
         f"<p>Kept sequences, of different videos where there are enough; ordered by {escape(ranking)}. From left to "
-        "right: the first frame, the stored frame with most motion, each pixel's mean displacement over time (black is "
-        "none), and the flow to that frame; the wheel in a corner says what its colours mean.</p>"
+        "right: the first frame, the stored frame with most motion if any is stored, each pixel's mean displacement "
+        "over time (black is none), and the flow to that frame; the wheel in a corner says what its colours mean.</p>"
     )
     parts = [
         f"<h3>{escape(title)}</h3>\n" + "\n".join(_sheet(contents.folder, row) for row in rows)

@@ -22,33 +22,30 @@ class SequencePictures:
 
     pictures: tuple[tuple[str, bytes], ...]
     largest_motion: float  # pixels: what the brightest colour of the motion map stands for
-    largest_flow: float  # pixels: what the fullest colour of the flow stands for
+    largest_flow: float | None  # pixels: what the fullest colour of the flow stands for; None without later frames
 
 
 def sequence_pictures(folder: str | Path, row: dict) -> SequencePictures:
-    """The pictures of a kept sequence; its later frame is the one of those stored with most motion.
+    """The pictures of a kept sequence; its later frame is the one of those stored with most motion, if there are any.
 
     Raises:
         ValueError: its file is missing or damaged.
     """
     path = sequence_path(folder, row["id"])
     tensors = read_sequence(path, ["first_frame", "spectral_volume", "frame_indices"])
-    position, flow = _strongest_flow(path, len(tensors["frame_indices"]))
-    later = int(tensors["frame_indices"][position])
     motion = importance_motion(tensors["spectral_volume"][None].float(), row["num_frames"])[0, 0].numpy()
     brightest = max(float(np.percentile(motion, 99.5)), 1e-6)
+    first = "first frame", webp(tensors["first_frame"].permute(1, 2, 0).numpy())
+    amplitude = f"mean |F|, white from {brightest:.2g} px", webp(magnitude_map(motion, brightest))
+    if not len(tensors["frame_indices"]):
+        return SequencePictures((first, amplitude), brightest, None)
+    position, flow = _strongest_flow(path, len(tensors["frame_indices"]))
+    number = int(tensors["frame_indices"][position])
     colors, fullest = clipped_flow_color(flow.transpose(1, 2, 0))
-    after = f"frame {later}, {later / row['fps']:.1f} s later"
-    return SequencePictures(
-        (
-            ("first frame", webp(tensors["first_frame"].permute(1, 2, 0).numpy())),
-            (after, webp(read_slice(path, "frames", position).permute(1, 2, 0).numpy())),
-            (f"mean |F|, white from {brightest:.2g} px", webp(magnitude_map(motion, brightest))),
-            (f"flow to frame {later}, full colour from {fullest:.2g} px", webp(_with_wheel(colors))),
-        ),
-        brightest,
-        fullest,
-    )
+    frame = webp(read_slice(path, "frames", position).permute(1, 2, 0).numpy())
+    later = f"frame {number}, {number / row['fps']:.1f} s later", frame
+    colored = f"flow to frame {number}, full colour from {fullest:.2g} px", webp(_with_wheel(colors))
+    return SequencePictures((first, later, amplitude, colored), brightest, fullest)
 
 
 def webp(picture: np.ndarray) -> bytes:

@@ -46,7 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
         parser,
         default,
         rate="frame rate, which sets the speed of the motion",
-        stored="render and keep, each as costly as the first",
+        stored="render and keep, each as costly as the first; 0 keeps the motion alone, for train_unet.py",
+        fewest_stored=0,
     )
     add(
         "--blender-python",

@@ -1,4 +1,4 @@
-"""Draw scenes of a dataset folder, each as first frame, amplitude and a later frame, into one picture.
+"""Draw scenes of a dataset folder, each as first frame, amplitude and a later frame if one is kept, into one picture.
 
 ``python -m docs.draw.scenes DATASET docs/media/simulated.jpg [--scenes N] [--columns C] [--skip S]``: N scenes, of as
 many kinds as there are, C of them side by side, after leaving out the first S. Amplitude is the root mean square
@@ -30,8 +30,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     rows = [row for row in iterate_manifest(arguments.dataset) if row["status"] == "kept"]
     chosen = by_turns(rows)[arguments.skip : arguments.skip + arguments.scenes]
-    pictures = [picture for row in chosen for picture in scene_pictures(arguments.dataset, row)]
-    write_image(arguments.picture, contact_sheet(pictures, 3 * arguments.columns, gap=3))
+    scenes = [scene_pictures(arguments.dataset, row) for row in chosen]
+    pictures = [picture for scene in scenes for picture in scene]
+    write_image(arguments.picture, contact_sheet(pictures, len(scenes[0]) * arguments.columns, gap=3))
     print(*(row["source"] for row in chosen), sep="\n")
 
 
@@ -47,16 +48,16 @@ def by_turns(rows: list[dict]) -> list[dict]:
 
 
 def scene_pictures(folder: Path, row: dict) -> list[np.ndarray]:
-    """First frame, amplitude and a later frame of a sequence, uint8 [H, W, 3] each."""
+    """First frame, amplitude and, where later frames are kept, the last of them, uint8 [H, W, 3] each."""
     from data.dataset.sequence_file import read_sequence, sequence_path
     from data.media.pictures import magnitude_map
     from models.spectral_volume import motion_amplitude
 
     tensors = read_sequence(sequence_path(folder, row["id"]))
     amplitude = motion_amplitude(tensors["spectral_volume"].float()[None])[0, 0].numpy()
-    frames = [tensors["first_frame"], tensors["frames"][-1]]
-    first, later = (np.ascontiguousarray(frame.permute(1, 2, 0).numpy()) for frame in frames)
-    return [first, magnitude_map(amplitude, WHITE * row["width"]), later]
+    frames = [tensors["first_frame"], *tensors["frames"][-1:]]
+    first, *later = (np.ascontiguousarray(frame.permute(1, 2, 0).numpy()) for frame in frames)
+    return [first, magnitude_map(amplitude, WHITE * row["width"]), *later]
 
 
 if __name__ == "__main__":

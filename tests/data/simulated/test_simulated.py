@@ -14,6 +14,7 @@ from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.reading import FramePairDataset, SpectralVolumeDataset
 from data.dataset.sequence_file import read_sequence, sequence_path
 from data.media.images import read_image
+from data.report.pictures import sequence_pictures
 from data.simulated.command import main
 from docs.draw.scenes import main as draw_scenes
 from models.spectral_volume import motion_at_times
@@ -91,6 +92,29 @@ def test_more_scenes_leave_the_first_ones_as_they_are(dataset: Path, tmp_path: P
     assert simulate(few, install_stand_in(tmp_path), "--scenes", "1", "--stored-frames", "2") == 0
     (only,) = load_manifest(few, "train")
     assert only["id"] in {row["id"] for row in load_manifest(dataset, "train")}
+
+
+def test_no_later_frames_leave_the_motion_alone(dataset: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "dataset"
+    assert simulate(folder, install_stand_in(tmp_path), "--scenes", "4", "--stored-frames", "0") == 0
+    rows = load_manifest(folder, "train")
+    assert [row["stored_frames"] for row in rows] == [0] * 4
+    for row in rows:
+        tensors = read_sequence(sequence_path(folder, row["id"]))
+        assert tensors["frames"].shape == (0, 3, 30, 48)
+        assert tensors["flows"].shape == tensors["backward_flows"].shape == (0, 2, 30, 48)
+        with_frames = read_sequence(sequence_path(dataset, row["id"]))
+        torch.testing.assert_close(tensors["spectral_volume"], with_frames["spectral_volume"], atol=0.02, rtol=0.01)
+    assert len(SpectralVolumeDataset(folder, split="train", num_frequencies=8)) == 4
+    with pytest.raises(ValueError, match="no later frames are stored; make it with --stored-frames 1 or more"):
+        FramePairDataset(folder, split="train")
+    draw_scenes([str(folder), str(tmp_path / "sheet.png"), "--scenes", "3", "--columns", "1"])
+    assert read_image(tmp_path / "sheet.png").shape[1] == 2 * 48 + 3, "first frame and amplitude"
+    shown = [sequence_pictures(folder, row) for row in rows]
+    assert all(len(of.pictures) == 2 and of.largest_flow is None for of in shown)
+    before = {path: path.stat().st_mtime_ns for path in (folder / "sequences").iterdir()}
+    assert simulate(folder, install_stand_in(tmp_path), "--scenes", "4", "--stored-frames", "0") == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "finished scenes are known again"
 
 
 @pytest.mark.parametrize(
