@@ -60,7 +60,9 @@ def check_output_suffix(path: str | Path) -> None:
 
 
 def _write_h264(path: Path, frames: Iterator[np.ndarray], fps: float, loop_frames: int | None) -> None:
-    encode(path, _even(frames), fps, h264_options(loop_frames, fps))
+    even = _even(frames)
+    first = next(even)
+    encode(path, chain([first], even), fps, h264_options(loop_frames, fps, max(first.shape[:2])))
 
 
 def _write_vp9(path: Path, frames: Iterator[np.ndarray], fps: float, loop_frames: int | None) -> None:
