@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.command_line import OneLineParser, add_common_options, run_script
-from common.option_types import count, few, positive, process_count, share, whole_number
+from common.option_types import count, few, number, positive, process_count, share, whole_number
 from models.choices import NORMALIZATIONS
 from models.motion.stages import STAGES, stage_name
 from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
@@ -133,6 +133,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "input; with --init of a model without wind, its networks are taken over",
     )
     add(
+        "--still-below",
+        type=number(0.01, 1),
+        metavar="SHARE",
+        help="at sampling, take a motion that is weaker than this share of the wind's strength for none, and give any "
+        "other that strength (default: what the model was trained with, at first none of it)",
+    )
+    add(
         "--image-encoder",
         type=Path,
         metavar="FILE",
@@ -212,6 +219,7 @@ def read_options(arguments: argparse.Namespace) -> MotionRun:
             independent=arguments.independent,
             joint=arguments.joint,
             wind=arguments.wind,
+            still_below=arguments.still_below,
             distill=arguments.distill,
             student_steps=arguments.student_steps,
             teacher_steps=arguments.teacher_steps,

@@ -157,6 +157,18 @@ def motion_strength(volume: Tensor) -> Tensor:
     return (squared.square().sum(1) / squared.sum(1).clamp_min(1e-12)).sqrt().to(volume.dtype)
 
 
+def keep_strength(volume: Tensor, *, still_below: float) -> Tensor:
+    """Scale volumes ``[B, K, 4, H, W]``, in units of the strength that was asked for, to that strength or to none.
+
+    A sample of a photo in which something sways has about the strength that was asked for, one of a photo of still
+    things a small share of it. A strength s becomes ``s^4 / (s^4 + b^4)``, b being ``still_below``: nearly 1 above b
+    and nearly 0 below it.
+    """
+    strength = motion_strength(volume)
+    factor = strength**3 / (strength**4 + still_below**4)
+    return volume * factor[:, None, None, None, None]
+
+
 def resize_motion(motion: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
     """Resize motion and rescale its vectors, so that they stay in pixels of the new resolution.
 

@@ -18,6 +18,7 @@ TrainingSide = Annotated[int, Range(8, 4096)]  # pixels
 ScheduleSteps = Annotated[int, Range(1, 100_000)]
 SamplingSteps = Annotated[int, Range(1, 1000)]
 Guidance = Annotated[float, Range(-1, 100)]
+StillBelow = Annotated[float, Range(0.01, 1)]
 BETA_SCHEDULES = ("squaredcos_cap_v2", "scaled_linear", "linear")  # diffusers' names
 PREDICTIONS = ("v_prediction", "epsilon")
 # What a checkpoint calls each kind of network; one that names none is of the first kind.
@@ -43,6 +44,8 @@ class MotionConfig:
     steps: SamplingSteps = DEFAULT_STEPS  # of sampling, where no number is given
     sampler: str = DEFAULT_SAMPLER  # likewise; one of models.choices.SAMPLERS
     joint: bool = False  # denoise the latents of all frequencies as one tensor of K C channels
+    # Share of the wind below which a sample counts as still; above it, it gets that wind. None: samples as they are.
+    still_below: StillBelow | None = None
     autoencoder: AutoencoderConfiguration = field(default_factory=AutoencoderConfig)  # one of AUTOENCODERS' types
     unet: DenoiserConfiguration = field(default_factory=UNetConfig)  # one of UNETS' types
 
@@ -59,6 +62,8 @@ class MotionConfig:
             )
         if 2 * (self.num_frequencies - 1) > self.num_frames:
             raise ValueError(f"num_frames {self.num_frames}: too few for num_frequencies {self.num_frequencies}")
+        if self.still_below is not None and not self.wind:
+            raise ValueError("still_below is a share of the wind's strength, which this model is not told")
         self.unet.check(joint=self.joint, autoencoder=self.autoencoder)
 
     @property

@@ -30,7 +30,7 @@ from models.motion.reference_unet import ReferenceUNetConfig
 from models.motion.slice_autoencoder import SliceAutoencoder
 from models.motion.stages import FORMER_NAMES, STAGES
 from models.motion.vq_autoencoder import HUB_ID, VQAutoencoderConfig
-from models.spectral_volume import SpectralNormalizer, rms_amplitude
+from models.spectral_volume import SpectralNormalizer, keep_strength, rms_amplitude
 
 __all__ = ["PREDICTIONS", "PRESETS", "MotionConfig", "MotionModel", "alphas_cumprod", "diffusion_loss"]
 
@@ -268,7 +268,10 @@ class MotionModel(nn.Module):
         Args:
             strength: ``[B]`` in pixels of a model that is told the wind, or None.
         """
-        return _times(self._limit_amplitude(self.decode_latents(latents, image)), strength)
+        volume = self._limit_amplitude(self.decode_latents(latents, image))
+        if self.config.still_below is not None:
+            volume = keep_strength(volume, still_below=self.config.still_below)
+        return _times(volume, strength)
 
     @torch.no_grad()
     def loop_gradient(self, latents: Tensor, image: Tensor, strength: Tensor | None = None) -> Tensor:

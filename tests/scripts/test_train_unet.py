@@ -70,6 +70,14 @@ def test_the_best_checkpoint_is_kept_and_calibrated(
     assert "--keep-best localisation: the stages trained here are judged by relative_error" in capsys.readouterr().err
 
 
+def test_only_a_model_that_is_told_the_wind_can_keep_it(
+    small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(small_dataset, tmp_path / "r", "--still-below", "0.3") == 2
+    assert "--still-below is a share of the wind's strength: give --wind as well" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.slow
 def test_a_model_is_told_the_wind_from_the_start_or_after_a_training_without(
     trained: Path, small_dataset: Path, tmp_path: Path
@@ -91,6 +99,9 @@ def test_a_model_is_told_the_wind_from_the_start_or_after_a_training_without(
     assert torch.equal(model.autoencoder.encode_in.weight, before.autoencoder.encode_in.weight)
     assert not torch.equal(model.autoencoder.latent_std, before.autoencoder.latent_std)
     assert run(small_dataset, trained, "--wind") == 2  # the folder holds a model without
+    kept = ("--init", str(fresh), "--stage", "slice", "--independent", "--max-steps", "2", "--still-below", "0.2")
+    assert run(small_dataset, tmp_path / "kept", *kept) == 0
+    assert MotionModel.from_pretrained(tmp_path / "kept").config.still_below == 0.2
 
 
 @pytest.mark.slow

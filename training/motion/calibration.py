@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -122,10 +124,12 @@ def calibrate_amplitude(
         limit: largest factor, and the inverse of the smallest.
     """
     model.amplitude_gain.fill_(1.0)
+    unscaled = copy.copy(model)  # the same tensors
+    unscaled.config = replace(model.config, still_below=None)
     logs = []
     for image, true in photos:
         for seed in range(samples):
-            sampled = rms_amplitude(sample_like(model, image, true, seed, steps=steps))[0]
+            sampled = rms_amplitude(sample_like(unscaled, image, true, seed, steps=steps))[0]
             logs.append((rms_amplitude(true)[0] / sampled.clamp_min(1e-6)).log())
     gain = float(torch.stack(logs).quantile(0.5).exp().clamp(1 / limit, limit))
     model.amplitude_gain.fill_(gain)

@@ -39,6 +39,7 @@ class ModelOptions:
     student_steps: int = 4  # in which it then samples
     teacher_steps: int = 2  # of the checkpoint's, learned as one
     wind: bool = False  # how far things move is divided out and told to the network
+    still_below: float | None = None  # see MotionConfig; None leaves it as it is
 
 
 def build_model(options: ModelOptions, output: Path, *, statistics: dict, data: Path, seed: int) -> MotionModel:
@@ -47,6 +48,15 @@ def build_model(options: ModelOptions, output: Path, *, statistics: dict, data: 
     Args:
         statistics: ``stats.json`` of the dataset folder ``data``.
     """
+    model = _built(options, output, statistics=statistics, data=data, seed=seed)
+    if options.still_below is not None:
+        if not model.config.wind:
+            raise ValueError("--still-below is a share of the wind's strength: give --wind as well")
+        model.config = replace(model.config, still_below=options.still_below)
+    return model
+
+
+def _built(options: ModelOptions, output: Path, *, statistics: dict, data: Path, seed: int) -> MotionModel:
     if options.distill is not None and (options.init or options.joint or options.wind):
         raise ValueError("--distill: the student is what its teacher is; leave out --init, --joint and --wind")
     there = output if (output / "config.json").is_file() else None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers.motion_models import photographs, tiny_model
 
 from models.motion.model import MotionModel
 from models.pipeline import ImageDynamicsPipeline, wind_factor
-from models.spectral_volume import motion_strength
+from models.spectral_volume import keep_strength, motion_strength
 from training.motion.model import with_wind
 
 
@@ -27,6 +29,27 @@ def test_strength_does_not_depend_on_how_much_of_the_picture_moves() -> None:
     assert motion_strength(torch.zeros(2, 3, 4, 5, 5)).tolist() == [0, 0]
     everywhere[:, 0] = 7.0  # the mean position is no motion
     assert motion_strength(everywhere).item() == pytest.approx(1.5 * 2**0.5)
+
+
+def test_a_sample_gets_the_strength_that_was_asked_for_or_stands_still() -> None:
+    volume = torch.zeros(5, 3, 4, 20, 30)
+    shares = torch.tensor([0.0, 0.1, 0.3, 1.0, 3.0])
+    volume[:, 1, 0, 5:9, 5:9] = shares[:, None, None] / 2**0.5
+    kept = keep_strength(volume, still_below=0.3)
+    torch.testing.assert_close(motion_strength(kept), torch.tensor([0.0, 1 / 82, 0.5, 1 / 1.0081, 1 / 1.0001]))
+    torch.testing.assert_close(kept[3] / kept[3].abs().max(), volume[3] / volume[3].abs().max())
+
+
+def test_a_model_that_keeps_the_wind_moves_as_far_as_it_is_told(tmp_path) -> None:
+    model, photos = told_model(), photographs(2)
+    before = model.sample(photos, [1, 2], steps=2, wind=3.0)
+    model.config = replace(model.config, still_below=0.01)
+    model.save_pretrained(tmp_path)
+    after = MotionModel.from_pretrained(tmp_path).sample(photos, [1, 2], steps=2, wind=3.0)
+    torch.testing.assert_close(motion_strength(after), torch.full((2,), 3.0))
+    torch.testing.assert_close(after, before * (3 / motion_strength(before))[:, None, None, None, None])
+    with pytest.raises(ValueError, match="still_below"):
+        replace(tiny_model().config, still_below=0.3)
 
 
 def test_wind_enlarges_the_motion_of_a_network_that_has_not_learned_otherwise() -> None:
