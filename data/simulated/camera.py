@@ -40,9 +40,13 @@ class Camera:
         """Points [..., 3] to the right of, above and in front of the camera, in metres."""
         return (points - np.asarray(self.position)) @ (self.axes * [[1], [1], [-1]]).T
 
+    def focal(self, width: int) -> float:
+        """Focal length in pixels of a picture of this width."""
+        return self.lens / SENSOR * width
+
     def pixels(self, seen: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Positions [..., 2] in a picture of this (width, height) of points given by :meth:`seen`, x right, y down."""
-        focal = self.lens / SENSOR * size[0]
+        focal = self.focal(size[0])
         depth = np.maximum(seen[..., 2], NEAREST)
         return np.stack(
             [size[0] / 2 + focal * seen[..., 0] / depth, size[1] / 2 - focal * seen[..., 1] / depth], axis=-1

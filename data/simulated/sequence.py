@@ -116,7 +116,7 @@ def scaled_series(scene: Scene, view: View, random: np.random.Generator, timing:
             near = np.flatnonzero(view.near(thing.mesh))
             probed = near[:: max(1, len(near) * len(scene.things) // PROBED)]
             paths = view.displacement(thing.mesh, series, probed)
-            measured.append(np.sqrt(paths.var(axis=1).sum(axis=-1)))
+            measured.append(np.sqrt(paths.var(axis=2).sum(axis=1)))
     amplitudes = np.concatenate(measured) if measured else np.zeros(0)
     amplitudes = amplitudes[amplitudes > 0]
     if not len(amplitudes):

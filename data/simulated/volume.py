@@ -38,14 +38,20 @@ class View:
         return inside.all(axis=1) & (seen[:, 2] > NEAREST)
 
     def displacement(self, mesh: Mesh, series: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """Paths float32 [n, T, 2] in pixels of some vertices, for the oscillators' values [M, T]."""
+        """Paths float32 [n, 2, T] in pixels of some vertices, for the oscillators' values [M, T]."""
+        from data.simulated.paths import projected_paths
+
         assert mesh.modes is not None
         assert mesh.gains is not None
-        turned = (mesh.gains[which] @ (self.camera.axes * [[1], [1], [-1]]).T).astype(np.float32)
-        moved = np.swapaxes(turned, 1, 2) @ series[mesh.modes[which]]  # [n, 3, T]
-        rest = self.camera.seen(mesh.vertices[which]).astype(np.float32)
-        at_rest = self.camera.pixels(rest, self.size)
-        return self.camera.pixels(np.swapaxes(moved, 1, 2) + rest[:, None], self.size) - at_rest[:, None]
+        turned = mesh.gains[which] @ (self.camera.axes * [[1], [1], [-1]]).T
+        return projected_paths(
+            self.camera.seen(mesh.vertices[which]).astype(np.float32),
+            turned.astype(np.float32),
+            mesh.modes[which],
+            np.ascontiguousarray(series, np.float32),
+            np.float32(self.camera.focal(self.size[0])),
+            np.float32(NEAREST),
+        )
 
 
 def coefficients(view: View, mesh: Mesh, series: np.ndarray, *, num_frequencies: int) -> np.ndarray:
@@ -57,8 +63,8 @@ def coefficients(view: View, mesh: Mesh, series: np.ndarray, *, num_frequencies:
     angles = 2 * np.pi / num_frames * np.outer(np.arange(num_frames), np.arange(num_frequencies))
     waves = np.concatenate([np.cos(angles), -np.sin(angles)], axis=1).astype(np.float32) / num_frames  # [T, 2 K]
     for which in _chunks(np.flatnonzero(view.near(mesh))):
-        paths = np.swapaxes(view.displacement(mesh, series, which), 1, 2)  # [n, 2, T]
-        values = (paths @ waves).reshape(len(which), 2, 2, num_frequencies)  # component, part, frequency
+        paths = view.displacement(mesh, series, which).reshape(-1, num_frames)
+        values = (paths @ waves).reshape(-1, 2, 2, num_frequencies)  # vertex, component, part, frequency
         result[which] = values.transpose(0, 3, 2, 1).reshape(len(which), num_frequencies, 4)
     return result.reshape(len(result), -1)
 
@@ -90,7 +96,7 @@ def flow_between(view: View, mesh: Mesh, series: np.ndarray) -> np.ndarray:
     result = np.zeros((len(mesh.vertices), 2), np.float32)
     if not mesh.still:
         for which in _chunks(np.flatnonzero(view.near(mesh))):
-            result[which] = view.displacement(mesh, series[:, None], which)[:, 0]
+            result[which] = view.displacement(mesh, series[:, None], which)[..., 0]
     return result
 
 
