@@ -35,7 +35,7 @@ HEAVY = (
 )
 HEAVY += ("torchmetrics", "torch_fidelity", "accelerate", "tensorboard", "distributed", "cupy")
 # Modules of these names need numba's decorators and are imported late themselves.
-COMPILED_KERNELS = ("data.flow.coarse2fine.", "models.splatting.loops")
+COMPILED_KERNELS = ("data.flow.coarse2fine.", "data.simulated.paths", "models.splatting.loops")
 # Used where somebody has them, a ValueError or a slower path where not.
 OPTIONAL = (
     *("ai_edge_litert", "bpy", "cupy", "distributed", "onnx", "onnxruntime", "onnxscript", "pyflow", "transformers"),
