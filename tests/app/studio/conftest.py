@@ -19,17 +19,18 @@ from app.studio.networks import export_networks
 from app.studio.runtime import runtime_files
 from app.studio.serve import studio_server
 from models.motion.model import MotionModel
+from training.motion.model import with_wind
 
 STEPS = 3
 
 
 @pytest.fixture(scope="session")
 def studio_model() -> MotionModel:
-    """Random weights, few steps, with guidance; what moves moves by some pixels."""
-    model = tiny_model()
-    model.config = replace(model.config, steps=STEPS)
+    """Random weights, few steps, with guidance; told a wind of some pixels, which its samples keep."""
+    model = with_wind(tiny_model()).eval()
+    model.config = replace(model.config, steps=STEPS, still_below=0.05)
     with torch.no_grad():
-        model.amplitude_gain.fill_(3.0)
+        model.usual_strength.fill_(3.0)
     return model
 
 
