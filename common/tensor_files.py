@@ -56,8 +56,9 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapp
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with temporary_path(path) as temporary, temporary.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for name in filter(lambda name: tensors[name].numel(), names):  # what is empty has strides that no view takes
-            file.write(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        for name in names:
+            if tensors[name].numel():  # what is empty has strides that no view takes
+                file.write(tensors[name].detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def read_tensors(

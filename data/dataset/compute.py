@@ -82,9 +82,7 @@ def compute_motion(
 def stratified_indices(num_frames: int, count: int, sequence_id: str) -> np.ndarray:
     """One frame drawn uniformly from each of ``count`` equal strata of the frames 1..T-1, the same for the same id."""
     count = min(count, num_frames - 1)
-    if count == 0:
-        return np.zeros(0, np.int32)
-    edges = 1 + np.arange(count + 1) * (num_frames - 1) // count
+    edges = 1 + np.arange(count + 1) * (num_frames - 1) // max(count, 1)
     seed = int(text_sha256(sequence_id)[:16], 16)
     return np.random.default_rng(seed).integers(edges[:-1], edges[1:]).astype(np.int32)
 
