@@ -26,7 +26,7 @@ class Video:
     read: Read  # (first frame, number of frames) -> uint8 [N, 3, H, W]
     fps: float = 0.0  # 0 where it isn't known
     positions: Callable[[], Tensor] | None = None  # what controls it, float32 [T, C]: positions of a robot's arm
-    weight: int = 1  # how many times as often as others it is drawn
+    weight: float = 1  # how many times as often as others it is drawn
 
 
 def dataset_videos(folder: Path, split: str) -> list[Video]:

@@ -123,6 +123,7 @@ def learn_squares(folder: Path, *, steps: int) -> dict[str, float]:
     import torch
 
     from baselines.cinn.train import CinnRun, train_stages
+    from training.batches.options import DataOptions
     from training.task import RunOptions
 
     data = folder / "data"
@@ -130,7 +131,7 @@ def learn_squares(folder: Path, *, steps: int) -> dict[str, float]:
     results: dict[str, float] = {}
     for stage in STAGES:
         run = CinnRun(
-            data=data,
+            data=DataOptions(folders=(data,)),
             layout="fire",
             preset=squares_preset(),
             stages=[stage],

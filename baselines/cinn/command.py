@@ -13,7 +13,7 @@ from baselines.cinn.presets import PRESETS
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
 from common.option_types import count, few, frame_rate, frame_size, number, numbers, process_count, whole
 from common.output_paths import check_paths
-from training.batches.options import add_run_options
+from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
 from training.command import train_and_report
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ _ROLLOUT_HELP = (
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--data", type=Path, required=True, metavar="FOLDER", help="videos in the layout that --layout names")
+    add_data_options(parser, data="videos in the layout that --layout names")
     add("--layout", choices=LAYOUTS, default="dataset", help="dataset: made by data.prepare (default), or a published")
     add("--preset", choices=tuple(PRESETS), default="small", help="networks and training (default: small)")
     add("--stage", choices=(*STAGES, "all"), default="all", help="vae, condition and flow follow one another")
@@ -113,7 +113,7 @@ def train(arguments: argparse.Namespace) -> None:
         arguments,
         read_run,
         script="baselines.cinn train",
-        inputs=[arguments.data],
+        inputs=input_paths(arguments),
         train="baselines.cinn.train:train_stages",
         result=f"{arguments.stage if arguments.stage != 'all' else ', '.join(STAGES)} in {arguments.output}",
     )
@@ -127,7 +127,7 @@ def read_run(arguments: argparse.Namespace) -> CinnRun:
     from training.task import RunOptions
 
     return CinnRun(
-        data=arguments.data,
+        data=DataOptions.of(arguments),
         layout=arguments.layout,
         preset=changed(PRESETS[arguments.preset], size=arguments.size, batch_size=arguments.batch_size),
         stages=STAGES if arguments.stage == "all" else (arguments.stage,),

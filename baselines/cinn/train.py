@@ -18,9 +18,11 @@ from baselines.cinn.data.layouts import LAYOUTS, load_videos
 from baselines.cinn.model import StochasticImageToVideo
 from baselines.cinn.stages import ConditionStage, FlowStage, StageTask, VideoStage
 from baselines.cinn.validation import VIDEO_METRICS, Validation
+from baselines.clips import Video
 from common.command_line import package_versions
 from evaluation.networks.feature_networks import lpips_network
 from evaluation.networks.weights import MissingWeightsError
+from training.batches.options import DataOptions
 from training.log import summary_writer
 from training.loop import train
 from training.processes import Processes
@@ -32,7 +34,7 @@ from training.task import RunOptions
 class CinnRun:
     """Everything that a training is told."""
 
-    data: Path
+    data: DataOptions
     layout: str  # of data.layouts.LAYOUTS
     preset: Preset
     run: RunOptions  # its output is the run folder, below which each stage has its own
@@ -94,9 +96,37 @@ def stage_options(run: CinnRun, task: StageTask) -> RunOptions:
     """A stage's folder, and what its best checkpoint is chosen by; without validation none is."""
     chosen = {"vae": run.metric, "condition": "l1", "flow": "nll"}[task.stage]
     if task.validation is None and chosen == run.metric and chosen is not None:
-        raise ValueError(f"--keep-best {chosen}: {run.data} has no validation split")
+        raise ValueError(f"--keep-best {chosen}: {', '.join(map(str, run.data.folders))}: no validation split there")
     goal = chosen if task.validation is not None else None
     return replace(run.run, output=run.run.output / task.stage, keep_best=goal)
+
+
+def training_videos(run: CinnRun) -> list[Video]:
+    """The videos of all folders, weighed by the folders' shares where there are several."""
+    groups = [load_videos(folder, "train", layout=run.layout) for folder in run.data.folders]
+    videos = [video for group in groups for video in group]
+    if len(groups) == 1:
+        return videos
+    weights = run.data.item_weights([len(group) for group in groups])
+    return [replace(video, weight=video.weight * weight) for video, weight in zip(videos, weights, strict=True)]
+
+
+def validation_videos(run: CinnRun) -> list[Video]:
+    """Videos held out in all folders that are validated on: those asked for, or those trained on that have some.
+
+    Raises:
+        ValueError: there are none.
+    """
+    found: list[Video] = []
+    missing: list[ValueError] = []
+    for folder in run.data.validation or run.data.folders:
+        try:
+            found += load_videos(folder, "validation", layout=run.layout)
+        except ValueError as error:
+            missing.append(error)
+    if missing and (run.data.validation or not found):
+        raise missing[0]
+    return found
 
 
 def build_stage(run: CinnRun, stage: str, device: torch.device) -> StageTask:
@@ -106,7 +136,7 @@ def build_stage(run: CinnRun, stage: str, device: torch.device) -> StageTask:
     own = run.preset.training.stage(stage)
     control = run.control and stage == "flow"
     clips = Clips(
-        load_videos(run.data, "train", layout=run.layout),
+        training_videos(run),
         config.video.size,
         length=length,
         control=control,
@@ -148,7 +178,7 @@ def build_validation(
 ) -> Validation | None:
     """Held-out clips, or None where the data has no validation split."""
     try:
-        videos = load_videos(run.data, "validation", layout=run.layout)
+        videos = validation_videos(run)
     except ValueError as error:
         print(f"warning: nothing is validated: {error}", file=sys.stderr)
         return None
@@ -166,7 +196,8 @@ def build_validation(
 def provenance(run: CinnRun) -> dict[str, object]:
     """How the weights come about, for the checkpoints, beside the stage's own configuration."""
     return {
-        "data": run.data.name,
+        "data": run.data.names,
+        "shares": run.data.shares,
         "layout": run.layout,
         "seed": run.run.seed,
         "accumulation": run.run.accumulation,

@@ -16,7 +16,7 @@ from baselines.lfdm.config import CONDITIONS, FLOW_TARGETS, FRAME_SAMPLINGS, PRE
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
 from common.option_types import count, few, frame_count, frame_rate, frame_size, not_negative, positive, process_count
 from common.output_paths import check_paths
-from training.batches.options import add_run_options
+from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
 from training.command import train_and_report
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--data", type=Path, required=True, metavar="FOLDER", help="dataset folder, or a data set of another --layout")
+    add_data_options(parser, data="dataset folders, or data sets of another --layout")
     add("--layout", choices=LAYOUTS, default="dataset", help="how the folder is laid out (default: dataset)")
     add("--output", type=Path, required=True, help="run folder; each stage has a folder in it")
     add("--stage", choices=(*STAGES, "all"), default="all", help="which stage to train (default: all)")
@@ -141,7 +141,7 @@ def _train(arguments: argparse.Namespace) -> None:
         arguments,
         read_run,
         script="baselines.lfdm train",
-        inputs=[arguments.data, arguments.init],
+        inputs=input_paths(arguments),
         train="baselines.lfdm.train:train_lfdm",
         result=f"LFDM in {arguments.output}",
     )
@@ -158,7 +158,7 @@ def read_run(arguments: argparse.Namespace) -> LFDMRun:
     ):
         raise ValueError(f"--keep-best {arguments.keep_best}: belongs to another --stage than {arguments.stage}")
     return LFDMRun(
-        data=arguments.data,
+        data=DataOptions.of(arguments),
         layout=arguments.layout,
         preset=changed(PRESETS[arguments.preset], arguments),
         stages=STAGES if arguments.stage == "all" else (arguments.stage,),

@@ -14,7 +14,7 @@ from torch import nn
 from baselines.lfdm.conditions import encode_texts
 from baselines.lfdm.config import STAGES, AutoencoderConfig, DiffusionConfig, Preset, StageTraining
 from baselines.lfdm.data.batches import ClipBatches, PairBatches
-from baselines.lfdm.data.clips import ClipFrames
+from baselines.lfdm.data.clips import Clip, ClipFrames
 from baselines.lfdm.data.datasets import find_clips, labels_of
 from baselines.lfdm.diffusion import FlowCodec, LatentFlowDiffusion
 from baselines.lfdm.networks.autoencoder import FlowAutoencoder
@@ -23,6 +23,7 @@ from baselines.lfdm.pipeline import latent_channels, load_autoencoder, load_diff
 from baselines.lfdm.tasks import AutoencoderTask, DiffusionTask, flow_volumes
 from baselines.lfdm.validation import ReconstructionValidation, SampleValidation
 from common.command_line import package_versions
+from training.batches.options import DataOptions
 from training.log import summary_writer
 from training.loop import Outcome
 from training.loop import train as run_loop
@@ -39,7 +40,7 @@ CALIBRATION_STREAM = 9
 class LFDMRun:
     """Everything that a training of LFDM is told."""
 
-    data: Path
+    data: DataOptions
     preset: Preset
     run: RunOptions  # its output holds a folder for each stage
     stages: tuple[str, ...] = STAGES
@@ -86,13 +87,30 @@ def check_run(run: LFDMRun) -> None:
         return
     config = run.preset.diffusion
     config.check_size(run.preset.autoencoder.size)
-    clips = find_clips(run.data, "train", layout=run.layout, whole=True)
-    for clip in (*clips[:1], *find_clips(run.data, "validation", layout=run.layout, whole=True)[:1]):
+    found = training_clips(run, whole=True)
+    clips = [clip for group in found for clip in group]
+    for clip in (*(group[0] for group in found), *validation_clips(run, whole=True)[:1]):
         clip.read([0])  # the first stage takes stored frames; the videos that the second one decodes may have moved
     if config.condition != "none":
         labels = labels_of(clips)
     if config.condition == "text":
         encode_texts(labels[:1], config.text_encoder)
+
+
+def training_clips(run: LFDMRun, *, whole: bool = False) -> list[list[Clip]]:
+    """The training clips of each folder; arguments and errors as of :func:`find_clips`."""
+    return [find_clips(folder, "train", layout=run.layout, whole=whole) for folder in run.data.folders]
+
+
+def validation_clips(run: LFDMRun, *, whole: bool = False) -> list[Clip]:
+    """Clips held out in all folders that are validated on, by default those trained on."""
+    folders = run.data.validation or run.data.folders
+    return [clip for folder in folders for clip in find_clips(folder, "validation", layout=run.layout, whole=whole)]
+
+
+def clip_weights(run: LFDMRun, groups: list[list[Clip]]) -> list[float] | None:
+    """How often each clip is drawn for the folders' shares; None for alike, as the clips of a single folder are."""
+    return run.data.item_weights([len(group) for group in groups]) if len(groups) > 1 else None
 
 
 def build_autoencoder_task(run: LFDMRun, processes: Processes) -> tuple[AutoencoderTask, dict]:
@@ -115,18 +133,24 @@ def build_autoencoder_task(run: LFDMRun, processes: Processes) -> tuple[Autoenco
     model.to(processes.device)
     if processes.count > 1 and processes.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    frames = ClipFrames(find_clips(run.data, "train", layout=run.layout), config.size, fit=config.fit)
+    groups = training_clips(run)
+    frames = ClipFrames([clip for group in groups for clip in group], config.size, fit=config.fit)
     features = load_features(run.vgg_weights, run.weights).to(processes.device)
     if features.name != "VGG19" and processes.is_main:
         print(f"reconstruction is compared by {features.name} in place of VGG19", file=sys.stderr)
-    checked = find_clips(run.data, "validation", layout=run.layout)
+    checked = validation_clips(run)
     validation = None
     if checked:
         validation = ReconstructionValidation(ClipFrames(checked, config.size, fit=config.fit), device=processes.device)
     task = AutoencoderTask(
         model,
         training,
-        batches=PairBatches(frames, by_subject=training.by_subject, jitter=training.color_jitter),
+        batches=PairBatches(
+            frames,
+            by_subject=training.by_subject,
+            jitter=training.color_jitter,
+            weights=clip_weights(run, groups),
+        ),
         distance=PyramidLoss(features, training.perceptual_scales),
         validation=validation,
         output=folder,
@@ -145,12 +169,19 @@ def build_diffusion_task(run: LFDMRun, processes: Processes) -> tuple[DiffusionT
     autoencoder = load_autoencoder(place / "autoencoder").to(processes.device)
     shape = autoencoder.config
     _expect_same(shape, run.preset.autoencoder, place / "autoencoder")
-    clips = find_clips(run.data, "train", layout=run.layout, whole=True)
+    groups = training_clips(run, whole=True)
+    clips = [clip for group in groups for clip in group]
     config = run.preset.diffusion
     if config.condition != "none":
         config = replace(config, labels=labels_of(clips))
     frames = ClipFrames(clips, shape.size, fit=shape.fit)
-    batches = ClipBatches(frames, config.frames, sampling=training.frame_sampling, jitter=training.color_jitter)
+    batches = ClipBatches(
+        frames,
+        config.frames,
+        sampling=training.frame_sampling,
+        jitter=training.color_jitter,
+        weights=clip_weights(run, groups),
+    )
     if (folder / "config.json").is_file():
         model = load_diffusion(_resumable(folder), autoencoder=autoencoder)
         _expect_same(model.config, replace(config, flow_scale=model.config.flow_scale), folder)
@@ -159,7 +190,7 @@ def build_diffusion_task(run: LFDMRun, processes: Processes) -> tuple[DiffusionT
         torch.manual_seed(run.run.seed)
         config = calibrate(config, autoencoder, batches, seed=run.run.seed, device=processes.device)
         model = LatentFlowDiffusion(config, latent_channels(shape)).to(processes.device)
-    checked = find_clips(run.data, "validation", layout=run.layout, whole=True)
+    checked = validation_clips(run, whole=True)
     validation = None
     if checked:
         validation = SampleValidation(
@@ -205,7 +236,8 @@ def provenance(run: LFDMRun, training: StageTraining, *, processes: int) -> dict
     if values["gradient_clip"] == float("inf"):
         values["gradient_clip"] = None  # JSON has no infinity
     return {
-        "data": run.data.name,
+        "data": run.data.names,
+        "shares": run.data.shares,
         "layout": run.layout,
         "seed": run.run.seed,
         **values,

@@ -1,8 +1,9 @@
-"""Options that both training scripts have: datasets and their shares, validation folders, how a run is carried out."""
+"""Options that training scripts have: datasets and their shares, validation folders, how a run is carried out."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,11 @@ class DataOptions:
         """Names of the dataset folders, for the checkpoint."""
         return [folder.name for folder in self.folders]
 
+    def item_weights(self, sizes: Sequence[int]) -> list[float]:
+        """How often to draw each item of folders that hold so many, relative to others, for the folders' shares."""
+        shares = self.shares or [1.0] * len(self.folders)
+        return [share / size for share, size in zip(shares, sizes, strict=True) for _ in range(size)]
+
     def validation_folders(self) -> list[Path]:
         """Folders to evaluate on: those asked for, else those trained on that have a validation split."""
         if self.validation is not None:
@@ -46,17 +52,12 @@ class DataOptions:
         return [folder for folder in self.folders if "validation" in available_splits(folder)]
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """``--data``, ``--shares`` and ``--validation``."""
+def add_data_options(
+    parser: argparse.ArgumentParser, *, data: str = "dataset folders, such as film and layered photos"
+) -> None:
+    """``--data``, described by a text of its own, ``--shares`` and ``--validation``."""
     add = parser.add_argument
-    add(
-        "--data",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="DATASET",
-        help="dataset folders, such as film and layered photos",
-    )
+    add("--data", type=Path, nargs="+", required=True, metavar="DATASET", help=data)
     add(
         "--shares",
         type=parse_shares,

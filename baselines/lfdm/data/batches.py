@@ -38,21 +38,30 @@ class PairBatches:
     Args:
         by_subject: draw a subject first, then one of its clips, so that subjects count alike.
         jitter: factor on the ranges of the colour changes.
+        weights: how often each clip is drawn, in proportion to each other, whatever its subject; alike by default.
     """
 
-    def __init__(self, frames: ClipFrames, *, by_subject: bool = False, jitter: float = 1.0) -> None:
+    def __init__(
+        self,
+        frames: ClipFrames,
+        *,
+        by_subject: bool = False,
+        jitter: float = 1.0,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         self.frames, self.jitter = frames, jitter
         subjects: dict[str | None, list[int]] = {}
         for number, clip in enumerate(frames.clips):
-            subjects.setdefault(clip.subject if by_subject else str(number), []).append(number)
+            subjects.setdefault(clip.subject if by_subject and weights is None else str(number), []).append(number)
         self._groups = list(subjects.values())
+        self._weights = weights
 
     def draw(self, generators: Sequence[torch.Generator], map_samples: Callable = map) -> VideoBatch:
         """One pair for each generator."""
         return _batch(list(map_samples(self._sample, generators)))
 
     def _sample(self, generator: torch.Generator) -> tuple[Tensor, str | None, str]:
-        group = self._groups[_below(len(self._groups), generator)]
+        group = self._groups[_chosen(len(self._groups), self._weights, generator)]
         number = group[_below(len(group), generator)]
         clip = self.frames.clips[number]
         indices = sorted(_below(len(clip), generator) for _ in range(2))
@@ -66,17 +75,26 @@ class PairBatches:
 
 
 class ClipBatches:
-    """``count`` frames of a clip with its label, the first of them the photo."""
+    """``count`` frames of a clip with its label, the first of them the photo; arguments as of :class:`PairBatches`."""
 
-    def __init__(self, frames: ClipFrames, count: int, *, sampling: str, jitter: float = 1.0) -> None:
+    def __init__(
+        self,
+        frames: ClipFrames,
+        count: int,
+        *,
+        sampling: str,
+        jitter: float = 1.0,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         self.frames, self.count, self.sampling, self.jitter = frames, count, sampling, jitter
+        self._weights = weights
 
     def draw(self, generators: Sequence[torch.Generator], map_samples: Callable = map) -> VideoBatch:
         """One clip for each generator."""
         return _batch(list(map_samples(self._sample, generators)))
 
     def _sample(self, generator: torch.Generator) -> tuple[Tensor, str | None, str]:
-        number = _below(len(self.frames.clips), generator)
+        number = _chosen(len(self.frames.clips), self._weights, generator)
         clip = self.frames.clips[number]
         indices = frame_indices(len(clip), self.count, sampling=self.sampling, generator=generator)
         frames = self.frames.read(number, indices)
@@ -140,6 +158,12 @@ def _gray(frames: Tensor) -> Tensor:
 def _batch(samples: list[tuple[Tensor, str | None, str]]) -> VideoBatch:
     frames, conditions, ids = zip(*samples, strict=True)
     return VideoBatch(torch.stack(frames), list(conditions), list(ids))
+
+
+def _chosen(count: int, weights: Sequence[float] | None, generator: torch.Generator) -> int:
+    if weights is None:
+        return _below(count, generator)
+    return int(torch.multinomial(torch.tensor(weights), 1, generator=generator))
 
 
 def _below(limit: int, generator: torch.Generator) -> int:
