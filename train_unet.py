@@ -110,7 +110,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="CHECKPOINT",
         help="with --stage slice: learn to sample in few steps and without guidance what this motion model samples in "
-        "--teacher-steps times as many with its own; a student can be the next teacher",
+        "--teacher-steps times as many with its own; it starts as that model, or as the student that --init names; a "
+        "student can be the next teacher",
     )
     add(
         "--student-steps",

@@ -126,7 +126,12 @@ def test_a_student_is_distilled_resumed_and_samples_in_its_own_few_steps(
     model.unet.register_forward_hook(lambda *_: calls.append(1))
     assert model.sample(torch.zeros(1, 3, 32, 64), [0]).isfinite().all()
     assert len(calls) == 4
-    for wrong in (("--wind",), ("--init", str(teacher)), ("--joint",)):
+    on, calm = tmp_path / "on", ("--learning-rate", "1e-9")
+    assert run(small_dataset, on, "--distill", str(teacher), "--init", str(student), *distil, "4", *calm) == 0
+    started = MotionModel.from_pretrained(on).unet.state_dict()
+    for name, tensor in model.unet.state_dict().items():
+        torch.testing.assert_close(started[name], tensor, rtol=0, atol=1e-6)
+    for wrong in (("--wind",), ("--init", str(tmp_path / "none")), ("--joint",)):
         assert run(small_dataset, tmp_path / "w", "--distill", str(teacher), *distil, "4", *wrong) == 2
     assert run(small_dataset, tmp_path / "w", "--distill", str(teacher), *short) == 2
     assert "give --stage slice" in capsys.readouterr().err

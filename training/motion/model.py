@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from common.checkpoint import load_weights
 from models.motion.denoiser import DenoiserConfiguration
 from models.motion.model import MotionConfig, MotionModel
 from models.motion.stages import AUTOENCODER_STAGES
@@ -35,7 +36,7 @@ class ModelOptions:
     vqvae: str | None = None  # folder or hub id of the pretrained autoencoder, for presets that have one
     independent: bool = False  # frequency attention takes no part and has no stage
     joint: bool = False  # the latents of all frequencies are denoised as one tensor
-    distill: Path | None = None  # motion checkpoint that the model learns from, and starts as
+    distill: Path | None = None  # motion checkpoint that the model learns from, and starts as unless there is init
     student_steps: int = 4  # in which it then samples
     teacher_steps: int = 2  # of the checkpoint's, learned as one
     wind: bool = False  # how far things move is divided out and told to the network
@@ -57,12 +58,15 @@ def build_model(options: ModelOptions, output: Path, *, statistics: dict, data: 
 
 
 def _built(options: ModelOptions, output: Path, *, statistics: dict, data: Path, seed: int) -> MotionModel:
-    if options.distill is not None and (options.init or options.joint or options.wind):
-        raise ValueError("--distill: the student is what its teacher is; leave out --init, --joint and --wind")
+    if options.distill is not None and (options.joint or options.wind):
+        raise ValueError("--distill: the student is what its teacher is; leave out --joint and --wind")
     there = output if (output / "config.json").is_file() else None
     if options.distill is not None and there is None:
         teacher = MotionModel.from_pretrained(options.distill)
-        return make_student(teacher, options.student_steps, teacher_steps=options.teacher_steps)
+        student = make_student(teacher, options.student_steps, teacher_steps=options.teacher_steps)
+        if options.init is not None:  # an earlier student of such a teacher
+            load_weights(student.unet, MotionModel.from_pretrained(options.init).unet.state_dict(), options.init)
+        return student
     source = there or options.init
     if source is None:
         config = fresh_configuration(options, statistics, data=data)
