@@ -5,7 +5,7 @@ weights that sum to one, that is the mean of the tuned weights ("model soups", W
 distilled from FROM can take over what FROM has learned since ("task arithmetic", Ilharco et al. 2023). All have to be
 of one architecture. Everything but the weights is BASE's.
 
-Examples:
+examples:
   python -m training.combine runs/old --add 0.5 runs/seed_0 runs/old --add 0.5 runs/seed_1 runs/old --output runs/mean
   python -m training.combine runs/student --add 1 runs/tuned runs/teacher --output runs/tuned_student
 """
@@ -42,7 +42,9 @@ class _Change(argparse.Action):
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = OneLineParser("python -m training.combine", description=__doc__)
+    parser = OneLineParser(
+        "python -m training.combine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("base", type=Path, metavar="BASE", help="checkpoint folder to change")
     parser.add_argument(
         "--add",
