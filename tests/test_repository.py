@@ -106,7 +106,7 @@ WITH_TORCH = (
     *("python -m data.prepare merge", "python -m data.prepare report"),
 )
 WITHOUT_COMMON_OPTIONS = ("python -m app.studio", "python -m evaluation.networks")
-WITHOUT_COMMON_OPTIONS += ("python -m data.flow", "python -m benchmarks.")
+WITHOUT_COMMON_OPTIONS += ("python -m data.flow", "python -m training.combine", "python -m benchmarks.")
 WITHOUT_COMMON_OPTIONS += tuple(f"python -m data.synthetic.{name}" for name in ("maps", "measure", "credits"))
 
 
