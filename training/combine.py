@@ -13,17 +13,21 @@ examples:
 from __future__ import annotations
 
 import argparse
-import math
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.command_line import OneLineParser, run_script
+from common.option_types import number
 from common.output_paths import check_paths
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+parse_weight = number(-1e6, 1e6)
 
 
 class _Change(argparse.Action):
@@ -31,12 +35,9 @@ class _Change(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):
         try:
-            weight = float(values[0])
-        except ValueError:
-            weight = math.nan
-        if not math.isfinite(weight):
-            parser.error(f"{option_string} {values[0]}: expected a number, then two checkpoint folders")
-        change = weight, Path(values[1]), Path(values[2])
+            change = parse_weight(values[0]), Path(values[1]), Path(values[2])
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, f"{error}; two checkpoint folders follow it") from None
         setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), change])
 
 
@@ -82,8 +83,10 @@ def combine(base: Path, changes: Sequence[tuple[float, Path, Path]], output: Pat
     kind = load_config(base, PARTS)["kind"]
     config, start = load_checkpoint(base, kind)
     sums = {name: tensor.double() for name, tensor in start.items() if tensor.is_floating_point()}
+    # What trainings have in common, mostly where they began, is read once.
+    read = functools.lru_cache(maxsize=2)(functools.partial(_fitting, kind=kind, like=start, base=base))
     for weight, tuned, origin in changes:
-        after, before = (_fitting(folder, kind, like=start, base=base) for folder in (tuned, origin))
+        after, before = read(tuned), read(origin)
         for name in sums:
             difference = after[name].double() - before[name].double()
             if difference.isfinite().all():  # a limit that there is none of is infinite, and stays BASE's
@@ -94,7 +97,7 @@ def combine(base: Path, changes: Sequence[tuple[float, Path, Path]], output: Pat
     save_checkpoint(output, kind, model_config=config["model"], tensors=tensors, training=training)
 
 
-def _fitting(folder: Path, kind: str, *, like: dict[str, Tensor], base: Path) -> dict[str, Tensor]:
+def _fitting(folder: Path, *, kind: str, like: dict[str, Tensor], base: Path) -> dict[str, Tensor]:
     from common.checkpoint import load_checkpoint
 
     tensors = load_checkpoint(folder, kind)[1]
