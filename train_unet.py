@@ -16,7 +16,13 @@ from common.command_line import OneLineParser, add_common_options, run_script
 from common.option_types import count, few, number, positive, process_count, share, whole_number
 from models.choices import NORMALIZATIONS
 from models.motion.stages import STAGES, stage_name
-from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
+from training.batches.options import (
+    DataOptions,
+    add_data_options,
+    add_precision_option,
+    add_run_options,
+    input_paths,
+)
 from training.command import train_and_report
 from training.presets import SCHEDULES, TRAINING_PRESETS, TrainingConfig
 
@@ -158,12 +164,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_scale_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--precision",
-        choices=("auto", "bfloat16", "float32"),
-        default="auto",
-        help="precision of the forward pass (default: auto, bfloat16 where the hardware is made for it)",
-    )
+    add_precision_option(parser)
     add("--workers", type=process_count, default=1, metavar="N", help="threads that draw samples ahead (default: 1)")
     add(
         "--cache-latents",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from common.precision import has_fast_bfloat16
 from training.best import Goal
 from training.state import StepSamples
 
@@ -27,6 +28,13 @@ class RunOptions:
     evaluate_every: int = 500  # steps
     tensorboard: bool = False
     keep_best: str | None = None  # one of the task's goals: the best checkpoint is kept in output/best
+
+    def on(self, device: torch.device) -> RunOptions:
+        """The same with the precision decided that ``auto`` leaves to the hardware."""
+        if self.precision != "auto":
+            return self
+        # Where bfloat16 is emulated it takes ten times as long as float32.
+        return replace(self, precision="bfloat16" if has_fast_bfloat16(device) else "float32")
 
 
 class Batch(Protocol):

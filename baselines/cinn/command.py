@@ -13,7 +13,13 @@ from baselines.cinn.presets import PRESETS
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
 from common.option_types import count, few, frame_rate, frame_size, number, numbers, process_count, whole
 from common.output_paths import check_paths
-from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
+from training.batches.options import (
+    DataOptions,
+    add_data_options,
+    add_precision_option,
+    add_run_options,
+    input_paths,
+)
 from training.command import train_and_report
 
 if TYPE_CHECKING:
@@ -76,6 +82,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
     add("--workers", type=process_count, default=1, metavar="N", help="threads that read clips meanwhile (default: 1)")
     add_run_options(parser, logs=("csv", "tensorboard", "wandb"), goals=METRICS)
+    add_precision_option(parser)
     add_common_options(parser)
 
 
@@ -139,6 +146,7 @@ def read_run(arguments: argparse.Namespace) -> CinnRun:
             output=arguments.output,
             seed=arguments.seed,
             accumulation=arguments.gradient_accumulation,
+            precision=arguments.precision,
             workers=arguments.workers,
             save_every=arguments.save_every,
             evaluate_every=arguments.evaluate_every,

@@ -69,7 +69,7 @@ class Player(nn.Module):
 
     def reconstruct(self, batch: ClipBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """``G(x0, z)`` with z of q(z | X), mean and log-variance of q."""
-        mean, log_variance = self.autoencoder.encoder(batch.clip)
+        mean, log_variance = (part.float() for part in self.autoencoder.encoder(batch.clip))
         code = mean + (0.5 * log_variance).exp() * draws.noise
         return self.autoencoder.decoder(batch.photo, code), mean, log_variance
 

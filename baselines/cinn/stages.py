@@ -159,7 +159,7 @@ class ConditionLoss(nn.Module):
 
     def forward(self, batch: ClipBatch, samples: StepSamples) -> Portions:
         photo = batch.photo
-        mean, log_variance = self.encoder.distribution(photo)
+        mean, log_variance = (part.float() for part in self.encoder.distribution(photo))
         noise = samples.normal(mean.shape[1:]).to(mean)
         made = self.decoder(mean + (0.5 * log_variance).exp() * noise)
         l1 = (made - photo).abs().mean()

@@ -79,6 +79,7 @@ def train_stages(
     """
     if run.run.tensorboard:
         summary_writer()  # whether there is one is said before anything else happens
+    run = replace(run, run=run.run.on(device))
     processes = Processes(device)
     results = {}
     for stage in run.stages:
@@ -93,12 +94,14 @@ def train_stages(
 
 
 def stage_options(run: CinnRun, task: StageTask) -> RunOptions:
-    """A stage's folder, and what its best checkpoint is chosen by; without validation none is."""
+    """A stage's folder and precision, and what its best checkpoint is chosen by; without validation none is."""
     chosen = {"vae": run.metric, "condition": "l1", "flow": "nll"}[task.stage]
     if task.validation is None and chosen == run.metric and chosen is not None:
         raise ValueError(f"--keep-best {chosen}: {', '.join(map(str, run.data.folders))}: no validation split there")
     goal = chosen if task.validation is not None else None
-    return replace(run.run, output=run.run.output / task.stage, keep_best=goal)
+    # The likelihood of a code is exact, and its network small.
+    precision = "float32" if task.stage == "flow" else run.run.precision
+    return replace(run.run, output=run.run.output / task.stage, keep_best=goal, precision=precision)
 
 
 def training_videos(run: CinnRun) -> list[Video]:

@@ -12,11 +12,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from baselines.lfdm.config import CONDITIONS, FLOW_TARGETS, FRAME_SAMPLINGS, PRESETS, STAGES, Preset, fit_blocks
+from baselines.lfdm.config import (
+    CONDITIONS,
+    FLOW_TARGETS,
+    FRAME_SAMPLINGS,
+    MOTIONS,
+    PRESETS,
+    STAGES,
+    Preset,
+    fit_blocks,
+)
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
 from common.option_types import count, few, frame_count, frame_rate, frame_size, not_negative, positive, process_count
 from common.output_paths import check_paths
-from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
+from training.batches.options import (
+    DataOptions,
+    add_data_options,
+    add_precision_option,
+    add_run_options,
+    input_paths,
+)
 from training.command import train_and_report
 
 if TYPE_CHECKING:
@@ -57,6 +72,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--stage", choices=(*STAGES, "all"), default="all", help="which stage to train (default: all)")
     add("--preset", choices=tuple(PRESETS), default="small", help="networks and training (default: small)")
     add("--size", type=frame_size, metavar="WxH", help="size of the frames (default: the preset's)")
+    add(
+        "--motion",
+        choices=MOTIONS,
+        help="regions: as published; dense: corrected optical flow (default: the preset's)",
+    )
     add("--frames", type=frame_count, metavar="T", help="frames of a clip, the photo included (default: the preset's)")
     add("--condition", choices=CONDITIONS, help="what clips are sampled by (default: the preset's)")
     add("--text-encoder", metavar="ID_OR_DIR", help="encoder of --condition text (default: bert-base-cased)")
@@ -74,6 +94,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
     add("--workers", type=process_count, default=1, help="threads that draw samples (default: 1)")
     add_run_options(parser, goals=("l1", "localisation"))
+    add_precision_option(parser)
     add_common_options(parser)
 
 
@@ -102,7 +123,7 @@ def _add_transfer(parser: argparse.ArgumentParser) -> None:
     add("photo", type=Path, metavar="PHOTO")
     add("clip", type=Path, metavar="CLIP")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help="ends in .mp4, .gif or .webp")
-    add("--absolute", action="store_true", help="put regions where the clip has them; otherwise move them alike")
+    add("--absolute", action="store_true", help="bring things to where the clip has them; otherwise move them alike")
     _add_sampling(parser)
     add_common_options(parser)
 
@@ -170,6 +191,7 @@ def read_run(arguments: argparse.Namespace) -> LFDMRun:
             output=arguments.output,
             seed=arguments.seed,
             accumulation=arguments.gradient_accumulation,
+            precision=arguments.precision,
             workers=arguments.workers,
             save_every=arguments.save_every,
             evaluate_every=arguments.evaluate_every,
@@ -185,6 +207,8 @@ def changed(preset: Preset, arguments: argparse.Namespace) -> Preset:
     if arguments.size is not None:
         blocks = fit_blocks(arguments.size, autoencoder.blocks)
         autoencoder = replace(autoencoder, size=arguments.size, blocks=blocks or autoencoder.blocks)
+    if arguments.motion is not None:
+        autoencoder = replace(autoencoder, motion=arguments.motion)
     asked = {name: getattr(arguments, name) for name in ("frames", "condition", "text_encoder", "flow_target")}
     asked |= {"upsampling": arguments.upsampling, "learn_null": arguments.learn_null or None}
     training = {

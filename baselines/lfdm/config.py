@@ -13,6 +13,7 @@ ScheduleSteps = Annotated[int, Range(1, 100_000)]
 CONDITIONS = ("none", "label", "text")
 FLOW_TARGETS = ("residual", "absolute")
 FRAME_SAMPLINGS = ("contiguous", "uniform", "random", "very_random")
+MOTIONS = ("regions", "dense")  # how the flow between two frames is found
 STARTS = ("noise", "source")  # what an untrained autoencoder draws
 LATENT_STRIDE = 4  # the latent flow has a quarter of the frame's width and height
 STAGES = ("autoencoder", "diffusion")
@@ -23,6 +24,9 @@ class AutoencoderConfig:
     """Shape of the latent flow autoencoder; the defaults are the published ones, 66,004,557 parameters."""
 
     size: tuple[Side, Side] = (128, 128)  # (W, H) of the frames
+    # regions: mixed from the affine motions of regions and a background, as published. dense: by Lucas and Kanade's
+    # method, and corrected; what is said of regions and the background then has no effect.
+    motion: Literal["regions", "dense"] = "regions"
     regions: Width = 10
     temperature: Annotated[float, Range(1e-6, 1e6)] = 0.1  # of the heat maps' softmax
     blocks: Levels = 5  # resolutions of both hourglasses; W / 4 and H / 4 must be multiples of 2 ** blocks
@@ -39,8 +43,9 @@ class AutoencoderConfig:
     start: Literal["noise", "source"] = "noise"
 
     def __post_init__(self) -> None:
-        if self.start not in STARTS:
-            raise ValueError(f"start {self.start!r}: expected one of {', '.join(STARTS)}")
+        for name, known in (("start", STARTS), ("motion", MOTIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
         width, height = self.size
         step = LATENT_STRIDE << self.blocks
         if width % step or height % step:
@@ -159,6 +164,7 @@ NATOPS = Preset(
 SMALL = Preset(
     AutoencoderConfig(
         size=(128, 64),
+        motion="dense",
         blocks=4,
         region_channels=16,
         flow_channels=24,

@@ -12,8 +12,8 @@ from torch import Tensor
 from baselines.lfdm.config import LATENT_STRIDE, AutoencoderConfig, DiffusionConfig
 from baselines.lfdm.diffusion import LatentFlowDiffusion
 from baselines.lfdm.networks.autoencoder import FlowAutoencoder
-from baselines.lfdm.networks.geometry import identity_grid, inverse, resize
-from baselines.lfdm.networks.motion import LatentFlow, Regions
+from baselines.lfdm.networks.geometry import identity_grid, resize
+from baselines.lfdm.networks.motion import LatentFlow
 from common.checkpoint import build_fitting, load_checkpoint, save_checkpoint
 from common.hashing import content_hash
 from common.plain import from_plain
@@ -107,31 +107,21 @@ class LFDM:
         """The photo ``[1, 3, H, W]`` moving as a clip ``driving [T, 3, H, W]`` does.
 
         Args:
-            relative: take over how regions move since the clip's first frame; else where they are.
+            relative: as of :meth:`FlowAutoencoder.transfer`.
         """
-        model = self.autoencoder
-        source = model.region_predictor(photo)
-        start = model.region_predictor(driving[:1])
-        parts = []
-        for frames in driving.split(FRAMES_AT_ONCE):
-            regions = model.region_predictor(frames)
-            if relative:
-                regions = moved_regions(source, start=start, now=regions)
-            photos = photo.expand(len(frames), -1, -1, -1)
-            background = model.background_predictor(driving[:1].expand_as(frames) if relative else photos, frames)
-            flow = model.flow_predictor(
-                photos, source.repeat(len(frames)), driving_regions=regions, background=background
-            )
-            parts.append(self._draw(photo, flow))
+        parts = [
+            self._draw(photo, self.autoencoder.transfer(photo, start=driving[:1], driving=frames, relative=relative))
+            for frames in driving.split(FRAMES_AT_ONCE)
+        ]
         return _join(parts, len(driving))
 
     @torch.no_grad()
     def reconstruct(self, frames: Tensor) -> Animation:
         """A clip ``[T, 3, H, W]`` drawn again from its first frame and the flow to each of them."""
-        parts, regions = [], self.autoencoder.region_predictor(frames[:1])
+        parts, regions = [], self.autoencoder.regions(frames[:1])
         for some in frames.split(FRAMES_AT_ONCE):
-            source = frames[:1].expand_as(some)
-            flow = self.autoencoder.estimate(source, some, source_regions=regions.repeat(len(some)))
+            own = None if regions is None else regions.repeat(len(some))
+            flow = self.autoencoder.estimate(frames[:1].expand_as(some), some, source_regions=own)
             parts.append(self._draw(frames[:1], flow))
         return _join(parts, len(frames))
 
@@ -150,13 +140,6 @@ class LFDM:
 def _join(parts: Sequence[Animation], count: int) -> Animation:
     names = ("frames", "warped", "displacement", "occlusion")
     return Animation(*(torch.cat([getattr(part, name) for part in parts])[:count] for name in names))
-
-
-def moved_regions(source: Regions, *, start: Regions, now: Regions) -> Regions:
-    """The source's regions, moved and deformed as others have been between two frames."""
-    axes = now.axes @ inverse(start.axes) @ source.axes
-    mean = source.mean + now.mean - start.mean
-    return Regions(mean, axes @ axes.transpose(-1, -2), axes, now.heatmap)
 
 
 def displacement(grid: Tensor, size: tuple[int, int]) -> Tensor:

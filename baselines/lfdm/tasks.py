@@ -34,7 +34,7 @@ SAMPLE_GOALS = {"localisation": Goal("localisation", 1)}
 
 
 class AutoencoderLoss(nn.Module):
-    """Reconstruction of the second frame of a pair from the first, and equivariance of the regions."""
+    """Reconstruction of the second frame of a pair from the first, and equivariance of the regions if there are any."""
 
     def __init__(self, model: FlowAutoencoder, distance: PyramidLoss, training: StageTraining) -> None:
         super().__init__()
@@ -44,14 +44,16 @@ class AutoencoderLoss(nn.Module):
     def forward(self, batch: VideoBatch, samples: StepSamples) -> tuple[Tensor, Tensor]:
         """See `training.task.Update`."""
         source, driving = batch.frames.unbind(dim=1)
-        regions = self.model.region_predictor(driving)
+        regions = self.model.regions(driving)
         flow = self.model.estimate(source, driving, driving_regions=regions)
         frame, _ = self.model.decode(source, self.model.encode(source), flow)
         perceptual = self.perceptual_weight * self.distance(frame, driving)
-        deformation = Deformation.random(samples.normal, driving.device)
-        deformed = self.model.region_predictor(deformation.apply(driving))
-        shift, affine = equivariance(regions, deformed, deformation)
-        shift, affine = (weight * e for weight, e in zip(self.equivariance_weights, (shift, affine), strict=True))
+        shift = affine = torch.zeros_like(perceptual)
+        if regions is not None:
+            deformation = Deformation.random(samples.normal, driving.device)
+            deformed = self.model.region_predictor(deformation.apply(driving))
+            errors = equivariance(regions, deformed, deformation)
+            shift, affine = (weight * e for weight, e in zip(self.equivariance_weights, errors, strict=True))
         whole, portions = perceptual + shift + affine, Portions()
         for part in (whole, perceptual, shift, affine):
             portions.add(part)
@@ -88,13 +90,15 @@ class DiffusionLoss(nn.Module):
 def flow_volumes(codec: FlowCodec, autoencoder: FlowAutoencoder, frames: Tensor) -> tuple[Tensor, Tensor]:
     """Flow from the first frame of each clip ``[B, T, 3, H, W]`` to all: ``[B, 3, T, h, w]``; latents of the first.
 
-    No frame is drawn for that.
+    No frame is drawn for that, and all is in float32, whatever the training around it is in.
     """
     count = frames.shape[1]
     first = frames[:, :1].expand_as(frames).flatten(0, 1)
-    regions = autoencoder.region_predictor(frames[:, 0]).repeat(count)
-    flow = autoencoder.estimate(first, frames.flatten(0, 1), source_regions=regions)
-    return codec.encode(flow, count), autoencoder.encode(frames[:, 0]).latent
+    with torch.autocast(frames.device.type, enabled=False):
+        regions = autoencoder.regions(frames[:, 0])
+        own = None if regions is None else regions.repeat(count)
+        flow = autoencoder.estimate(first, frames.flatten(0, 1), source_regions=own)
+        return codec.encode(flow, count), autoencoder.encode(frames[:, 0]).latent
 
 
 class AutoencoderTask:

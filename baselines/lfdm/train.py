@@ -62,6 +62,7 @@ def train_lfdm(
     if run.run.tensorboard:
         summary_writer()  # whether there is one is said before anything else happens
     check_run(run)
+    run = replace(run, run=run.run.on(device))
     processes = Processes(device)
     results = {}
     for stage in run.stages:
@@ -72,7 +73,9 @@ def train_lfdm(
             task, found = build_diffusion_task(run, processes)
         processes.copy_from_main(task.model)
         processes.wait()  # until all have read what the main process will write again
-        options = replace(run.run, output=run.run.output / stage)
+        # Positions of regions need more digits than bfloat16 has: it would round them by a quarter of a pixel.
+        precision = "float32" if stage == "autoencoder" else run.run.precision
+        options = replace(run.run, output=run.run.output / stage, precision=precision)
         outcome: Outcome = run_loop(task, options, processes, watch=watch)
         processes.wait()
         parameters = sum(parameter.numel() for parameter in task.model.parameters())

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from common.checkpoint import build_fitting, load_checkpoint, save_checkpoint
 from common.plain import from_plain
+from common.precision import has_fast_bfloat16
 from models.rendering.config import FrameSynthesisConfig
 from models.rendering.grid_net import FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
 from models.rendering.warping import (
@@ -189,13 +190,3 @@ class FrameSynthesisModel(nn.Module):
     def _autocast(self, device: torch.device) -> torch.autocast:
         enabled = self.precision == "auto" and has_fast_bfloat16(device)
         return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether convolutions in bfloat16 run on hardware made for it; without that, emulation is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        supports = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-        return any(check is not None and check() for check in supports)
-    return False

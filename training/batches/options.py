@@ -111,6 +111,16 @@ def add_run_options(
     )
 
 
+def add_precision_option(parser: argparse.ArgumentParser) -> None:
+    """``--precision``, of the forward pass."""
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "bfloat16", "float32"),
+        default="auto",
+        help="precision of the forward pass (default: auto, bfloat16 where the hardware is made for it)",
+    )
+
+
 parse_shares = numbers(number(1e-6, 1e6), "0.5,0.5")
 
 

@@ -19,7 +19,6 @@ from data.dataset.manifest import load_statistics
 from data.dataset.reading import SpectralVolumeDataset
 from models.motion.model import KIND, MotionModel
 from models.motion.stages import AUTOENCODER_STAGES, STAGES
-from models.rendering.model import has_fast_bfloat16
 from training.batches.augmentation import AugmentationConfig
 from training.batches.latents import LatentBatches, LatentSource, open_cache, remove_others
 from training.batches.motion import MotionBatches, load_batches
@@ -73,9 +72,7 @@ def train_motion(
     """
     if run.run.tensorboard:
         summary_writer()  # whether there is one is said before anything else happens
-    if run.run.precision == "auto":
-        fast = has_fast_bfloat16(device)  # elsewhere it is emulated, at a tenth of the speed of float32
-        run = replace(run, run=replace(run.run, precision="bfloat16" if fast else "float32"))
+    run = replace(run, run=run.run.on(device))
     processes = Processes(device)
     training = MotionTraining(run, processes)
     for stage in training.stages_left():

@@ -11,10 +11,12 @@ from baselines.lfdm.networks.blocks import ConvBlock, DownBlock, ResidualBlock, 
 from baselines.lfdm.networks.geometry import resize, warp
 from baselines.lfdm.networks.motion import (
     BackgroundPredictor,
+    DenseFlowPredictor,
     FlowPredictor,
     LatentFlow,
     RegionPredictor,
     Regions,
+    moved_regions,
     set_to_zero,
 )
 
@@ -89,21 +91,27 @@ def _blend(flow: LatentFlow, warped: Tensor, drawn: Tensor) -> Tensor:
 
 
 class FlowAutoencoder(nn.Module):
-    """The four networks of the first stage. Frames are float ``[B, 3, H, W]`` in [0, 1]."""
+    """The networks of the first stage. Frames are float ``[B, 3, H, W]`` in [0, 1].
+
+    With ``config.motion`` of ``dense`` there are no regions, and flow is a function of the two frames alone.
+    """
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.region_predictor = RegionPredictor(config)
-        self.background_predictor = BackgroundPredictor(config)
-        self.flow_predictor = FlowPredictor(config)
+        if config.motion == "regions":
+            self.region_predictor = RegionPredictor(config)
+            self.background_predictor = BackgroundPredictor(config)
+            self.flow_predictor = FlowPredictor(config)
+        else:
+            self.dense_predictor = DenseFlowPredictor(config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self._fixed: tuple[nn.Module, ...] = ()
 
     def fix_all_but_decoder(self) -> None:
         """Adapt to other pictures by the decoder alone: what finds and encodes motion stays, its statistics too."""
-        self._fixed = (self.region_predictor, self.background_predictor, self.flow_predictor, self.encoder)
+        self._fixed = tuple(part for part in self.children() if part is not self.decoder)
         for part in self._fixed:
             part.eval().requires_grad_(False)
 
@@ -114,6 +122,10 @@ class FlowAutoencoder(nn.Module):
             part.eval()
         return self
 
+    def regions(self, frames: Tensor) -> Regions | None:
+        """Regions of frames ``[B, 3, H, W]``, where the model has regions."""
+        return self.region_predictor(frames) if self.config.motion == "regions" else None
+
     def estimate(
         self,
         source: Tensor,
@@ -123,10 +135,31 @@ class FlowAutoencoder(nn.Module):
         driving_regions: Regions | None = None,
     ) -> LatentFlow:
         """The flow from ``source`` to ``driving``, ``[B, 3, H, W]`` each; regions are found unless they are given."""
+        if self.config.motion == "dense":
+            return self.dense_predictor(source, driving)
         source_regions = source_regions or self.region_predictor(source)
         driving_regions = driving_regions or self.region_predictor(driving)
         background = self.background_predictor(source, driving)
         return self.flow_predictor(source, source_regions, driving_regions=driving_regions, background=background)
+
+    def transfer(self, photo: Tensor, *, start: Tensor, driving: Tensor, relative: bool) -> LatentFlow:
+        """The flow that moves a photo as a clip does.
+
+        Args:
+            photo, start: ``[1, 3, H, W]``, the latter the clip's first frame.
+            driving: ``[B, 3, H, W]``, later frames of it.
+            relative: take over how things move since the first frame; else the regions come to where they are in
+                the clip, and dense flow leads from the photo to the frames themselves.
+        """
+        photos, starts = photo.expand_as(driving), start.expand_as(driving)
+        source, regions = self.regions(photo), self.regions(driving)
+        if source is None or regions is None:
+            return self.estimate(starts if relative else photos, driving)
+        if relative:
+            regions = moved_regions(source, start=self.region_predictor(start), now=regions)
+        background = self.background_predictor(starts if relative else photos, driving)
+        source = source.repeat(len(driving))
+        return self.flow_predictor(photos, source, driving_regions=regions, background=background)
 
     def encode(self, frames: Tensor) -> Features:
         """Features of frames ``[B, 3, H, W]``."""

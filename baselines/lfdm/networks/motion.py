@@ -1,4 +1,5 @@
-"""Motion between two frames: regions with principal axes, an affine background, and the dense flow they make.
+"""Motion between two frames: regions with principal axes, an affine background, the dense flow they make; or dense
+flow without them.
 
 Regions are found without supervision (Siarohin et al., "Motion Representations for Articulated Animation", CVPR 2021).
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.lfdm.config import LATENT_STRIDE, AutoencoderConfig
@@ -21,9 +23,13 @@ from baselines.lfdm.networks.geometry import (
     revert_axis_swap,
     warp,
 )
+from baselines.lucas_kanade import lucas_kanade
+from models.rendering.warping import resample
 
 STILL = 4.0  # logit of the background's mask, whose motion is the identity, in a model that starts as the source
 BACKGROUND_STEP = 0.02  # of what the background's head says beyond the identity, in such a model
+CORRECTION = 0.2  # pixels of a frame in one unit of what a network adds to dense flow
+CHANGE = 8.0  # by which the change between two frames, mostly small, is multiplied
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # the affine motion that leaves everything where it is
 
 
@@ -145,6 +151,32 @@ class FlowPredictor(nn.Module):
         return LatentFlow(flow, self.occlusion_head(features).float().sigmoid())
 
 
+class DenseFlowPredictor(nn.Module):
+    """Two frames -> dense flow, without regions: Lucas and Kanade's, and what a network adds to it."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.downsample = AntiAliasDownsample(LATENT_STRIDE)
+        # The flow, both frames, and the change that the flow leaves.
+        self.hourglass = Hourglass(2 + 3 * 3, config.flow_channels, blocks=config.blocks, most=config.most_channels)
+        self.head = nn.Conv2d(self.hourglass.channels_out, 3, 7, padding=3)
+        if config.start == "source":
+            set_to_zero(self.head)
+
+    def forward(self, source: Tensor, driving: Tensor) -> LatentFlow:
+        """Two frames ``[B, 3, H, W]`` -> flow at a quarter of the size."""
+        flow = lucas_kanade(source, driving)
+        moved = resample(source, -flow, "bilinear")
+        coarse = F.avg_pool2d(flow, LATENT_STRIDE)  # in pixels of the frames
+        pictures = torch.cat([source, driving, CHANGE * (driving - moved)], dim=1)
+        features = self.hourglass(torch.cat([coarse, self.downsample(pictures)], dim=1))
+        correction, trust = self.head(features).float().split((2, 1), dim=1)
+        coarse = coarse + CORRECTION * correction
+        size = coarse.new_tensor([source.shape[3] - 1, source.shape[2] - 1])
+        grid = identity_grid(coarse.shape[2], coarse.shape[3], coarse)
+        return LatentFlow(grid + coarse.permute(0, 2, 3, 1) * 2 / size, trust.sigmoid())
+
+
 def sparse_motions(grid: Tensor, source: Regions, *, driving_regions: Regions, background: Tensor) -> Tensor:
     """Each motion's source coordinates of driving coordinates ``grid [h, w, 2]``: ``[B, 1 + K, h, w, 2]``.
 
@@ -155,6 +187,13 @@ def sparse_motions(grid: Tensor, source: Regions, *, driving_regions: Regions, b
     moved = torch.einsum("bkij,bkhwj->bkhwi", matrices, offsets) + source.mean[:, :, None, None]
     still = torch.einsum("bij,hwj->bhwi", background[:, :, :2], grid) + background[:, None, None, :, 2]
     return torch.cat([still[:, None], moved], dim=1)
+
+
+def moved_regions(source: Regions, *, start: Regions, now: Regions) -> Regions:
+    """The source's regions, moved and deformed as others have been between two frames."""
+    axes = now.axes @ inverse(start.axes) @ source.axes
+    mean = source.mean + now.mean - start.mean
+    return Regions(mean, axes @ axes.transpose(-1, -2), axes, now.heatmap)
 
 
 def heat_at(grid: Tensor, regions: Regions) -> Tensor:

@@ -23,7 +23,8 @@ from baselines.lfdm.config import TINY
 from baselines.lfdm.diffusion import LatentFlowDiffusion
 from baselines.lfdm.networks.autoencoder import FlowAutoencoder
 from baselines.lfdm.networks.geometry import identity_grid
-from baselines.lfdm.pipeline import LFDM, displacement, latent_channels, moved_regions
+from baselines.lfdm.networks.motion import moved_regions
+from baselines.lfdm.pipeline import LFDM, displacement, latent_channels
 from baselines.registry import METHODS
 from common.images import from_8_bits
 from data.media.images import write_image
@@ -36,7 +37,10 @@ from models.pipeline import ImageDynamicsPipeline
 from training.log import read_csv
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-STEPS = ("--preset", "tiny", "--max-steps", "3", "--device", "cpu", "--evaluate-every", "3")
+STEPS = (
+    *("--preset", "tiny", "--max-steps", "3", "--device", "cpu", "--evaluate-every", "3"),
+    *("--precision", "float32"),  # two processes round alike, on any machine
+)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +156,41 @@ def test_transfer_takes_over_motion_or_places() -> None:
     moved = moved_regions(source, start=start, now=now)
     torch.testing.assert_close(moved.mean - source.mean, now.mean - start.mean)
     torch.testing.assert_close(moved_regions(source, start=start, now=start).covariance, source.covariance)
+
+
+def shifting_waves(count: int) -> torch.Tensor:
+    """Frames ``[count, 3, 32, 32]`` of soft waves that move half a pixel to the right each time."""
+    x = torch.arange(32.0) - 0.5 * torch.arange(count)[:, None]
+    wave = (0.4 * x).sin()[:, None, None].expand(-1, 3, 32, -1)
+    return 0.5 + 0.3 * wave * torch.linspace(0.5, 1, 32)[:, None]
+
+
+def test_dense_motion_needs_no_training_to_follow_and_to_transfer() -> None:
+    torch.manual_seed(0)
+    model = LFDM(FlowAutoencoder(replace(TINY.autoencoder, motion="dense", start="source", padding="border")))
+    frames = shifting_waves(4)
+    again = model.reconstruct(frames)
+    repeated = (frames - frames[:1]).abs().mean()
+    assert (again.frames - frames).abs().mean() < 0.4 * repeated
+    assert again.displacement[0].abs().max() < 1e-4
+    middle = again.displacement[3, :, 2:-2, 2:-2]
+    torch.testing.assert_close(middle[0], torch.full_like(middle[0], 1.5), atol=0.25, rtol=0)
+    assert middle[1].abs().max() < 0.25
+    photo = shifting_waves(1).flip(-2)
+    moved = model.transfer(photo, frames)
+    torch.testing.assert_close(moved.displacement, again.displacement, atol=1e-5, rtol=1e-5)
+    assert (model.transfer(photo, frames, relative=False).displacement - again.displacement).abs().max() > 0.01
+
+
+@pytest.mark.slow
+def test_both_stages_train_on_dense_motion(dataset: Path, tmp_path: Path) -> None:
+    assert train(dataset, tmp_path, "--motion", "dense") == 0
+    model = LFDM.from_pretrained(tmp_path)
+    assert model.autoencoder.config.motion == "dense"
+    clip = model.animate(torch.rand(1, 3, 32, 32), 6, generator=torch.Generator().manual_seed(0))
+    assert clip.frames.shape == (6, 3, 32, 32)
+    rows = read_csv(tmp_path / "autoencoder" / "log.csv")
+    assert all(float(row["shift"]) == float(row["affine"]) == 0 for row in rows)  # of regions, which there are none of
 
 
 def test_displacement_is_forward_and_in_pixels() -> None:
