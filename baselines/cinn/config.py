@@ -38,6 +38,8 @@ class VideoConfig:
     decoder_time: tuple[Stride, ...] = (2, 2, 2, 2, 1)
     # What an untrained decoder draws: noise, as published, or the photo, which it then displaces and corrects.
     start: Literal["noise", "photo"] = "noise"
+    # What the encoder sees of a clip: its frames, as published, or how the photo's content has moved in each of them.
+    encoder_sees: Literal["frames", "flow"] = "frames"
 
     def __post_init__(self) -> None:
         for name, length in (("encoder_space", 4), ("encoder_time", 4), ("decoder_space", 5), ("decoder_time", 5)):
@@ -57,6 +59,8 @@ class VideoConfig:
             raise ValueError(f"size {self.size[0]}x{self.size[1]}: both sides have to be multiples of {space}")
         if self.start not in ("noise", "photo"):
             raise ValueError(f"start {self.start!r}: expected noise or photo")
+        if self.encoder_sees not in ("frames", "flow"):
+            raise ValueError(f"encoder_sees {self.encoder_sees!r}: expected frames or flow")
         if self.code % 2:
             raise ValueError(f"code {self.code}: an even number is needed, whose halves change each other")
 
@@ -140,6 +144,9 @@ class LossConfig:
     perceptual: float = 30.0
     perceptual_frames: int = 0  # of each clip that it is taken of, chosen at random; 0: all
     reconstruction: float = 10.0
+    # What the reconstruction's mean is taken of. The absolute error, as published, has its least where most pixels are
+    # still, in standing still; from there it does not lead on.
+    error: Literal["absolute", "squared"] = "absolute"
     divergence: float = 1e-5
     adversarial: float = 1.0  # of each discriminator
     features: float = 10.0  # feature matching by the temporal discriminator

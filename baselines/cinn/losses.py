@@ -69,7 +69,7 @@ class Player(nn.Module):
 
     def reconstruct(self, batch: ClipBatch, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """``G(x0, z)`` with z of q(z | X), mean and log-variance of q."""
-        mean, log_variance = (part.float() for part in self.autoencoder.encoder(batch.clip))
+        mean, log_variance = (part.float() for part in self.autoencoder.encoder(batch.clip, batch.photo))
         code = mean + (0.5 * log_variance).exp() * draws.noise
         return self.autoencoder.decoder(batch.photo, code), mean, log_variance
 
@@ -149,7 +149,9 @@ class AutoencoderLoss(Player):
     def forward(self, batch: ClipBatch, samples: StepSamples) -> Portions:
         draws, config = self.draws(batch, samples), self.config
         made, mean, log_variance = self.reconstruct(batch, draws)
-        l1 = (batch.clip - made).abs().mean()
+        difference = batch.clip - made
+        l1 = difference.abs().mean()
+        reconstruction = l1 if config.error == "absolute" else difference.square().mean()
         divergence = kl_divergence(mean, log_variance)
         perceptual = adversarial = features = made.new_zeros(())
         if self.perceptual is not None and config.perceptual:
@@ -162,7 +164,7 @@ class AutoencoderLoss(Player):
                 _, wanted = self.temporal(self.window(batch.clip, draws))
             adversarial = -logits.mean() - self.spatial(self.stills(made, draws)).mean()
             features = feature_distance(found, wanted)
-        loss = config.perceptual * perceptual + config.reconstruction * l1 + config.divergence * divergence
+        loss = config.perceptual * perceptual + config.reconstruction * reconstruction + config.divergence * divergence
         loss = loss + config.adversarial * adversarial + config.features * features
         return loss, portions([loss, perceptual, l1, divergence, adversarial, features], len(batch.ids))
 

@@ -95,7 +95,7 @@ class StochasticImageToVideo(nn.Module):
     @torch.no_grad()
     def reconstruct(self, clip: Tensor) -> Tensor:
         """A clip ``[B, T + 1, 3, H, W]``, photo first, from the mean of its code: ``[B, T, 3, H, W]``."""
-        return self.decoder(clip[:, 0], self.encoder(clip[:, 1:])[0])
+        return self.decoder(clip[:, 0], self.encoder(clip[:, 1:], clip[:, 0])[0])
 
     @torch.no_grad()
     def transfer(self, clip: Tensor, photo: Tensor, *, num_frames: int | None = None) -> Tensor:
@@ -103,7 +103,7 @@ class StochasticImageToVideo(nn.Module):
 
         The clip's residual under its own photo becomes a code under each other one. Returns ``[B, T, 3, H, W]``.
         """
-        mean, _ = self.encoder(clip[:, 1:])
+        mean, _ = self.encoder(clip[:, 1:], clip[:, 0])
         residual, _ = self.flow(mean, self.embedding(clip[:, 0]))
         code = self.flow.inverse(residual.expand(len(photo), -1), self.embedding(photo))
         clips = [self.decoder(photo, code)]

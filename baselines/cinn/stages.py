@@ -181,7 +181,7 @@ class FlowLoss(nn.Module):
     @torch.no_grad()
     def seen(self, batch: ClipBatch, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Codes ``[B, D]`` of clips, and what the flow is told ``[B, E]``."""
-        mean, log_variance = self.networks.encoder(batch.clip)
+        mean, log_variance = self.networks.encoder(batch.clip, batch.photo)
         code = mean + (0.5 * log_variance).exp() * noise.to(mean)
         return code, self.networks.embedding(batch.photo, batch.control if batch.control.shape[1] else None)
 

@@ -92,7 +92,7 @@ class Validation:
         losses, codes, sampled = [], [], []
         videos: list[Tensor] = []
         for batch in (batch.to(self.device) for batch in self.batches):
-            mean, log_variance = model.encoder(batch.clip)
+            mean, log_variance = model.encoder(batch.clip, batch.photo)
             noise = torch.randn(2, *mean.shape, generator=generator).to(mean)
             code = mean + (0.5 * log_variance).exp() * noise[0]
             about = model.embedding(batch.photo, batch.control if batch.control.shape[1] else None)

@@ -188,7 +188,7 @@ SMALL = Preset(
         sampling_steps=25,
     ),
     # Frames of half and a quarter of the size cost a quarter of the published pyramid; what is drawn is sharp already.
-    StageTraining(steps=4000, batch_size=4, milestones=(3000, 3600), perceptual_scales=(0.5, 0.25)),
+    StageTraining(steps=1500, batch_size=4, milestones=(1000, 1300), perceptual_scales=(0.5, 0.25)),
     replace(_DM, steps=3000, batch_size=2, milestones=(2400,), ema_decay=0.995, gradient_clip=1.0),
 )
 TINY = Preset(

@@ -13,7 +13,7 @@ from baselines.cinn.networks.resnet import group_norm
 from models.rendering.warping import resample
 
 SLOPE = 0.2  # of the leaky rectifiers
-UNIT = 0.2  # pixels of displacement, and brightness of correction, in one unit of the last layer's output
+PIXELS, BRIGHTNESS = 1.0, 0.2  # of displacement and correction in one unit of the last layer's output
 PHOTO_CHANNELS = 128  # of the features from which scale and shift of each place are made
 
 
@@ -107,8 +107,8 @@ class VideoDecoder(nn.Module):
         drawn = self.out(F.leaky_relu(x, SLOPE)).transpose(1, 2)
         if self.config.start == "noise":
             return drawn.tanh()
-        displacement, correction = (UNIT * drawn).split((2, 3), dim=2)
-        frames = moved(photo, displacement) + correction
+        displacement, correction = drawn.split((2, 3), dim=2)
+        frames = moved(photo, PIXELS * displacement) + BRIGHTNESS * correction
         # In training the sum is left as it is: cut off, what is too bright or too dark would have no gradient.
         return frames if self.training else frames.clamp(-1, 1)
 
