@@ -6,9 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.cinn.config import Preset
+from baselines.cinn.config import LossConfig, Preset
 from baselines.cinn.data.clips import ClipBatch, Clips
-from baselines.cinn.losses import feature_distance, gradient_penalty, hinge, kl_divergence
+from baselines.cinn.losses import (
+    AutoencoderLoss,
+    VideoAutoencoder,
+    feature_distance,
+    gradient_penalty,
+    hinge,
+    kl_divergence,
+)
 from baselines.cinn.model import StochasticImageToVideo
 from baselines.cinn.stages import VideoStage
 from baselines.clips import Video
@@ -43,6 +50,25 @@ def stage(tiny: Preset, moving_squares: list[Video]) -> VideoStage:
     clips = Clips(moving_squares, tiny.model.video.size, length=17)
     named = {"clips": clips, "steps": 4, "epoch": 2, "seed": 0, "validation": None, "provenance": {}}
     return VideoStage(StochasticImageToVideo(tiny.model), tiny, perceptual=None, **named)
+
+
+@pytest.mark.parametrize("error", ["absolute", "squared"])
+def test_reconstruction_is_the_mean_error_that_was_asked_for(tiny: Preset, moving_squares: list[Video], error) -> None:
+    torch.manual_seed(0)
+    config = LossConfig(perceptual=0, reconstruction=100, divergence=0, error=error)
+    networks = StochasticImageToVideo(tiny.model)
+    loss = AutoencoderLoss(
+        None, None, None, VideoAutoencoder(networks.encoder, networks.decoder), config, tiny.discriminators, {}
+    )
+    loss.eval()  # spectral norms stay as they are
+    batch = Clips(moving_squares, tiny.model.video.size, length=17).fixed(1)[0]
+    samples = StepSamples.of(0, 0, stream=0, first=0, count=1, total=1)
+    value, portions = loss(batch, samples)
+    with torch.no_grad():
+        difference = loss.reconstruct(batch, loss.draws(batch, samples))[0] - batch.clip
+    expected = difference.abs().mean() if error == "absolute" else difference.square().mean()
+    assert value.item() == pytest.approx(100 * expected.item(), rel=1e-5)
+    assert (portions[2, 0] / portions[2, 1]).item() == pytest.approx(difference.abs().mean().item(), rel=1e-5)  # l1
 
 
 def batch_and_samples(stage: VideoStage, step: int) -> tuple[ClipBatch, StepSamples]:

@@ -140,6 +140,24 @@ def test_a_decoder_that_starts_as_the_photo_repeats_it_before_training_and_stays
         replace(TINY.model.video, start="still")
 
 
+def test_an_encoder_that_sees_flow_tells_directions_apart() -> None:
+    torch.manual_seed(0)
+    encoder = VideoEncoder(replace(TINY.model.video, encoder_sees="flow")).eval()
+    photo = 0.5 * torch.rand(1, 3, 4, 6).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    still = photo[:, None].expand(-1, 16, -1, -1, -1)
+    right, left = (torch.cat([still[:, :8], still[:, 8:].roll(sign, dims=-1)], dim=1) for sign in (1, -1))
+    with torch.no_grad():
+        (one, log_variance), (other, _) = (encoder(clip, photo) for clip in (right, left))
+        brighter, _ = encoder(right + 0.3, photo + 0.3)
+    assert (one - other).abs().max() > 0.1
+    torch.testing.assert_close(brighter, one, atol=1e-2, rtol=1e-2)  # of the picture itself nothing is seen
+    assert log_variance.max() < -7
+    with pytest.raises(ValueError, match="sees flow and needs the photo"):
+        encoder(still)
+    with pytest.raises(ValueError, match="encoder_sees 'sound': expected frames or flow"):
+        replace(TINY.model.video, encoder_sees="sound")
+
+
 def test_the_photo_normalises_each_place_the_same_at_all_times() -> None:
     torch.manual_seed(0)
     norm = SpatialNorm(8)
