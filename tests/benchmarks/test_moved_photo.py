@@ -24,8 +24,13 @@ def test_a_moved_photo_is_closer_than_a_still_one(tmp_path: Path, capsys: pytest
     assert 0 < found["moved"] < 0.9 * found["still"]
     assert found["gain"] == pytest.approx(found["still"] - found["moved"])
     assert found["interval"] is None  # of one scene
+    out = capsys.readouterr().out
+    assert main([str(dataset), "--frames", "4", "--flow", "lucas-kanade", "--report", str(report)]) == 0
+    other = json.loads(report.read_text())["results"]
+    assert other["still"] == pytest.approx(found["still"])
+    assert 0 < other["moved"] < other["still"]
     (sequence,) = load_sequences(dataset, "validation")
     frames = (sequence.frames().float() / 255)[[1, 7, 13, 19]]
     expected = (frames - (sequence.first_frame() + 1) / 2).abs().mean().item()
     assert found["each"][sequence.id] == pytest.approx([expected, found["moved"]], abs=1e-4)
-    assert f"photo {found['still']:.4f}, moved {found['moved']:.4f}" in capsys.readouterr().out
+    assert f"photo {found['still']:.4f}, moved {found['moved']:.4f}" in out
