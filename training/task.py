@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from common.precision import has_fast_bfloat16
+from models.precision import has_fast_bfloat16
 from training.best import Goal
 from training.state import StepSamples
 

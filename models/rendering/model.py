@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from common.checkpoint import build_fitting, load_checkpoint, save_checkpoint
 from common.plain import from_plain
-from common.precision import has_fast_bfloat16
+from models.precision import has_fast_bfloat16
 from models.rendering.config import FrameSynthesisConfig
 from models.rendering.grid_net import FLOW_UNIT, FeaturePyramid, GridNet, ImportanceNet
 from models.rendering.warping import (

@@ -16,11 +16,11 @@ from helpers.motion_training import (
 from safetensors.torch import load_file
 
 import train_unet
-from common.precision import has_fast_bfloat16
 from models.motion.config import PRESETS
 from models.motion.model import MotionModel
 from models.motion.reference_unet import ReferenceUNetConfig
 from models.motion.vq_autoencoder import VQAutoencoderConfig
+from models.precision import has_fast_bfloat16
 from models.spectral_volume import NORMALIZATIONS
 from training.log import read_csv
 from training.motion.run import MotionTraining, train_motion

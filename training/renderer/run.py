@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from common.command_line import package_versions
-from common.precision import has_fast_bfloat16
 from data.dataset.manifest import load_manifest
 from data.dataset.reading import FramePairDataset
 from evaluation.networks.feature_networks import load_lpips
 from evaluation.networks.weights import MissingWeightsError
+from models.precision import has_fast_bfloat16
 from models.rendering.config import PRESETS, FrameSynthesisConfig
 from models.rendering.model import FrameSynthesisModel
 from training.batches.options import CACHE_LIMIT, DataOptions
