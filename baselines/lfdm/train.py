@@ -73,15 +73,19 @@ def train_lfdm(
             task, found = build_diffusion_task(run, processes)
         processes.copy_from_main(task.model)
         processes.wait()  # until all have read what the main process will write again
-        # Positions of regions need more digits than bfloat16 has: it would round them by a quarter of a pixel.
-        precision = "float32" if stage == "autoencoder" else run.run.precision
-        options = replace(run.run, output=run.run.output / stage, precision=precision)
-        outcome: Outcome = run_loop(task, options, processes, watch=watch)
+        outcome: Outcome = run_loop(task, stage_options(run.run, stage), processes, watch=watch)
         processes.wait()
         parameters = sum(parameter.numel() for parameter in task.model.parameters())
         results[stage] = {"parameters": parameters, **found, "validation": outcome.figures, "best": outcome.best}
     processes.close()
     return {"stages": results} if processes.is_main else None
+
+
+def stage_options(run: RunOptions, stage: str) -> RunOptions:
+    """A stage's folder and precision."""
+    # Positions of regions need more digits than bfloat16 has: it would round them by a quarter of a pixel.
+    precision = "float32" if stage == "autoencoder" else run.precision
+    return replace(run, output=run.output / stage, precision=precision)
 
 
 def check_run(run: LFDMRun) -> None:
