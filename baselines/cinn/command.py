@@ -30,6 +30,7 @@ EXAMPLES = """examples:
   python -m baselines.cinn train --data bair --layout bair --preset bair --stage vae --keep-best fvd --output runs/bair
   python -m baselines.cinn sample photo.jpg --checkpoint runs/cinn --num-samples 4 --num-frames 48 --output out.mp4
   python -m baselines.cinn transfer photo.jpg clip.mp4 --checkpoint runs/cinn --output out.gif
+  python -m baselines.cinn reconstruct dataset --checkpoint runs/cinn --sheet sheet.png
   python -m baselines.cinn endpoint photo.png 0.5,0.1,0.2 --checkpoint runs/bair --output out.gif
   python evaluate.py motion --data dataset --methods cinn,repeat --method-checkpoint cinn=runs/cinn
 """
@@ -58,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     endpoint = commands.add_parser("endpoint", help="random videos that end at a position, by a controlled model")
     _add_making(endpoint)
     endpoint.add_argument("position", type=position, metavar="X,Y,Z", help="where the arm is at the end")
+    _add_reconstruct(commands.add_parser("reconstruct", help="how well the first stage draws clips again"))
     _add_convert(commands.add_parser("convert", help="convert a published checkpoint by a table of names"))
     return parser
 
@@ -95,6 +97,18 @@ def _add_making(parser: argparse.ArgumentParser, *, samples: bool = True) -> Non
         add("--num-samples", type=few, default=4, metavar="N", help="videos of each photo, side by side (default: 4)")
     add("--num-frames", type=few, default=16, metavar="T", help="frames that follow the photo (default: 16)")
     add("--fps", type=frame_rate, help="frame rate of the result (default: that of the training data, or 10)")
+    add_common_options(parser)
+
+
+def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data", type=Path, metavar="FOLDER", help="videos in the layout that --layout names")
+    add("--layout", choices=LAYOUTS, default="dataset", help="how the folder is laid out (default: dataset)")
+    add("--split", choices=("train", "validation", "test"), default="validation", help="default: validation")
+    add("--clips", type=count, default=2, metavar="N", help="of each video, spread over it (default: 2)")
+    add("--sheet", type=Path, metavar="FILE.png", help="write a contact sheet: true frames, and below them drawn ones")
+    add("--checkpoint", type=Path, required=True, metavar="DIR", help="run folder of the training")
+    add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
     add_common_options(parser)
 
 
@@ -212,6 +226,28 @@ def make(arguments: argparse.Namespace) -> None:
     print(f"{rows} x {columns} videos of {frames} frames in {arguments.output}")
 
 
+def reconstruct(arguments: argparse.Namespace) -> None:
+    """Measure the first stage."""
+    inputs = [arguments.data, arguments.checkpoint, arguments.weights]
+    check_paths(inputs=inputs, files=[arguments.sheet, arguments.report])
+    from baselines.cinn.measure import reconstruct_videos
+    from baselines.reconstruction import figure_lines
+
+    results = reconstruct_videos(
+        arguments.data,
+        arguments.checkpoint,
+        layout=arguments.layout,
+        split=arguments.split,
+        per_video=arguments.clips,
+        sheet_path=arguments.sheet,
+        weights=arguments.weights,
+        device=select_device(arguments.device),
+    )
+    write_report(arguments.report, "baselines.cinn reconstruct", arguments, results)
+    for line in figure_lines(results):
+        print(line)
+
+
 def convert(arguments: argparse.Namespace) -> None:
     """Convert one part of a published model, or draft the table of names."""
     check_paths(inputs=[arguments.file, arguments.names], files=[arguments.report])
@@ -227,4 +263,11 @@ def convert(arguments: argparse.Namespace) -> None:
     print(f"{arguments.part} in {arguments.output}")
 
 
-COMMANDS = {"train": train, "sample": make, "transfer": make, "endpoint": make, "convert": convert}
+COMMANDS = {
+    "train": train,
+    "sample": make,
+    "transfer": make,
+    "endpoint": make,
+    "reconstruct": reconstruct,
+    "convert": convert,
+}

@@ -140,6 +140,21 @@ class StochasticImageToVideo(nn.Module):
                 raise ValueError(f"{folder / 'flow'}: trained on another {stage} than the one beside it; train it anew")
         return model.eval().requires_grad_(False)
 
+    @classmethod
+    def with_stage(cls, folder: Path, stage: str) -> StochasticImageToVideo:
+        """The model of a run folder of which one stage alone is loaded, in evaluation mode.
+
+        Raises:
+            ValueError: there is no checkpoint of the stage, or a damaged one.
+        """
+        place = stage_folder(folder, stage)
+        where = str(place / "config.json")
+        configured = from_plain(ModelConfig, load_config(place, kind_of(stage))["model"], where, key="model")
+        build_shell(lambda: cls(configured), where)
+        model = cls(configured)
+        model.load_stage(folder, stage)
+        return model.eval().requires_grad_(False)
+
     def load_stage(self, folder: Path, stage: str) -> str:
         """Load a stage's networks from a run folder and return the hash of their weights."""
         self.expect_stage(folder, stage)

@@ -274,6 +274,7 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
     inputs = [arguments.data, arguments.checkpoint, arguments.weights]
     check_paths(inputs=inputs, files=[arguments.sheet, arguments.report])
     from baselines.lfdm.produce import reconstruct_clips
+    from baselines.reconstruction import figure_lines
 
     results = reconstruct_clips(
         arguments.data,
@@ -287,11 +288,8 @@ def _reconstruct(arguments: argparse.Namespace) -> None:
         device=select_device(arguments.device),
     )
     write_report(arguments.report, "baselines.lfdm reconstruct", arguments, results)
-    for name, value in results.items():
-        interval = results["intervals"].get(name)
-        spread = f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else ""
-        if name not in ("intervals", "each"):
-            print(f"{name}: {value:.4f}{spread}" if isinstance(value, float) else f"{name}: {value}")
+    for line in figure_lines(results):
+        print(line)
 
 
 def _convert(arguments: argparse.Namespace) -> None:

@@ -15,15 +15,13 @@ from baselines.lfdm.data.clips import ClipFrames, fit_frames, frame_indices
 from baselines.lfdm.data.datasets import find_clips
 from baselines.lfdm.networks.autoencoder import FlowAutoencoder
 from baselines.lfdm.pictures import eight_bits, sheet
-from baselines.lfdm.pipeline import LFDM, Animation, Sampling
-from baselines.lfdm.validation import panels, reconstruction_errors
+from baselines.lfdm.pipeline import LFDM, Sampling
+from baselines.lfdm.validation import panels
+from baselines.reconstruction import Errors
 from common.images import image_to_tensor
 from data.media.images import read_image, write_image
 from data.media.read_video import read_video
 from data.media.write_video import check_output_suffix, write_video
-from evaluation.metrics.distances import bootstrap_interval
-from evaluation.networks.feature_networks import load_lpips
-from evaluation.networks.weights import MissingWeightsError
 
 SHEET_COLUMNS = 8
 SHEET_CLIPS = 12
@@ -110,50 +108,31 @@ def reconstruct_clips(
     weights: Path | None,
     device: torch.device,
 ) -> dict[str, Any]:
-    """How well clips are drawn from their first frame and the flow: means over clips, of all frames but the first.
+    """How well clips are drawn from their first frame and the flow, of all frames but the first.
 
-    L1 in [0, 1] and, where its weights are there, LPIPS (AlexNet): of what is drawn, of the merely warped first frame,
-    and of the first frame itself; ``gain`` is how much better than the latter what is drawn is. ``intervals`` are 95 %
-    intervals of the means over clips, None for a single one, and ``each`` has the figures by clip.
+    Of what is drawn, of the merely warped first frame, and of the first frame itself: :class:`Errors`, a summary.
     """
     lfdm = LFDM.from_pretrained(checkpoint, device, sampling=False)
     config = lfdm.autoencoder.config
     clips = ClipFrames(find_clips(data, split, layout=layout, whole=True)[:most], config.size, fit=config.fit)
     if not clips.clips:
         raise ValueError(f"{data}: no {split} clips of the layout {layout}")
-    try:
-        distance = load_lpips("alex", weights, device)
-    except MissingWeightsError as error:
-        distance, missing = None, str(error)
-    found: list[dict[str, float]] = []
+    errors, found = Errors(weights, device), {}
     rows: list[list[Tensor]] = []
     generator = torch.Generator().manual_seed(0)
     for number, clip in enumerate(clips.clips):
         indices = frame_indices(len(clip), frames, sampling="uniform", generator=generator)
         video = clips.read(number, indices).to(device)
         result = lfdm.reconstruct(video)
-        errors = reconstruction_errors(result, video)
-        if distance is not None:
-            errors |= _lpips(distance, result, video)
-        measured = [name for name in ("l1", "lpips") if name in errors]
-        found.append(errors | {f"{name}_gain": errors[f"{name}_repeat"] - errors[name] for name in measured})
+        repeated = video[:1].expand_as(video[1:])
+        made = {"": result.frames[1:], "_warped": result.warped[1:], "_repeat": repeated}
+        found[clip.name] = errors(video[1:], made)
         if len(rows) < SHEET_CLIPS:
             furthest = int((video - video[:1]).abs().flatten(1).mean(dim=1).argmax())
             rows.append([video[0], video[furthest], *panels(result, furthest)])
     if sheet_path is not None:
         write_image(sheet_path, sheet(rows))
-    values = {name: [errors[name] for errors in found] for name in found[0]}
-    results: dict[str, Any] = {name: float(np.mean(column)) for name, column in values.items()}
-    results |= {"clips": len(found), "frames": frames}
-    results["intervals"] = {name: bootstrap_interval(column) for name, column in values.items()}
-    results["each"] = dict(zip((clip.name for clip in clips.clips), found, strict=True))
-    return results if distance is not None else results | {"lpips": f"not computed: {missing}"}
-
-
-def _lpips(distance, result: Animation, video: Tensor) -> dict[str, float]:
-    repeated = video[:1].expand_as(video[1:])
-    compared = {"lpips": result.frames[1:], "lpips_warped": result.warped[1:], "lpips_repeat": repeated}
-    return {name: float(distance(2 * frames - 1, 2 * video[1:] - 1).mean()) for name, frames in compared.items()}
+    return errors.summary(found) | {"frames": frames}
 
 
 def read_photo(path: Path, model: FlowAutoencoder) -> Tensor:

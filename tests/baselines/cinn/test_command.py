@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from helpers.places import ROOT
 from safetensors.torch import load_file
 
 from baselines.cinn.command import main
+from baselines.cinn.data.clips import Clips
+from baselines.cinn.data.layouts import load_videos
 from baselines.cinn.model import StochasticImageToVideo
 from baselines.cinn.networks.resnet import VideoEncoder
 from baselines.cinn.presets import PRESETS
@@ -63,6 +66,35 @@ def test_samples_of_photos_become_one_video(run_folder: Path, photo: Path, tmp_p
     frames, fps = read_video(output)
     assert frames.shape == (21, 2 * 32 + 2, 3 * 48 + 4, 3)
     assert fps == 30
+
+
+def test_the_first_stage_is_measured_video_by_video(
+    run_folder: Path, small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # without the metrics' weights
+    report, sheet = tmp_path / "report.json", tmp_path / "sheet.png"
+    given = ["reconstruct", str(small_dataset), "--checkpoint", str(run_folder), "--device", "cpu"]
+    assert main([*given, "--split", "train", "--report", str(report), "--sheet", str(sheet)]) == 0
+    results = json.loads(report.read_text())
+    model = StochasticImageToVideo.from_pretrained(run_folder)
+    videos = load_videos(small_dataset, "train", layout="dataset")
+    assert [*results["each"]] == [video.id for video in videos]
+    clips = Clips(videos, model.config.video.size, length=17).fixed(2)
+    first = [clip for clip in clips if clip.ids[0].startswith(videos[0].id)]
+    expected = sum(float((clip.photo - clip.clip[0]).abs().mean()) / 2 for clip in first) / len(first)
+    assert results["each"][videos[0].id]["l1_repeat"] == pytest.approx(expected, rel=1e-4)
+    drawn = sum(float((model.reconstruct(clip.frames) - clip.clip).abs().mean()) / 2 for clip in first) / len(first)
+    assert results["each"][videos[0].id]["l1"] == pytest.approx(drawn, rel=1e-4)
+    assert results["l1_gain"] == pytest.approx(results["l1_repeat"] - results["l1"])
+    assert sheet.is_file()
+    out = capsys.readouterr().out
+    assert f"l1: {results['l1']:.4f}" in out
+    assert "lpips: not computed: " in out
+    shutil.copytree(run_folder / "vae", tmp_path / "first" / "vae")  # the other stages are not needed
+    given[3] = str(tmp_path / "first")
+    assert main([*given, "--split", "train"]) == 0
+    given[3] = str(tmp_path / "none")
+    assert main([*given, "--split", "train"]) == 2
 
 
 @pytest.mark.slow
