@@ -68,11 +68,17 @@ def read_frames(path: Path, sequence: EvaluationSequence, max_frames: int) -> Te
 
 
 def measure_motion(frames: Tensor, sequence: EvaluationSequence, num_frequencies: int) -> Tensor:
-    """Spectral volume ``[1, K, 4, H, W]`` of a video, uint8 ``[T, 3, H, W]``, measured as the dataset's were."""
-    from data.flow.estimators import estimate_flow
+    """Spectral volume ``[1, K, 4, H, W]`` of a video, uint8 ``[T, 3, H, W]``, measured as the dataset's were.
+
+    Where these were made and not measured, as of layered photos, it is by the default estimator of datasets.
+    """
+    from data.dataset.options import EXACT
+    from data.flow.estimators import DEFAULT_ESTIMATOR, estimate_flow
     from models.spectral_volume import motion_to_spectral_volume
 
     pictures = frames.permute(0, 2, 3, 1).contiguous().numpy()
-    flow = torch.from_numpy(estimate_flow(pictures[0], pictures[1:], estimator=sequence.row["estimator"]))
+    known = sequence.row["estimator"]
+    estimator = DEFAULT_ESTIMATOR if known == EXACT else known
+    flow = torch.from_numpy(estimate_flow(pictures[0], pictures[1:], estimator=estimator))
     motion = torch.cat([torch.zeros_like(flow[:1]), flow]).permute(0, 3, 1, 2)[None]
     return motion_to_spectral_volume(motion, min(num_frequencies, sequence.num_frames // 2 + 1))

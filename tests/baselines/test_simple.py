@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from baselines.registry import METHODS
-from baselines.videos import video_files, videos
+from baselines.videos import measure_motion, video_files, videos
 from common.images import from_8_bits
 from data.media.write_video import write_video
 from evaluation.metrics.motion import localisation
@@ -63,6 +63,16 @@ def test_shuffled_takes_the_motion_of_another_video(setting: Setting) -> None:
     assert any(torch.equal(prediction.motion[0], setting.true_volume(other)) for other in others)
     alone = replace(setting, sequences=setting.sequences[:1])
     assert "one video" in str(predict(alone, "shuffled").note)
+
+
+def test_motion_of_videos_is_measured_where_the_datasets_own_was_made(setting: Setting) -> None:
+    sequence = setting.sequences[0]
+    frames = sequence.frames()[:3]
+    made, measured = (
+        measure_motion(frames, replace(sequence, row={**sequence.row, "estimator": name}), 2)
+        for name in ("exact", "coarse2fine")
+    )
+    assert torch.equal(made, measured)
 
 
 def test_jelly_moves_all_pixels_alike_along_one_sinusoid(setting: Setting) -> None:
