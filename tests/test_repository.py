@@ -91,7 +91,7 @@ def _scripts() -> dict[str, list[str]]:
 # Scripts whose options are those of their subcommands.
 SUBCOMMANDS = {
     "python -m app.studio": ("build", "serve"),
-    "python -m baselines.cinn": ("train", "sample", "transfer", "endpoint", "convert"),
+    "python -m baselines.cinn": ("train", "sample", "transfer", "endpoint", "reconstruct", "convert"),
     "python -m baselines.lfdm": ("train", "sample", "transfer", "reconstruct", "convert"),
     "python evaluate.py": ("rendering", "motion", "sampling", "ablation", "benchmark", "compare"),
     "python -m data.flow": ("compare", "middlebury"),
