@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evaluation.metrics.gaussian import gaussian_mean
 from models.rendering.warping import resample
 
 ITERATIONS = 3  # at each level
@@ -73,11 +74,4 @@ def _slopes(picture: Tensor) -> tuple[Tensor, Tensor]:
 def _blurred(picture: Tensor, deviation: float) -> Tensor:
     """Convolved with a Gaussian of this standard deviation in pixels; the border goes on outside."""
     radius = round(2.5 * deviation)
-    offsets = torch.arange(-radius, radius + 1, dtype=picture.dtype, device=picture.device)
-    kernel = torch.exp(-offsets.square() / (2 * deviation**2))
-    kernel = kernel / kernel.sum()
-    channels = picture.shape[1]
-    across = F.pad(picture, (radius, radius, 0, 0), mode="replicate")
-    across = F.conv2d(across, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-    down = F.pad(across, (0, 0, radius, radius), mode="replicate")
-    return F.conv2d(down, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    return gaussian_mean(F.pad(picture, 4 * (radius,), mode="replicate"), deviation, radius=radius)

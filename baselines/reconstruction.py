@@ -17,6 +17,11 @@ from evaluation.networks.weights import MissingWeightsError
 COMPARED = ("l1", "lpips")  # what is measured of what is drawn and, under NAME_repeat, of the repeated photo
 
 
+def absolute_errors(true: Tensor, made: Mapping[str, Tensor]) -> dict[str, float]:
+    """Mean L1 of several versions of the frames ``true [T, 3, H, W]``, ``l1`` and the ends of their names."""
+    return {f"l1{name}": float((frames - true).abs().mean()) for name, frames in made.items()}
+
+
 class Errors:
     """Mean L1 in [0, 1] and, where its weights are there, LPIPS (AlexNet) over the frames of a clip.
 
@@ -38,7 +43,7 @@ class Errors:
         The version ``""`` is what was drawn, ``"_repeat"`` the repeated photo; by how much the former is better than
         the latter is ``l1_gain`` and ``lpips_gain``.
         """
-        found = {f"l1{name}": float((frames - true).abs().mean()) for name, frames in made.items()}
+        found = absolute_errors(true, made)
         if self.distance is not None:
             for name, frames in made.items():
                 found[f"lpips{name}"] = float(self.distance(2 * frames - 1, 2 * true - 1).mean())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from itertools import cycle, groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from baselines.cinn.data.clips import Clips
+from baselines.cinn.data.clips import ClipBatch, Clips
 from baselines.cinn.data.layouts import load_videos
 from baselines.cinn.model import StochasticImageToVideo
 from baselines.cinn.validation import sheet
@@ -40,23 +40,28 @@ def reconstruct_videos(
     model = StochasticImageToVideo.with_stage(checkpoint, "vae").to(device)
     video = model.config.video
     clips = Clips(load_videos(data, split, layout=layout), video.size, length=video.frames + 1).fixed(per_video)
-    batches = [clip.to(device) for clip in clips]
+    groups = [[clip.to(device) for clip in group] for _, group in groupby(clips, key=_video_of)]
+    errors, found = Errors(weights, device), {}
+    rows: list[np.ndarray] = []
     with torch.no_grad():
-        codes = [model.encoder(batch.clip, batch.photo)[0] for batch in batches]
-        drawn = [model.decoder(batch.photo, code)[0] for batch, code in zip(batches, codes, strict=True)]
-        codes = codes[per_video:] + codes[:per_video]
-        others = [model.decoder(batch.photo, code)[0] for batch, code in zip(batches, codes, strict=True)]
-    errors = Errors(weights, device)
-    each: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for batch, made, other in zip(batches, drawn, others, strict=True):
-        versions = {"": made, "_other": other, "_repeat": batch.photo.expand_as(made)}
-        shown = {name: (frames + 1) / 2 for name, frames in versions.items()}
-        each[batch.ids[0].rpartition(":")[0]].append(errors((batch.clip[0] + 1) / 2, shown))
+        codes = [[model.encoder(batch.clip, batch.photo)[0] for batch in group] for group in groups]
+        for group, own, others in zip(groups, codes, codes[1:] + codes[:1], strict=True):
+            several = []
+            for batch, code, other in zip(group, own, cycle(others), strict=False):
+                drawn, under_other = (model.decoder(batch.photo, each)[0] for each in (code, other))
+                made = {"": drawn, "_other": under_other, "_repeat": batch.photo.expand_as(drawn)}
+                shown = {name: (frames + 1) / 2 for name, frames in made.items()}
+                several.append(errors((batch.clip[0] + 1) / 2, shown))
+                if batch is group[0] and len(rows) < SHEET_VIDEOS:
+                    rows.append(sheet(torch.stack([batch.clip[0], drawn])))
+            found[_video_of(group[0])] = _means(several)
     if sheet_path is not None:
-        pairs = [torch.stack([batch.clip[0], made]) for batch, made in zip(batches, drawn, strict=True)]
-        write_image(sheet_path, np.concatenate([sheet(pair) for pair in pairs[::per_video][:SHEET_VIDEOS]]))
-    summary = errors.summary({name: _means(several) for name, several in each.items()})
-    return summary | {"frames": video.frames}
+        write_image(sheet_path, np.concatenate(rows))
+    return errors.summary(found) | {"frames": video.frames}
+
+
+def _video_of(clip: ClipBatch) -> str:
+    return clip.ids[0].rpartition(":")[0]
 
 
 def _means(several: list[dict[str, float]]) -> dict[str, float]:

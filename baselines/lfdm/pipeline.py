@@ -120,8 +120,7 @@ class LFDM:
         """A clip ``[T, 3, H, W]`` drawn again from its first frame and the flow to each of them."""
         parts, regions = [], self.autoencoder.regions(frames[:1])
         for some in frames.split(FRAMES_AT_ONCE):
-            own = None if regions is None else regions.repeat(len(some))
-            flow = self.autoencoder.estimate(frames[:1].expand_as(some), some, source_regions=own)
+            flow = self.autoencoder.estimate(frames[:1].expand_as(some), some, source_regions=regions)
             parts.append(self._draw(frames[:1], flow))
         return _join(parts, len(frames))
 

@@ -16,7 +16,7 @@ from baselines.lfdm.data.datasets import find_clips
 from baselines.lfdm.networks.autoencoder import FlowAutoencoder
 from baselines.lfdm.pictures import eight_bits, sheet
 from baselines.lfdm.pipeline import LFDM, Sampling
-from baselines.lfdm.validation import panels
+from baselines.lfdm.validation import panels, versions
 from baselines.reconstruction import Errors
 from common.images import image_to_tensor
 from data.media.images import read_image, write_image
@@ -124,9 +124,7 @@ def reconstruct_clips(
         indices = frame_indices(len(clip), frames, sampling="uniform", generator=generator)
         video = clips.read(number, indices).to(device)
         result = lfdm.reconstruct(video)
-        repeated = video[:1].expand_as(video[1:])
-        made = {"": result.frames[1:], "_warped": result.warped[1:], "_repeat": repeated}
-        found[clip.name] = errors(video[1:], made)
+        found[clip.name] = errors(video[1:], versions(result, video))
         if len(rows) < SHEET_CLIPS:
             furthest = int((video - video[:1]).abs().flatten(1).mean(dim=1).argmax())
             rows.append([video[0], video[furthest], *panels(result, furthest)])

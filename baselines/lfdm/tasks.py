@@ -96,8 +96,7 @@ def flow_volumes(codec: FlowCodec, autoencoder: FlowAutoencoder, frames: Tensor)
     first = frames[:, :1].expand_as(frames).flatten(0, 1)
     with torch.autocast(frames.device.type, enabled=False):
         regions = autoencoder.regions(frames[:, 0])
-        own = None if regions is None else regions.repeat(count)
-        flow = autoencoder.estimate(first, frames.flatten(0, 1), source_regions=own)
+        flow = autoencoder.estimate(first, frames.flatten(0, 1), source_regions=regions)
         return codec.encode(flow, count), autoencoder.encode(frames[:, 0]).latent
 
 

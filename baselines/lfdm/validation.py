@@ -11,6 +11,7 @@ from baselines.lfdm.diffusion import LatentFlowDiffusion
 from baselines.lfdm.networks.autoencoder import FlowAutoencoder
 from baselines.lfdm.pictures import flow_color, gray, sheet
 from baselines.lfdm.pipeline import LFDM, Animation, Sampling
+from baselines.reconstruction import absolute_errors
 
 RECONSTRUCTION_FIGURES = ("l1", "l1_warped", "l1_repeat")
 SAMPLE_FIGURES = ("localisation", "amplitude_ratio")
@@ -34,16 +35,15 @@ class ReconstructionValidation:
         """Figures by name, and a sheet: source, last frame, drawn, warped, flow, occlusion."""
         results = [LFDM(model).reconstruct(clip) for clip in self.clips]
         pairs = list(zip(results, self.clips, strict=True))
-        errors = [reconstruction_errors(result, clip) for result, clip in pairs]
+        errors = [absolute_errors(clip[1:], versions(result, clip)) for result, clip in pairs]
         figures = {name: float(np.mean([error[name] for error in errors])) for name in RECONSTRUCTION_FIGURES}
         return figures, sheet([[clip[0], clip[-1], *panels(result, -1)] for result, clip in pairs])
 
 
-def reconstruction_errors(result: Animation, clip: Tensor) -> dict[str, float]:
-    """Mean absolute errors of all frames of a clip ``[T, 3, H, W]`` but the first, from which they are drawn."""
-    true = clip[1:]
-    found = {"l1": result.frames[1:], "l1_warped": result.warped[1:], "l1_repeat": clip[:1]}
-    return {name: float((frames - true).abs().mean()) for name, frames in found.items()}
+def versions(result: Animation, clip: Tensor) -> dict[str, Tensor]:
+    """What can stand for the frames of a clip ``[T, 3, H, W]`` but the first, named as by `Errors`."""
+    repeated = clip[:1].expand_as(clip[1:])
+    return {"": result.frames[1:], "_warped": result.warped[1:], "_repeat": repeated}
 
 
 def panels(result: Animation, index: int) -> list[Tensor]:

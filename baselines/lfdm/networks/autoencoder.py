@@ -134,10 +134,14 @@ class FlowAutoencoder(nn.Module):
         source_regions: Regions | None = None,
         driving_regions: Regions | None = None,
     ) -> LatentFlow:
-        """The flow from ``source`` to ``driving``, ``[B, 3, H, W]`` each; regions are found unless they are given."""
+        """The flow from ``source`` to ``driving``, ``[B, 3, H, W]`` each; regions are found unless they are given.
+
+        Regions of fewer sources each serve the same number of frames in turn.
+        """
         if self.config.motion == "dense":
             return self.dense_predictor(source, driving)
         source_regions = source_regions or self.region_predictor(source)
+        source_regions = source_regions.repeat(len(source) // len(source_regions.mean))
         driving_regions = driving_regions or self.region_predictor(driving)
         background = self.background_predictor(source, driving)
         return self.flow_predictor(source, source_regions, driving_regions=driving_regions, background=background)
