@@ -72,6 +72,13 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         help="weight of the perceptual loss beside L1 (default: 0.05)",
     )
     add(
+        "--perceptual-share",
+        type=float,
+        default=DEFAULTS.perceptual_share,
+        metavar="P",
+        help="share of a batch that the perceptual loss looks at, which is most of a step's work (default: 1)",
+    )
+    add(
         "--sharpness-weight",
         type=not_negative,
         default=DEFAULTS.sharpness_weight,
@@ -144,21 +151,14 @@ def read_options(arguments: argparse.Namespace) -> RendererRun:
             **of_preset(arguments),
             learning_rate=arguments.learning_rate,
             perceptual_weight=arguments.perceptual_weight,
+            perceptual_share=arguments.perceptual_share,
             sharpness_weight=arguments.sharpness_weight,
             temporal=arguments.temporal,
             color_jitter=arguments.color_jitter,
             flow_noise=arguments.flow_noise,
             identity=arguments.identity,
         ),
-        run=RunOptions(
-            output=arguments.output,
-            seed=arguments.seed,
-            accumulation=arguments.gradient_accumulation,
-            save_every=arguments.save_every,
-            evaluate_every=arguments.evaluate_every,
-            tensorboard=arguments.log == "tensorboard",
-            keep_best=arguments.keep_best,
-        ),
+        run=RunOptions.of(arguments, keep_best=arguments.keep_best),
         preset=arguments.preset,
         init=arguments.init,
         vgg_weights=arguments.vgg_weights,

@@ -61,7 +61,7 @@ DEFAULT_RENDERER = NETWORK
 NORMALIZATIONS = {"adaptive": ("p95", 1.0), "std": ("rms", 2.82), "size": ("p95", 1.0)}
 
 MOTION_PRESETS = ("tiny", "small", "default", "reference", "paper")  # keys of models.motion.config.PRESETS
-RENDERER_PRESETS = ("tiny", "default", "reference")  # keys of models.rendering.config.PRESETS
+RENDERER_PRESETS = ("tiny", "default", "half", "reference")  # keys of models.rendering.config.PRESETS
 
 
 def resolve(target: str | Callable[..., Any]) -> Callable[..., Any]:

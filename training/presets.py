@@ -124,6 +124,7 @@ class RendererConfig:
     warmup: int = 100  # steps over which the learning rate rises
     crop: tuple[int, int] = (192, 128)  # (W, H) of the training crops
     perceptual_weight: float = 0.05
+    perceptual_share: float = 1.0  # of a batch that the perceptual loss looks at, which is most of a step's work
     sharpness_weight: float = 0.0  # weight of the loss of fine detail
     temporal: float = 0.0  # weight of temporal consistency; above 0 a batch holds pairs of neighbouring frames
     color_jitter: float = 1.0  # strength of colour changes
@@ -135,6 +136,8 @@ class RendererConfig:
     betas: tuple[float, float] = (0.9, 0.99)  # AdamW's
 
     def __post_init__(self) -> None:
+        if not 0 < self.perceptual_share <= 1:
+            raise ValueError(f"--perceptual-share {self.perceptual_share}: a share above 0 and up to 1 is needed")
         if self.temporal and self.batch_size % 2:
             raise ValueError(f"--batch-size {self.batch_size}: must be even with --temporal")
 
@@ -142,6 +145,7 @@ class RendererConfig:
 # preset of the renderer -> how it is trained; `tiny` is a try of seconds on frames of any size
 RENDERER_TRAINING_PRESETS = {
     "default": RendererConfig(),
+    "half": RendererConfig(),
     "tiny": RendererConfig(steps=8, batch_size=2, warmup=1, crop=(32, 32)),
     "reference": RendererConfig(),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch import nn
 from models.precision import has_fast_bfloat16
 from training.best import Goal
 from training.state import StepSamples
+
+SHARED_OPTIONS = ("output", "seed", "precision", "workers", "save_every", "evaluate_every")  # of training commands
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class RunOptions:
     evaluate_every: int = 500  # steps
     tensorboard: bool = False
     keep_best: str | None = None  # one of the task's goals: the best checkpoint is kept in output/best
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, *, keep_best: str | None = None) -> RunOptions:
+        """What a training command was told; what it has no option for stays as it is here."""
+        given = vars(arguments)
+        names = {"accumulation": "gradient_accumulation"} | {name: name for name in SHARED_OPTIONS}
+        told = {field: given[option] for field, option in names.items() if option in given}
+        return cls(**told, tensorboard=given["log"] == "tensorboard", keep_best=keep_best)
 
     def on(self, device: torch.device) -> RunOptions:
         """The same with the precision decided that ``auto`` leaves to the hardware."""

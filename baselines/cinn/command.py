@@ -156,16 +156,7 @@ def read_run(arguments: argparse.Namespace) -> CinnRun:
         steps=arguments.max_steps,
         metric=arguments.keep_best,
         weights=arguments.weights,
-        run=RunOptions(
-            output=arguments.output,
-            seed=arguments.seed,
-            accumulation=arguments.gradient_accumulation,
-            precision=arguments.precision,
-            workers=arguments.workers,
-            save_every=arguments.save_every,
-            evaluate_every=arguments.evaluate_every,
-            tensorboard=arguments.log != "csv",
-        ),
+        run=RunOptions.of(arguments),
     )
 
 

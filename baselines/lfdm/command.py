@@ -187,17 +187,7 @@ def read_run(arguments: argparse.Namespace) -> LFDMRun:
         decoder_only=arguments.trainable == "decoder",
         vgg_weights=arguments.vgg_weights,
         weights=arguments.weights,
-        run=RunOptions(
-            output=arguments.output,
-            seed=arguments.seed,
-            accumulation=arguments.gradient_accumulation,
-            precision=arguments.precision,
-            workers=arguments.workers,
-            save_every=arguments.save_every,
-            evaluate_every=arguments.evaluate_every,
-            tensorboard=arguments.log == "tensorboard",
-            keep_best=arguments.keep_best,
-        ),
+        run=RunOptions.of(arguments, keep_best=arguments.keep_best),
     )
 
 

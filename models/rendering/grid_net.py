@@ -18,13 +18,16 @@ FLOW_UNIT = 16.0  # pixels; brings the flow that the network sees to about the r
 
 
 class FeaturePyramid(nn.Module):
-    """Features of an image at full size, 1/2, 1/4, ...: ``[B, 3, H, W]`` -> ``[B, C_l, H / 2^l, W / 2^l]`` a level."""
+    """Features of an image, each level of half the size of the one before.
 
-    def __init__(self, channels: Sequence[int], activation: str) -> None:
+    ``[B, 3, H, W]`` -> ``[B, C_l, H / (finest 2^l), W / (finest 2^l)]`` for level l.
+    """
+
+    def __init__(self, channels: Sequence[int], activation: str, *, finest: int = 1) -> None:
         super().__init__()
         stages, previous = [], 3
         for level, width in enumerate(channels):
-            stride = 1 if level == 0 else 2
+            stride = finest if level == 0 else 2
             first = nn.Conv2d(previous, width, 3, stride=stride, padding=1)
             second = nn.Conv2d(width, width, 3, padding=1)
             act = _activation(activation, width, inplace=True)

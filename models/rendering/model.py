@@ -39,7 +39,7 @@ from models.rendering.warping import (
     trust_in,
 )
 from models.spectral_volume import resize_motion
-from models.splatting import plan_splat
+from models.splatting import SplatPlan, plan_splat
 
 KIND = "frame_synthesis"
 STILL_PIXELS = 0.25  # displacement in pixels below which corrections fade out; splatting blurs little there
@@ -51,6 +51,10 @@ class FrameSynthesisModel(nn.Module):
     Images are ``[B, 3, H, W]`` in [-1, 1], flows ``[N, 2, H, W]`` in pixels from the photograph to the frame (x right,
     y down). Any H and W will do: sizes are padded inside to what the pyramid needs.
 
+    With ``mix="resampled"`` the network decides for each pixel between the splatted and the resampled image; with
+    ``mix="all"`` the photograph itself may come in as well, and the network says how much of the finest detail is to be
+    exchanged, all of it before training. With ``finest=2`` the grid works at half size, on squares of four pixels.
+
     Attributes:
         precision: ``auto`` runs convolutions in bfloat16 where the hardware does so faster, ``float32`` never does.
             Splatting and the sum that makes the frame are float32 always.
@@ -60,13 +64,17 @@ class FrameSynthesisModel(nn.Module):
         super().__init__()
         self.config = config
         self.precision = "auto"
-        self.encoder = FeaturePyramid(config.channels, config.activation)
-        # What each grid row sees: splatted features and coverage; the full-size row, in residual mode, also the
-        # splatted, the resampled and the unmoved image and the inverse flow.
+        self.encoder = FeaturePyramid(config.channels, config.activation, finest=config.finest)
+        # What each grid row sees: splatted features and coverage; the first row, in residual mode, also the splatted,
+        # the resampled and the unmoved image and the inverse flow. Where that row is smaller than the frame, its
+        # channels hold all pixels of the frame, and the full-size coverage too.
+        folded = config.finest**2
         inputs = [channels + 1 for channels in config.channels]
-        inputs[0] += 11 if config.output == "residual" else 0
+        inputs[0] += (folded * (11 + (folded > 1))) if config.output == "residual" else 0
         self.grid = GridNet(inputs, config.channels, config.columns, config.activation)
-        self.head = nn.Conv2d(config.channels[0], 4 if config.output == "residual" else 3, 3, padding=1)
+        # A pixel's color or residual, and what it is mixed of: the resampled image, the photo, the share of detail.
+        outputs = 3 + (0 if config.output == "direct" else 1 if config.mix == "resampled" else 3)
+        self.head = nn.Conv2d(config.channels[0], folded * outputs, 3, padding=1)
         if config.output == "residual":
             for parameter in self.head.parameters():
                 nn.init.zeros_(parameter)
@@ -104,12 +112,15 @@ class FrameSynthesisModel(nn.Module):
         if flow.shape[2:] != image.shape[2:]:
             raise ValueError(f"a flow of {width}x{height} doesn't fit the encoded image")
         importance = self._importance(features[0], flow, importance)
-        levels, splatted, inverse_flow = self._splat_levels(image, features, flow, importance)
+        plan = plan_splat(flow, importance)
+        splatted, levels = self._splat(plan, image, features, flow, importance)
         if self.config.output == "direct":
             with self._autocast(flow.device):
                 frame = self.head(self.grid(levels)).to(image.dtype)
         else:
-            frame = self._correct(image, fine, levels, splatted=splatted, inverse_flow=inverse_flow)
+            inverse_flow = fill_holes(plan(flow), plan.coverage)
+            inverse_flow = refine_inverse(flow, inverse_flow, solid(plan.coverage))
+            frame = self._correct(image, fine, levels, splatted=splatted, inverse_flow=inverse_flow, plan=plan)
         frame = frame if self.training else frame.clamp(-1, 1)
         return frame[:, :, :height, :width]
 
@@ -137,42 +148,53 @@ class FrameSynthesisModel(nn.Module):
             dtype=dtype,
         )
 
-    def _splat_levels(
-        self, image: Tensor, features: list[Tensor], flow: Tensor, importance: Tensor
-    ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Each level's splatted features and coverage; the splatted image, filled; the inverse flow, filled."""
-        levels, splatted, inverse_flow = [], image, flow
-        for level, values in enumerate(features):
-            size = values.shape[2:]
-            level_importance = importance if level == 0 else F.interpolate(importance, size=size, mode="area")
-            plan = plan_splat(resize_motion(flow, (size[0], size[1])), level_importance)
-            if level == 0:
-                splatted, moved = plan(torch.cat([image, values], dim=1)).split([3, values.shape[1]], dim=1)
-                inverse_flow = fill_holes(plan(flow), plan.coverage)
-                if self.config.output == "residual":
-                    inverse_flow = refine_inverse(flow, inverse_flow, solid(plan.coverage))
-            else:
-                moved = plan(values)
-            levels.append(torch.cat([moved, plan.coverage.clamp_max(2.0)], dim=1))
-        return levels, splatted, inverse_flow
+    def _splat(
+        self, plan: SplatPlan, image: Tensor, features: list[Tensor], flow: Tensor, importance: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The splatted image; each level's splatted features and coverage. ``plan`` is that of the full size."""
+        whole = features[: 2 - self.config.finest]  # of the frame's own size
+        splatted, *moved = plan(torch.cat([image, *whole], dim=1)).split([3, *(f.shape[1] for f in whole)], dim=1)
+        levels = [_with_coverage(values, plan) for values in moved]
+        for values in features[len(whole) :]:
+            size = (values.shape[2], values.shape[3])
+            smaller = plan_splat(resize_motion(flow, size), F.interpolate(importance, size=size, mode="area"))
+            levels.append(_with_coverage(smaller(values), smaller))
+        return splatted, levels
 
     def _correct(
-        self, image: Tensor, fine: Tensor, levels: list[Tensor], *, splatted: Tensor, inverse_flow: Tensor
+        self,
+        image: Tensor,
+        fine: Tensor,
+        levels: list[Tensor],
+        *,
+        splatted: Tensor,
+        inverse_flow: Tensor,
+        plan: SplatPlan,
     ) -> Tensor:
         """The splatted image with the network's choice between it and the resampled one, its residual, and detail."""
-        coverage = levels[0][:, -1:]
-        trust = trust_in(coverage)
+        trust = trust_in(plan.coverage)
         resampled = resample_finely(fine, inverse_flow)
         splatted = torch.where(trust == 1, splatted, torch.lerp(resampled, splatted, trust))
         source = image.expand(len(inverse_flow), -1, -1, -1)
-        context = [levels[0], splatted, resampled, source, inverse_flow / FLOW_UNIT]
+        context = [splatted, resampled, source, inverse_flow / FLOW_UNIT]
         with self._autocast(image.device):
-            correction = self.head(self.grid([torch.cat(context, dim=1), *levels[1:]]))
-        residual, choice = correction.to(image.dtype).split([3, 1], dim=1)
+            correction = self._network(context, levels, plan.coverage)
+        residual, choice, *more = correction.to(image.dtype).split([3, *[1] * (correction.shape[1] - 3)], dim=1)
         frame = splatted + choice * (resampled - splatted) + residual
-        detailed = frame + solid(coverage) * high_band(resampled - frame)
+        detail = solid(plan.coverage)
+        if more:
+            frame = frame + more[0] * (source - splatted)
+            detail = detail * (1 + more[1])
+        detailed = frame + detail * high_band(resampled - frame)
         still = 1 - (magnitude(inverse_flow) / STILL_PIXELS).clamp_max(1)
         return torch.lerp(detailed, splatted, trust * still)
+
+    def _network(self, context: list[Tensor], levels: list[Tensor], coverage: Tensor) -> Tensor:
+        """What the head says of each pixel, ``[N, 4 | 6, H, W]``, from full-size images and the levels of features."""
+        if self.config.finest > 1:
+            context = [F.pixel_unshuffle(torch.cat([*context, _bounded(coverage)], dim=1), self.config.finest)]
+        first = torch.cat([levels[0], *context], dim=1)
+        return F.pixel_shuffle(self.head(self.grid([first, *levels[1:]])), self.config.finest)
 
     def _importance(self, features: Tensor, flow: Tensor, importance: Tensor | None) -> Tensor:
         if self.config.importance == "learned":
@@ -182,7 +204,7 @@ class FrameSynthesisModel(nn.Module):
 
     def _pad(self, tensor: Tensor) -> Tensor:
         """Repeat the last row and column until both sides are a multiple of what the pyramid divides by."""
-        multiple = 2 ** (len(self.config.channels) - 1)
+        multiple = self.config.finest * 2 ** (len(self.config.channels) - 1)
         height, width = tensor.shape[-2:]
         down, right = -height % multiple, -width % multiple
         return F.pad(tensor, (0, right, 0, down), mode="replicate") if down or right else tensor
@@ -190,3 +212,12 @@ class FrameSynthesisModel(nn.Module):
     def _autocast(self, device: torch.device) -> torch.autocast:
         enabled = self.precision == "auto" and has_fast_bfloat16(device)
         return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def _with_coverage(values: Tensor, plan: SplatPlan) -> Tensor:
+    """Splatted features ``[N, C, H, W]`` with the coverage that tells how far they can be trusted."""
+    return torch.cat([values, _bounded(plan.coverage)], dim=1)
+
+
+def _bounded(coverage: Tensor) -> Tensor:
+    return coverage.clamp_max(2.0)

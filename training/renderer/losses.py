@@ -40,6 +40,7 @@ class LossWeights:
     """Factors of the losses beside L1."""
 
     perceptual: float = 0.05
+    perceptual_share: float = 1.0  # of the batch that the perceptual distance looks at
     sharpness: float = 0.0
     temporal: float = 0.0  # above 0, samples 2i and 2i + 1 of a batch are two frames from one source
 
@@ -77,7 +78,8 @@ def rendering_losses(
     known = batch.known > 0
     frame = torch.where(known, frame, frame.detach())
     target = torch.where(known, batch.target, frame.detach())
-    losses = {"l1": (frame - target).abs().mean(), "perceptual": distance(frame, target)}
+    looked_at = max(1, round(weights.perceptual_share * len(frame)))
+    losses = {"l1": (frame - target).abs().mean(), "perceptual": distance(frame[:looked_at], target[:looked_at])}
     if weights.sharpness:
         losses["sharpness"] = sharpness_loss(frame, target)
     if weights.temporal:

@@ -114,7 +114,12 @@ class RendererTask:
 
 def loss_weights(config: RendererConfig) -> LossWeights:
     """What the losses beside L1 count for."""
-    return LossWeights(perceptual=config.perceptual_weight, sharpness=config.sharpness_weight, temporal=config.temporal)
+    return LossWeights(
+        perceptual=config.perceptual_weight,
+        perceptual_share=config.perceptual_share,
+        sharpness=config.sharpness_weight,
+        temporal=config.temporal,
+    )
 
 
 def renderer_plan(config: RendererConfig, *, validated: bool) -> Plan:

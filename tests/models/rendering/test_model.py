@@ -23,7 +23,7 @@ from models.rendering.warping import (
     resample_finely,
     solid,
 )
-from models.splatting import splat_with_weight
+from models.splatting import plan_splat, splat_with_weight
 
 TINY = PRESETS["tiny"]
 
@@ -52,7 +52,7 @@ def make_case(height: int = 37, width: int = 50, flows: int = 2, seed: int = 0):
     return image, flow, flow.norm(dim=1, keepdim=True).mean(0, keepdim=True)
 
 
-@pytest.mark.parametrize("name", ["tiny", "default"])
+@pytest.mark.parametrize("name", ["tiny", "default", "half"])
 def test_without_motion_an_untrained_model_returns_the_photo_exactly(name):
     image, flow, importance = make_case()
     with torch.no_grad():
@@ -60,9 +60,10 @@ def test_without_motion_an_untrained_model_returns_the_photo_exactly(name):
     assert torch.equal(frame, image)
 
 
-def test_without_motion_a_trained_model_returns_the_photo_exactly():
+@pytest.mark.parametrize("name", ["tiny", "half"])
+def test_without_motion_a_trained_model_returns_the_photo_exactly(name):
     image, flow, importance = make_case()
-    model = make_model(trained=True)
+    model = make_model(PRESETS[name], trained=True)
     with torch.no_grad():
         frame = model(image, torch.zeros_like(flow[:1]), importance)
         moved = model(image, flow[:1], importance)
@@ -88,10 +89,50 @@ def test_untrained_it_is_softmax_splatting_with_filled_holes_and_finer_detail():
     assert frames.isfinite().all()
 
 
+def test_untrained_a_grid_of_half_size_starts_where_one_of_full_size_does():
+    image, flow, importance = make_case(height=40, width=48)
+    with torch.no_grad():
+        one, half = (make_model(PRESETS[name])(image, flow[:1], importance) for name in ("default", "half"))
+    assert torch.equal(one, half)
+
+
+def test_a_grid_of_half_size_corrects_single_pixels():
+    image, flow, importance = make_case(height=40, width=48)
+    model = make_model(PRESETS["half"])
+    torch.nn.init.constant_(model.head.bias, 0.0)
+    with torch.no_grad():
+        before = model(image, flow[:1], importance)
+        # Channel 0 of the head's first four is the residual of red in the upper left pixel of each square of four.
+        model.head.bias[0] = 0.2
+        change = (model(image, flow[:1], importance) - before).abs()
+    assert change[:, 0, 0::2, 0::2].mean() > 3 * change[:, 0, 1::2, 1::2].mean() > 0
+    assert change[:, 1:].max() < 1e-6
+
+
+def test_it_may_take_the_unmoved_photo_and_leave_detail_as_it_is():
+    image, flow, importance = make_case(height=40, width=48)
+    model = make_model(PRESETS["half"])
+    with torch.no_grad():
+        plan = plan_splat(flow[:1], importance)
+        model.head.bias[16:20] = 1.0  # of the six planes of four pixels each, the fifth chooses the photo
+        model.head.bias[20:24] = -1.0  # and the sixth takes back the exchange of detail
+        frame = model(image, flow[:1], importance)
+    sure = (plan.coverage >= TRUSTED_COVERAGE) & (flow[:1].norm(dim=1, keepdim=True) > 0)
+    moving = sure & ((frame - image).abs().amax(dim=1, keepdim=True) < 1e-5)
+    assert moving.float().mean() > 0.7 * sure.float().mean()
+
+
+def test_a_grid_of_half_size_does_not_paint():
+    with pytest.raises(ValueError, match="begins at full size"):
+        replace(PRESETS["half"], output="direct")
+    with pytest.raises(ValueError, match="begins at full size"):
+        replace(PRESETS["half"], importance="learned")
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (16, 20), (17, 31), (40, 21)])
-@pytest.mark.parametrize("name", ["tiny", "reference"])
+@pytest.mark.parametrize("name", ["tiny", "half", "reference"])
 def test_any_size_renders(name, size):
-    config = PRESETS[name] if name == "tiny" else replace(PRESETS[name], channels=(4, 6, 8), columns=2)
+    config = replace(PRESETS[name], channels=(4, 6, 8), columns=2)
     image, flow = torch.rand(1, 3, *size), torch.randn(2, 2, *size)
     with torch.no_grad():
         frames = make_model(config).render(make_model(config).encode(image), flow)

@@ -7,6 +7,7 @@ import torch
 
 from models.rendering.config import PRESETS, FrameSynthesisConfig
 from models.rendering.model import FrameSynthesisModel
+from training.presets import RendererConfig
 from training.renderer.losses import (
     LossWeights,
     RendererLoss,
@@ -98,6 +99,23 @@ def test_losses_add_up_and_ignore_what_is_not_known() -> None:
     after = rendering_losses(model, batch, distance=StructureLoss(), weights=weights)
     assert float(before["loss"].detach()) > 0
     assert torch.equal(before["loss"], after["loss"])
+
+
+def test_the_perceptual_distance_looks_at_a_share_of_the_batch() -> None:
+    torch.manual_seed(0)
+    model = FrameSynthesisModel(PRESETS["tiny"])
+    batch, seen = make_batch(), []
+
+    class Distance(torch.nn.Module):
+        def forward(self, frame: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            seen.append((len(frame), len(target)))
+            return (frame - target).abs().mean()
+
+    for share in (1.0, 0.5, 0.01):
+        rendering_losses(model, batch, distance=Distance(), weights=LossWeights(perceptual_share=share))
+    assert seen == [(2, 2), (1, 1), (1, 1)]
+    with pytest.raises(ValueError, match="--perceptual-share 0"):
+        RendererConfig(perceptual_share=0.0)
 
 
 def test_what_is_not_known_is_not_shaped_to_suit_the_pixels_beside_it() -> None:
