@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from baselines.cinn.config import LAYOUTS, METRICS, ROLLOUTS, STAGES, Preset
 from baselines.cinn.presets import PRESETS
+from baselines.reconstruct import add_reconstruct_options, report_reconstruction
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
 from common.option_types import count, few, frame_rate, frame_size, number, numbers, process_count, whole
 from common.output_paths import check_paths
@@ -101,15 +102,10 @@ def _add_making(parser: argparse.ArgumentParser, *, samples: bool = True) -> Non
 
 
 def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("data", type=Path, metavar="FOLDER", help="videos in the layout that --layout names")
-    add("--layout", choices=LAYOUTS, default="dataset", help="how the folder is laid out (default: dataset)")
-    add("--split", choices=("train", "validation", "test"), default="validation", help="default: validation")
-    add("--clips", type=count, default=2, metavar="N", help="of each video, spread over it (default: 2)")
-    add("--sheet", type=Path, metavar="FILE.png", help="write a contact sheet: true frames, and below them drawn ones")
-    add("--checkpoint", type=Path, required=True, metavar="DIR", help="run folder of the training")
-    add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
-    add_common_options(parser)
+    add_reconstruct_options(parser, layouts=LAYOUTS, sheet="true frames, and below them drawn ones")
+    parser.add_argument(
+        "--clips", type=count, default=2, metavar="N", help="of each video, spread over it (default: 2)"
+    )
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
@@ -219,24 +215,12 @@ def make(arguments: argparse.Namespace) -> None:
 
 def reconstruct(arguments: argparse.Namespace) -> None:
     """Measure the first stage."""
-    inputs = [arguments.data, arguments.checkpoint, arguments.weights]
-    check_paths(inputs=inputs, files=[arguments.sheet, arguments.report])
-    from baselines.cinn.measure import reconstruct_videos
-    from baselines.reconstruction import figure_lines
-
-    results = reconstruct_videos(
-        arguments.data,
-        arguments.checkpoint,
-        layout=arguments.layout,
-        split=arguments.split,
+    report_reconstruction(
+        arguments,
+        script="baselines.cinn reconstruct",
+        measure="baselines.cinn.measure:reconstruct_videos",
         per_video=arguments.clips,
-        sheet_path=arguments.sheet,
-        weights=arguments.weights,
-        device=select_device(arguments.device),
     )
-    write_report(arguments.report, "baselines.cinn reconstruct", arguments, results)
-    for line in figure_lines(results):
-        print(line)
 
 
 def convert(arguments: argparse.Namespace) -> None:

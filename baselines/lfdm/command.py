@@ -22,6 +22,7 @@ from baselines.lfdm.config import (
     Preset,
     fit_blocks,
 )
+from baselines.reconstruct import add_reconstruct_options, report_reconstruction
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
 from common.option_types import count, few, frame_count, frame_rate, frame_size, not_negative, positive, process_count
 from common.output_paths import check_paths
@@ -129,16 +130,11 @@ def _add_transfer(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reconstruct(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("data", type=Path, metavar="FOLDER")
-    add("--layout", choices=LAYOUTS, default="dataset", help="how the folder is laid out (default: dataset)")
-    add("--split", choices=("train", "validation", "test"), default="validation", help="default: validation")
-    add("--num-frames", type=frame_count, default=40, help="evenly spaced frames of a clip (default: 40)")
-    add("--max-clips", type=count, default=1000, help="default: 1000")
-    add("--sheet", type=Path, metavar="FILE.png", help="write a contact sheet: photo, true, drawn, warped, flow, trust")
-    add("--weights", type=Path, metavar="DIR", help="folder with the metrics' weights, searched before the cache")
-    add("--checkpoint", type=Path, required=True, metavar="RUN", help="run folder of `train`")
-    add_common_options(parser)
+    add_reconstruct_options(parser, layouts=LAYOUTS, sheet="photo, true, drawn, warped, flow, trust")
+    parser.add_argument(
+        "--num-frames", type=frame_count, default=40, help="evenly spaced frames of a clip (default: 40)"
+    )
+    parser.add_argument("--max-clips", type=count, default=1000, help="default: 1000")
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
@@ -261,25 +257,13 @@ def _transfer(arguments: argparse.Namespace) -> None:
 
 
 def _reconstruct(arguments: argparse.Namespace) -> None:
-    inputs = [arguments.data, arguments.checkpoint, arguments.weights]
-    check_paths(inputs=inputs, files=[arguments.sheet, arguments.report])
-    from baselines.lfdm.produce import reconstruct_clips
-    from baselines.reconstruction import figure_lines
-
-    results = reconstruct_clips(
-        arguments.data,
-        arguments.checkpoint,
-        layout=arguments.layout,
-        split=arguments.split,
+    report_reconstruction(
+        arguments,
+        script="baselines.lfdm reconstruct",
+        measure="baselines.lfdm.produce:reconstruct_clips",
         frames=arguments.num_frames,
         most=arguments.max_clips,
-        sheet_path=arguments.sheet,
-        weights=arguments.weights,
-        device=select_device(arguments.device),
     )
-    write_report(arguments.report, "baselines.lfdm reconstruct", arguments, results)
-    for line in figure_lines(results):
-        print(line)
 
 
 def _convert(arguments: argparse.Namespace) -> None:
