@@ -147,6 +147,13 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
         "other that strength (default: what the model was trained with, at first none of it)",
     )
     add(
+        "--even-out",
+        type=number(0.1, 1),
+        metavar="POWER",
+        help="at sampling, take amplitudes to this power above a tenth of a sample's strength, and let them fade "
+        "below: things move more evenly (default: what the model was trained with, at first as sampled)",
+    )
+    add(
         "--image-encoder",
         type=Path,
         metavar="FILE",
@@ -222,6 +229,7 @@ def read_options(arguments: argparse.Namespace) -> MotionRun:
             joint=arguments.joint,
             wind=arguments.wind,
             still_below=arguments.still_below,
+            even_out=arguments.even_out,
             distill=arguments.distill,
             student_steps=arguments.student_steps,
             teacher_steps=arguments.teacher_steps,

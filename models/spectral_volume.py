@@ -128,6 +128,7 @@ def anchor_to_first_frame(volume: Tensor, num_frames: int) -> Tensor:
 # Moments over which the mean of |F_t| is taken: of a smooth motion as good as over all frames. The renderer's
 # importance has to be the same in training and in use.
 IMPORTANCE_SAMPLES = 16
+FAINT = 0.1  # of a volume's strength; about where motion is no longer told from none
 
 
 def motion_amplitude(volume: Tensor) -> Tensor:
@@ -167,6 +168,19 @@ def keep_strength(volume: Tensor, *, still_below: float) -> Tensor:
     strength = motion_strength(volume)
     factor = strength**3 / (strength**4 + still_below**4)
     return volume * factor[:, None, None, None, None]
+
+
+def even_out(volume: Tensor, *, exponent: float) -> Tensor:
+    """Make what moves move more evenly, and what hardly moves stand still: ``[B, K, 4, H, W] -> `` the same.
+
+    With a the amplitude of a pixel over the volume's strength, and c :data:`FAINT`, the pixel's motion is multiplied by
+    ``a^2 / (a^2 + c^2) (a^2 + c^2)^((exponent - 1) / 2)`` and the whole by what leaves its strength as it was. From c
+    on that is nearly the power ``exponent`` of a; below, motion fades. The order of amplitudes stays as it was.
+    """
+    strength = motion_strength(volume).clamp_min(1e-6)[:, None, None, None]
+    square = (motion_amplitude(volume) / strength).square()
+    even = volume * (square * (square + FAINT**2) ** ((exponent - 3) / 2))[:, None]
+    return even * (strength[:, None] / motion_strength(even).clamp_min(1e-6)[:, None, None, None, None])
 
 
 def resize_motion(motion: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:

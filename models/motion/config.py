@@ -19,6 +19,7 @@ ScheduleSteps = Annotated[int, Range(1, 100_000)]
 SamplingSteps = Annotated[int, Range(1, 1000)]
 Guidance = Annotated[float, Range(-1, 100)]
 StillBelow = Annotated[float, Range(0.01, 1)]
+EvenOut = Annotated[float, Range(0.1, 1)]
 BETA_SCHEDULES = ("squaredcos_cap_v2", "scaled_linear", "linear")  # diffusers' names
 PREDICTIONS = ("v_prediction", "epsilon")
 # What a checkpoint calls each kind of network; one that names none is of the first kind.
@@ -46,6 +47,8 @@ class MotionConfig:
     joint: bool = False  # denoise the latents of all frequencies as one tensor of K C channels
     # Share of the wind below which a sample counts as still; above it, it gets that wind. None: samples as they are.
     still_below: StillBelow | None = None
+    # Power that the amplitudes of a sample are taken to, above the faintest ones. None: samples as they are.
+    even_out: EvenOut | None = None
     autoencoder: AutoencoderConfiguration = field(default_factory=AutoencoderConfig)  # one of AUTOENCODERS' types
     unet: DenoiserConfiguration = field(default_factory=UNetConfig)  # one of UNETS' types
 

@@ -30,7 +30,7 @@ from models.motion.reference_unet import ReferenceUNetConfig
 from models.motion.slice_autoencoder import SliceAutoencoder
 from models.motion.stages import FORMER_NAMES, STAGES
 from models.motion.vq_autoencoder import HUB_ID, VQAutoencoderConfig
-from models.spectral_volume import SpectralNormalizer, keep_strength, rms_amplitude
+from models.spectral_volume import SpectralNormalizer, even_out, keep_strength, rms_amplitude
 
 __all__ = ["PREDICTIONS", "PRESETS", "MotionConfig", "MotionModel", "alphas_cumprod", "diffusion_loss"]
 
@@ -269,6 +269,8 @@ class MotionModel(nn.Module):
             strength: ``[B]`` in pixels of a model that is told the wind, or None.
         """
         volume = self._limit_amplitude(self.decode_latents(latents, image))
+        if self.config.even_out is not None:
+            volume = even_out(volume, exponent=self.config.even_out)
         if self.config.still_below is not None:
             volume = keep_strength(volume, still_below=self.config.still_below)
         return _times(volume, strength)

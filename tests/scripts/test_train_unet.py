@@ -99,9 +99,10 @@ def test_a_model_is_told_the_wind_from_the_start_or_after_a_training_without(
     assert torch.equal(model.autoencoder.encode_in.weight, before.autoencoder.encode_in.weight)
     assert not torch.equal(model.autoencoder.latent_std, before.autoencoder.latent_std)
     assert run(small_dataset, trained, "--wind") == 2  # the folder holds a model without
-    kept = ("--init", str(fresh), "--stage", "slice", "--independent", "--max-steps", "2", "--still-below", "0.2")
-    assert run(small_dataset, tmp_path / "kept", *kept) == 0
-    assert MotionModel.from_pretrained(tmp_path / "kept").config.still_below == 0.2
+    options = ("--stage", "slice", "--independent", "--max-steps", "2", "--still-below", "0.2", "--even-out", "0.5")
+    assert run(small_dataset, tmp_path / "kept", "--init", str(fresh), *options) == 0
+    kept = MotionModel.from_pretrained(tmp_path / "kept").config
+    assert (kept.still_below, kept.even_out) == (0.2, 0.5)
 
 
 @pytest.mark.slow

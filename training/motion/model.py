@@ -40,7 +40,8 @@ class ModelOptions:
     student_steps: int = 4  # in which it then samples
     teacher_steps: int = 2  # of the checkpoint's, learned as one
     wind: bool = False  # how far things move is divided out and told to the network
-    still_below: float | None = None  # see MotionConfig; None leaves it as it is
+    still_below: float | None = None  # these two: see MotionConfig; None leaves it as it is
+    even_out: float | None = None
 
 
 def build_model(options: ModelOptions, output: Path, *, statistics: dict, data: Path, seed: int) -> MotionModel:
@@ -54,6 +55,8 @@ def build_model(options: ModelOptions, output: Path, *, statistics: dict, data: 
         if not model.config.wind:
             raise ValueError("--still-below is a share of the wind's strength: give --wind as well")
         model.config = replace(model.config, still_below=options.still_below)
+    if options.even_out is not None:
+        model.config = replace(model.config, even_out=options.even_out)
     return model
 
 

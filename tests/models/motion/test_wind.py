@@ -10,7 +10,7 @@ from helpers.motion_models import photographs, tiny_model
 
 from models.motion.model import MotionModel
 from models.pipeline import ImageDynamicsPipeline, wind_factor
-from models.spectral_volume import keep_strength, motion_strength
+from models.spectral_volume import even_out, keep_strength, motion_amplitude, motion_strength
 from training.motion.model import with_wind
 
 
@@ -38,6 +38,26 @@ def test_a_sample_gets_the_strength_that_was_asked_for_or_stands_still() -> None
     kept = keep_strength(volume, still_below=0.3)
     torch.testing.assert_close(motion_strength(kept), torch.tensor([0.0, 1 / 82, 0.5, 1 / 1.0081, 1 / 1.0001]))
     torch.testing.assert_close(kept[3] / kept[3].abs().max(), volume[3] / volume[3].abs().max())
+
+
+def test_evening_out_keeps_the_strength_and_the_order_and_lets_faint_motion_fade() -> None:
+    volume = torch.zeros(2, 3, 4, 20, 30)
+    ramp = torch.linspace(0, 1, 30).expand(20, 30)
+    volume[0, 1, 0] = ramp
+    volume[0, 0, 1] = 3 * ramp  # the mean position goes along
+    even = even_out(volume, exponent=0.5)
+    torch.testing.assert_close(motion_strength(even), motion_strength(volume))
+    amplitude = motion_amplitude(even)[0, 0]
+    assert (amplitude.diff(dim=1) > 0).all()
+    torch.testing.assert_close(even[0, 0, 1], 3 * even[0, 1, 0])
+    strength = motion_strength(volume)[0]
+    a = motion_amplitude(volume)[0, 0] / strength
+    shape = a * a.square() * (a.square() + 0.01) ** -1.25
+    torch.testing.assert_close(amplitude / amplitude[0, -1], shape / shape[0, -1])
+    # Half of the largest amplitude becomes 0.7 of it, a fortieth becomes less than a fortieth.
+    assert amplitude[0, 15] / amplitude[0, -1] == pytest.approx(0.5**0.5, abs=0.05)
+    assert amplitude[0, 1] / amplitude[0, -1] < (a[0, 1] / a[0, -1])
+    assert (even[1] == 0).all()
 
 
 def test_a_model_that_keeps_the_wind_moves_as_far_as_it_is_told(tmp_path) -> None:
