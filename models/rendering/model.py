@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,15 @@ from models.splatting import SplatPlan, plan_splat
 
 KIND = "frame_synthesis"
 STILL_PIXELS = 0.25  # displacement in pixels below which corrections fade out; splatting blurs little there
+
+
+class Moved(NamedTuple):
+    """What splatting says of the frames."""
+
+    splatted: Tensor  # [N, 3, H, W] the image
+    inverse_flow: Tensor  # [N, 2, H, W] in pixels, at the target, refined
+    coverage: Tensor  # [N, 1, H, W] what landed on each pixel
+    certain: Tensor  # [N, 1, H, W] that bounded to [0, 1], with a margin around gaps
 
 
 class FrameSynthesisModel(nn.Module):
@@ -118,9 +128,10 @@ class FrameSynthesisModel(nn.Module):
             with self._autocast(flow.device):
                 frame = self.head(self.grid(levels)).to(image.dtype)
         else:
-            inverse_flow = fill_holes(plan(flow), plan.coverage)
-            inverse_flow = refine_inverse(flow, inverse_flow, solid(plan.coverage))
-            frame = self._correct(image, fine, levels, splatted=splatted, inverse_flow=inverse_flow, plan=plan)
+            certain = solid(plan.coverage)
+            inverse_flow = refine_inverse(flow, fill_holes(plan(flow), plan.coverage), certain)
+            moved = Moved(splatted, inverse_flow, plan.coverage, certain)
+            frame = self._correct(image, fine, levels, moved)
         frame = frame if self.training else frame.clamp(-1, 1)
         return frame[:, :, :height, :width]
 
@@ -161,32 +172,23 @@ class FrameSynthesisModel(nn.Module):
             levels.append(_with_coverage(smaller(values), smaller))
         return splatted, levels
 
-    def _correct(
-        self,
-        image: Tensor,
-        fine: Tensor,
-        levels: list[Tensor],
-        *,
-        splatted: Tensor,
-        inverse_flow: Tensor,
-        plan: SplatPlan,
-    ) -> Tensor:
-        """The splatted image with the network's choice between it and the resampled one, its residual, and detail."""
-        trust = trust_in(plan.coverage)
-        resampled = resample_finely(fine, inverse_flow)
-        splatted = torch.where(trust == 1, splatted, torch.lerp(resampled, splatted, trust))
-        source = image.expand(len(inverse_flow), -1, -1, -1)
-        context = [splatted, resampled, source, inverse_flow / FLOW_UNIT]
+    def _correct(self, image: Tensor, fine: Tensor, levels: list[Tensor], moved: Moved) -> Tensor:
+        """The splatted image, mixed with others as the network says, its residual, and detail."""
+        trust = trust_in(moved.coverage)
+        resampled = resample_finely(fine, moved.inverse_flow)
+        splatted = torch.where(trust == 1, moved.splatted, torch.lerp(resampled, moved.splatted, trust))
+        source = image.expand(len(splatted), -1, -1, -1)
+        context = [splatted, resampled, source, moved.inverse_flow / FLOW_UNIT]
         with self._autocast(image.device):
-            correction = self._network(context, levels, plan.coverage)
+            correction = self._network(context, levels, moved.coverage)
         residual, choice, *more = correction.to(image.dtype).split([3, *[1] * (correction.shape[1] - 3)], dim=1)
         frame = splatted + choice * (resampled - splatted) + residual
-        detail = solid(plan.coverage)
+        detail = moved.certain
         if more:
             frame = frame + more[0] * (source - splatted)
             detail = detail * (1 + more[1])
         detailed = frame + detail * high_band(resampled - frame)
-        still = 1 - (magnitude(inverse_flow) / STILL_PIXELS).clamp_max(1)
+        still = 1 - (magnitude(moved.inverse_flow) / STILL_PIXELS).clamp_max(1)
         return torch.lerp(detailed, splatted, trust * still)
 
     def _network(self, context: list[Tensor], levels: list[Tensor], coverage: Tensor) -> Tensor:
