@@ -28,7 +28,7 @@ STEPS = 3
 def studio_model() -> MotionModel:
     """Random weights, few steps, with guidance; told a wind of some pixels, which its samples keep."""
     model = with_wind(tiny_model()).eval()
-    model.config = replace(model.config, steps=STEPS, still_below=0.05)
+    model.config = replace(model.config, steps=STEPS, still_below=0.05, even_out=0.5)
     with torch.no_grad():
         model.usual_strength.fill_(3.0)
     return model
