@@ -154,8 +154,13 @@ def motion_strength(volume: Tensor) -> Tensor:
     pixels in a dark room has the strength of a meadow that sways by 2 pixels everywhere; their root mean squares over
     the picture differ tenfold. 0 where nothing moves.
     """
-    squared = motion_amplitude(volume).double().square().flatten(1)
-    return (squared.square().sum(1) / squared.sum(1).clamp_min(1e-12)).sqrt().to(volume.dtype)
+    return _strength(motion_amplitude(volume))
+
+
+def _strength(amplitude: Tensor) -> Tensor:
+    """The same of amplitudes ``[B, 1, H, W]``."""
+    squared = amplitude.double().square().flatten(1)
+    return (squared.square().sum(1) / squared.sum(1).clamp_min(1e-12)).sqrt().to(amplitude.dtype)
 
 
 def keep_strength(volume: Tensor, *, still_below: float) -> Tensor:
@@ -177,10 +182,12 @@ def even_out(volume: Tensor, *, exponent: float) -> Tensor:
     ``a^2 / (a^2 + c^2) (a^2 + c^2)^((exponent - 1) / 2)`` and the whole by what leaves its strength as it was. From c
     on that is nearly the power ``exponent`` of a; below, motion fades. The order of amplitudes stays as it was.
     """
-    strength = motion_strength(volume).clamp_min(1e-6)[:, None, None, None]
-    square = (motion_amplitude(volume) / strength).square()
-    even = volume * (square * (square + FAINT**2) ** ((exponent - 3) / 2))[:, None]
-    return even * (strength[:, None] / motion_strength(even).clamp_min(1e-6)[:, None, None, None, None])
+    amplitude = motion_amplitude(volume)
+    strength = _strength(amplitude)
+    square = (amplitude / strength.clamp_min(1e-6)[:, None, None, None]).square()
+    factor = square * (square + FAINT**2) ** ((exponent - 3) / 2)
+    kept = strength / _strength(amplitude * factor).clamp_min(1e-6)
+    return volume * (factor * kept[:, None, None, None])[:, None]
 
 
 def resize_motion(motion: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:

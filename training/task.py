@@ -15,7 +15,9 @@ from models.precision import has_fast_bfloat16
 from training.best import Goal
 from training.state import StepSamples
 
-SHARED_OPTIONS = ("output", "seed", "precision", "workers", "save_every", "evaluate_every")  # of training commands
+# Fields of RunOptions -> what training commands call them; not every command has all.
+TOLD = {name: name for name in ("output", "seed", "precision", "workers", "save_every", "evaluate_every")}
+TOLD |= {"accumulation": "gradient_accumulation"}
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,7 @@ class RunOptions:
     def of(cls, arguments: argparse.Namespace, *, keep_best: str | None = None) -> RunOptions:
         """What a training command was told; what it has no option for stays as it is here."""
         given = vars(arguments)
-        names = {"accumulation": "gradient_accumulation"} | {name: name for name in SHARED_OPTIONS}
-        told = {field: given[option] for field, option in names.items() if option in given}
+        told = {name: given[option] for name, option in TOLD.items() if option in given}
         return cls(**told, tensorboard=given["log"] == "tensorboard", keep_best=keep_best)
 
     def on(self, device: torch.device) -> RunOptions:

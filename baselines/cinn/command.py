@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from baselines.cinn.config import LAYOUTS, METRICS, ROLLOUTS, STAGES, Preset
 from baselines.cinn.presets import PRESETS
-from baselines.reconstruct import add_reconstruct_options, report_reconstruction
+from baselines.reconstruct_command import add_reconstruct_options, report_reconstruction
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
 from common.option_types import count, few, frame_rate, frame_size, number, numbers, process_count, whole
 from common.output_paths import check_paths

@@ -22,7 +22,7 @@ from baselines.lfdm.config import (
     Preset,
     fit_blocks,
 )
-from baselines.reconstruct import add_reconstruct_options, report_reconstruction
+from baselines.reconstruct_command import add_reconstruct_options, report_reconstruction
 from common.command_line import OneLineParser, add_common_options, run_script, select_device, write_report
 from common.option_types import count, few, frame_count, frame_rate, frame_size, not_negative, positive, process_count
 from common.output_paths import check_paths

@@ -80,7 +80,8 @@ class FrameSynthesisModel(nn.Module):
         # channels hold all pixels of the frame, and the full-size coverage too.
         folded = config.finest**2
         inputs = [channels + 1 for channels in config.channels]
-        inputs[0] += (folded * (11 + (folded > 1))) if config.output == "residual" else 0
+        if config.output == "residual":
+            inputs[0] += 11 if folded == 1 else 12 * folded
         self.grid = GridNet(inputs, config.channels, config.columns, config.activation)
         # A pixel's color or residual, and what it is mixed of: the resampled image, the photo, the share of detail.
         outputs = 3 + (0 if config.output == "direct" else 1 if config.mix == "resampled" else 3)
@@ -125,8 +126,7 @@ class FrameSynthesisModel(nn.Module):
         plan = plan_splat(flow, importance)
         splatted, levels = self._splat(plan, image, features, flow, importance)
         if self.config.output == "direct":
-            with self._autocast(flow.device):
-                frame = self.head(self.grid(levels)).to(image.dtype)
+            frame = self._network([], levels, plan.coverage).to(image.dtype)
         else:
             certain = solid(plan.coverage)
             inverse_flow = refine_inverse(flow, fill_holes(plan(flow), plan.coverage), certain)
@@ -163,7 +163,7 @@ class FrameSynthesisModel(nn.Module):
         self, plan: SplatPlan, image: Tensor, features: list[Tensor], flow: Tensor, importance: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """The splatted image; each level's splatted features and coverage. ``plan`` is that of the full size."""
-        whole = features[: 2 - self.config.finest]  # of the frame's own size
+        whole = features[:1] if self.config.finest == 1 else []  # of the frame's own size
         splatted, *moved = plan(torch.cat([image, *whole], dim=1)).split([3, *(f.shape[1] for f in whole)], dim=1)
         levels = [_with_coverage(values, plan) for values in moved]
         for values in features[len(whole) :]:
@@ -179,24 +179,23 @@ class FrameSynthesisModel(nn.Module):
         splatted = torch.where(trust == 1, moved.splatted, torch.lerp(resampled, moved.splatted, trust))
         source = image.expand(len(splatted), -1, -1, -1)
         context = [splatted, resampled, source, moved.inverse_flow / FLOW_UNIT]
-        with self._autocast(image.device):
-            correction = self._network(context, levels, moved.coverage)
-        residual, choice, *more = correction.to(image.dtype).split([3, *[1] * (correction.shape[1] - 3)], dim=1)
-        frame = splatted + choice * (resampled - splatted) + residual
+        correction = self._network(context, levels, moved.coverage).to(image.dtype)
+        frame = splatted + correction[:, 3:4] * (resampled - splatted) + correction[:, :3]
         detail = moved.certain
-        if more:
-            frame = frame + more[0] * (source - splatted)
-            detail = detail * (1 + more[1])
+        if self.config.mix == "all":
+            frame = frame + correction[:, 4:5] * (source - splatted)
+            detail = detail * (1 + correction[:, 5:6])
         detailed = frame + detail * high_band(resampled - frame)
         still = 1 - (magnitude(moved.inverse_flow) / STILL_PIXELS).clamp_max(1)
         return torch.lerp(detailed, splatted, trust * still)
 
     def _network(self, context: list[Tensor], levels: list[Tensor], coverage: Tensor) -> Tensor:
-        """What the head says of each pixel, ``[N, 4 | 6, H, W]``, from full-size images and the levels of features."""
-        if self.config.finest > 1:
-            context = [F.pixel_unshuffle(torch.cat([*context, _bounded(coverage)], dim=1), self.config.finest)]
-        first = torch.cat([levels[0], *context], dim=1)
-        return F.pixel_shuffle(self.head(self.grid([first, *levels[1:]])), self.config.finest)
+        """What the head says of each pixel, ``[N, 3 | 4 | 6, H, W]``, from full-size images and levels of features."""
+        with self._autocast(coverage.device):
+            if self.config.finest > 1:
+                context = [F.pixel_unshuffle(torch.cat([*context, _bounded(coverage)], dim=1), self.config.finest)]
+            first = torch.cat([levels[0], *context], dim=1)
+            return F.pixel_shuffle(self.head(self.grid([first, *levels[1:]])), self.config.finest)
 
     def _importance(self, features: Tensor, flow: Tensor, importance: Tensor | None) -> Tensor:
         if self.config.importance == "learned":

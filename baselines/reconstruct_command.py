@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 from common.command_line import add_common_options, select_device, write_report
 from common.output_paths import check_paths
+from models.choices import resolve
 
 
 def add_reconstruct_options(parser: argparse.ArgumentParser, *, layouts: Sequence[str], sheet: str) -> None:
@@ -41,8 +41,7 @@ def report_reconstruction(arguments: argparse.Namespace, *, script: str, measure
     check_paths(inputs=inputs, files=[arguments.sheet, arguments.report])
     from baselines.reconstruction import figure_lines
 
-    module, function = measure.split(":")
-    results = getattr(import_module(module), function)(
+    results = resolve(measure)(
         arguments.data,
         arguments.checkpoint,
         layout=arguments.layout,
