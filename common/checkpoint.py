@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -114,7 +114,7 @@ def _load_weights(folder: Path) -> dict[str, Tensor]:
     tensors, _ = read_tensors(path, advice="the checkpoint is damaged")
     for name, tensor in tensors.items():
         # A number by itself may stand for a limit that there is none of.
-        if tensor.is_floating_point() and (tensor.isnan().any() or (tensor.ndim and tensor.isinf().any())):
+        if tensor.is_floating_point() and not (tensor.isfinite().all() if tensor.ndim else tensor == tensor):
             raise ValueError(f"{path}: {name} holds values that are not finite; the checkpoint is damaged")
     return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
@@ -127,10 +127,19 @@ def build_fitting(build: Callable[[], Model], tensors: Mapping[str, Tensor], sou
         tensors: the weights, loaded strictly.
         source: what errors begin with.
     """
-    expect_fitting(build_shell(build, source), {name: tuple(t.shape) for name, t in tensors.items()}, source)
-    model = build()
+    model = build_shell(build, source)
+    expect_fitting(model, {name: tuple(t.shape) for name, t in tensors.items()}, source)
+    # Drawing weights that are overwritten at once would take as long again as all the rest.
+    model = build() if _has_constants(model, tensors) else model.to_empty(device="cpu")
     model.load_state_dict(dict(tensors), strict=True)
     return model
+
+
+def _has_constants(model: nn.Module, stored: Collection[str]) -> bool:
+    """Whether a model has tensors that a checkpoint does not store and that only its constructor knows."""
+    buffers = (name not in stored for name, _ in model.named_buffers())
+    attributes = (isinstance(value, Tensor) for module in model.modules() for value in vars(module).values())
+    return any(buffers) or any(attributes)
 
 
 def build_shell(build: Callable[[], Model], source: str | Path) -> Model:

@@ -37,12 +37,7 @@ def wind_type(*more: str) -> Callable[[str], str | float]:
     return parse
 
 
-# name -> (scheduler class of diffusers, its own arguments)
-SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "dpmsolver++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"}),
-    "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": True}),
-    "ddpm": ("DDPMScheduler", {"clip_sample": False}),
-}
+SAMPLERS = (DEFAULT_SAMPLER, "ddim", "ddpm")
 
 # name -> the function that renders without a network: its module and its name there
 WARPS = {

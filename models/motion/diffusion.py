@@ -1,6 +1,7 @@
-"""Sampling of diffusion models with diffusers' schedulers: DPM-Solver++, DDIM, DDPM, guidance and self-recurrence.
+"""Sampling of diffusion models: DPM-Solver++, DDIM, DDPM, guidance and self-recurrence.
 
-Where diffusers is not installed, `models.motion.dpm_solver` stands in for its DPM-Solver++, the default.
+The first two are `models.motion.dpm_solver`; DDPM is diffusers', whose import alone takes longer than a sample in few
+steps.
 
 Nothing here knows a network. ``z = alpha x + sigma noise``; a network predicts the noise (``epsilon``) or the velocity
 ``v = alpha noise - sigma x``. Every sample of a batch has a random generator of its own, on the CPU, from which all of
@@ -19,33 +20,34 @@ from models.motion.config import MotionConfig
 from models.motion.dpm_solver import DPMSolver, noise_schedule
 from models.spectral_volume import motion_at_times
 
+ORDERS = {"dpmsolver++": 2, "ddim": 1}  # of the deterministic samplers, which are one solver
+
 
 def make_scheduler(config: MotionConfig, sampler: str):
-    """The scheduler of a sampler's name for a model's noise schedule: diffusers', or our own stand-in.
+    """The scheduler of a sampler's name for a model's noise schedule.
 
     Raises:
-        ValueError: an unknown name, or a sampler that only diffusers has where that is not installed.
+        ValueError: an unknown name, or DDPM where diffusers is not installed.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}, expected one of {', '.join(SAMPLERS)}")
+    if sampler != "ddpm":
+        return DPMSolver(alphas_cumprod(config), config.prediction, order=ORDERS[sampler])
     try:
         import diffusers
     except ImportError as error:
-        if sampler == "dpmsolver++":
-            return DPMSolver(alphas_cumprod(config), config.prediction)
         raise ValueError(
             f"sampler {sampler}: needs diffusers, which can't be imported ({error}); pip install diffusers, or use "
-            "dpmsolver++"
+            f"{' or '.join(ORDERS)}"
         ) from error
-    name, arguments = SAMPLERS[sampler]
-    return getattr(diffusers, name)(
+    return diffusers.DDPMScheduler(
         num_train_timesteps=config.train_steps,
         beta_schedule=config.beta_schedule,
         beta_start=config.beta_start,
         beta_end=config.beta_end,
         prediction_type=config.prediction,
         timestep_spacing="trailing",  # begins at the noisiest step, as training does
-        **arguments,
+        clip_sample=False,
     )
 
 
@@ -81,9 +83,10 @@ def sample_latents(
             if repeat:
                 following = timesteps[index + 1] if index + 1 < len(timesteps) else None
                 latents = noise_again(scheduler, latents, following, timestep, generators)
-                _forget_trajectory(scheduler, steps, index)
+                if isinstance(scheduler, DPMSolver):
+                    scheduler.begin_at(index)
             output = denoise(latents, timestep)
-            extra = {"generator": list(generators)} if _is_stochastic(scheduler) else {}
+            extra = {} if isinstance(scheduler, DPMSolver) else {"generator": list(generators)}
             latents = scheduler.step(output, timestep, latents, **extra).prev_sample
         if progress is not None:
             progress(index + 1, len(timesteps))
@@ -105,17 +108,6 @@ def noise_again(
 def draw_noise(shape: Sequence[int], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
     """Standard normal ``[B, *shape]``, each sample's from its own generator, on the device of ``like``."""
     return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators]).to(like)
-
-
-def _is_stochastic(scheduler) -> bool:
-    return type(scheduler).__name__ == SAMPLERS["ddpm"][0]
-
-
-def _forget_trajectory(scheduler, steps: int, index: int) -> None:
-    """Set a multistep solver to step ``index``, with no earlier predictions; the other schedulers have no state."""
-    if hasattr(scheduler, "model_outputs"):
-        scheduler.set_timesteps(steps)
-        scheduler.set_begin_index(index)
 
 
 def steer_output(

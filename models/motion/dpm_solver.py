@@ -1,9 +1,8 @@
-"""DPM-Solver++ of second order and noise schedules, for machines without diffusers.
+"""DPM-Solver++ of second order, DDIM and noise schedules, without diffusers.
 
-The steps are those of diffusers' `DPMSolverMultistepScheduler` as `models.motion.diffusion` sets it up (Lu et al. 2022,
-algorithm 2: multistep, data prediction, trailing timesteps, a last step of first order that ends without noise); a test
-compares the two. Training needs the schedule alone, and sampling with the default sampler this solver: neither needs
-diffusers, which GPU images often lack.
+The solver is that of Lu et al. 2022, algorithm 2: multistep, data prediction, trailing timesteps, a last step of first
+order that ends without noise. Of first order throughout it is DDIM without noise (Song et al. 2020), as they show.
+Tests compare both with diffusers' schedulers. GPU images often lack diffusers, and importing it takes two seconds.
 """
 
 from __future__ import annotations
@@ -58,13 +57,15 @@ class DPMSolver:
     Args:
         alphas_cumprod: of :func:`noise_schedule`.
         prediction: what the network predicts, ``epsilon`` or ``v_prediction``.
+        order: 2 for DPM-Solver++, 1 for DDIM.
     """
 
-    def __init__(self, alphas_cumprod: Tensor, prediction: str) -> None:
+    def __init__(self, alphas_cumprod: Tensor, prediction: str, *, order: int) -> None:
         self.alphas_cumprod = alphas_cumprod
         self.prediction = prediction
+        self.order = order
         self.timesteps = torch.empty(0, dtype=torch.int64)
-        self.model_outputs: list[Tensor] = []  # the last prediction of the clean latents, where there is one
+        self._clean_before: Tensor | None = None  # clean latents predicted at the step before
         self._levels: list[tuple[float, float]] = []  # (alpha, sigma) of each timestep, and of none
         self._index = 0
 
@@ -75,11 +76,11 @@ class DPMSolver:
         self.timesteps = times.round().long() - 1
         products = self.alphas_cumprod.double()[self.timesteps].tolist()
         self._levels = [(product**0.5, (1 - product) ** 0.5) for product in products] + [(1.0, 0.0)]
-        self.model_outputs = []
-        self._index = 0
+        self.begin_at(0)
 
-    def set_begin_index(self, index: int) -> None:
+    def begin_at(self, index: int) -> None:
         """Go on at a step, which knows nothing of those before."""
+        self._clean_before = None
         self._index = index
 
     def step(self, output: Tensor, timestep: Tensor, sample: Tensor) -> Step:
@@ -99,11 +100,11 @@ class DPMSolver:
         # e^-h with h the growth of log(alpha / sigma): 0 at the end, where no noise is left.
         decay = shrink * alpha / next_alpha
         direction = clean
-        if self.model_outputs and not last:
+        if self.order == 2 and self._clean_before is not None and not last:
             growth = -math.log(decay)
             ratio = self._growth_before() / growth
-            direction = clean + (clean - self.model_outputs[-1]) / (2 * ratio)
-        self.model_outputs = [clean]
+            direction = clean + (clean - self._clean_before) / (2 * ratio)
+        self._clean_before = clean
         self._index += 1
         return Step((shrink * noisy + next_alpha * (1 - decay) * direction).to(output.dtype))
 

@@ -105,6 +105,29 @@ def test_a_base_is_a_checkpoint_of_its_own_beside_the_other(tmp_path, base, mess
         save(tmp_path / "x" / "y", small_model(), base=tmp_path / "c")
 
 
+class Scaled(nn.Module):
+    """A layer beside a constant that no checkpoint stores: a buffer, or a tensor that is no buffer."""
+
+    def __init__(self, constant: str) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)
+        if constant == "buffer":
+            self.register_buffer("factor", torch.full((), 3.0), persistent=False)
+        elif constant == "attribute":
+            self.factor = torch.full((), 3.0)
+
+
+@pytest.mark.parametrize("constant", ["none", "buffer", "attribute"])
+def test_a_model_is_built_with_its_weights_its_constants_and_its_layout_in_memory(constant):
+    weights = {name: t.contiguous() for name, t in Scaled(constant).state_dict().items()}
+    model = checkpoint.build_fitting(lambda: Scaled(constant), weights, "file")
+    assert all(torch.equal(t, weights[name]) for name, t in model.state_dict().items())
+    assert model.layer.weight.is_contiguous(memory_format=torch.channels_last)
+    assert model.layer.weight.requires_grad
+    if constant != "none":
+        assert model.factor == 3
+
+
 def test_weights_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="tensors don't fit"):
         checkpoint.load_weights(small_model(), {"0.weight": torch.zeros(4, 3)}, "file")

@@ -1,4 +1,4 @@
-"""DPM-Solver++ and noise schedules of our own against those of diffusers, and sampling where diffusers is missing."""
+"""Our DPM-Solver++, DDIM and noise schedules against those of diffusers, and sampling where diffusers is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,27 @@ from helpers.motion_models import photographs, tiny_model
 
 from models.motion.config import PRESETS
 from models.motion.diffusion import alphas_cumprod, draw_noise, make_scheduler, sample_latents
-from models.motion.dpm_solver import DPMSolver, noise_schedule
+from models.motion.dpm_solver import noise_schedule
+
+KINDS = {  # the same schedulers of diffusers
+    "dpmsolver++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"}),
+    "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": True}),
+}
+
+
+def of_diffusers(config, sampler: str):
+    import diffusers
+
+    kind, arguments = KINDS[sampler]
+    return getattr(diffusers, kind)(
+        num_train_timesteps=config.train_steps,
+        beta_schedule=config.beta_schedule,
+        beta_start=config.beta_start,
+        beta_end=config.beta_end,
+        prediction_type=config.prediction,
+        timestep_spacing="trailing",
+        **arguments,
+    )
 
 
 @pytest.mark.parametrize("preset", ["default", "paper", "reference"])
@@ -29,31 +49,32 @@ def test_linear_schedule_is_diffusers_and_others_are_refused() -> None:
 
 
 @pytest.mark.parametrize("preset", ["default", "reference"])  # both predictions and schedules
-@pytest.mark.parametrize("steps", [1, 2, 7, 20, 100])
-@pytest.mark.parametrize("recurrence", [0, 2])
-def test_samples_are_those_of_diffusers(preset: str, steps: int, recurrence: int) -> None:
+@pytest.mark.parametrize(
+    ("sampler", "steps"),
+    [*(("dpmsolver++", steps) for steps in (1, 2, 7, 20, 100)), *(("ddim", steps) for steps in (1, 2, 4, 20, 100))],
+)
+def test_samples_are_those_of_diffusers(preset: str, sampler: str, steps: int) -> None:
     config = PRESETS[preset]
     found = []
-    for scheduler in (make_scheduler(config, "dpmsolver++"), DPMSolver(alphas_cumprod(config), config.prediction)):
-        own = [torch.Generator().manual_seed(3)]
-        noise = draw_noise((4000,), own, torch.zeros(1))
-        # Far from linear, and another one at each step.
-        denoise = lambda noisy, timestep: torch.tanh(2 * noisy) + 0.1 * torch.sin(timestep / 100)  # noqa: E731
-        found.append(
-            (
-                sample_latents(denoise, noise, scheduler=scheduler, steps=steps, generators=own, recurrence=recurrence),
-                scheduler.timesteps,
-            )
-        )
+    for scheduler in (of_diffusers(config, sampler), make_scheduler(config, sampler)):
+        noise = draw_noise((4000,), [torch.Generator().manual_seed(3)], torch.zeros(1))
+        samples = sample_latents(far_from_linear, noise, scheduler=scheduler, steps=steps, generators=[None])
+        found.append((samples, scheduler.timesteps))
     assert torch.equal(found[0][1], found[1][1])
     torch.testing.assert_close(found[1][0], found[0][0], atol=2e-4, rtol=2e-4)
+
+
+def far_from_linear(noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+    """Another function at each step."""
+    return torch.tanh(2 * noisy) + 0.1 * torch.sin(timestep / 100)
 
 
 def test_the_network_samples_the_same_without_diffusers(monkeypatch: pytest.MonkeyPatch) -> None:
     model, image = tiny_model(), photographs()
     options = {"steps": 5, "guidance": 1.0, "loop_guidance": 5.0, "recurrence": 1}
-    expected = model.sample(image, [2], **options)
+    expected = [model.sample(image, [2], sampler=sampler, **options) for sampler in KINDS]
     monkeypatch.setitem(sys.modules, "diffusers", None)  # makes `import diffusers` fail
-    torch.testing.assert_close(model.sample(image, [2], **options), expected, atol=1e-4, rtol=1e-3)
-    with pytest.raises(ValueError, match=r"sampler ddim: needs diffusers, .* use dpmsolver\+\+"):
-        model.sample(image, [2], sampler="ddim")
+    for sampler, samples in zip(KINDS, expected, strict=True):
+        assert torch.equal(model.sample(image, [2], sampler=sampler, **options), samples)
+    with pytest.raises(ValueError, match=r"sampler ddpm: needs diffusers, .* use dpmsolver\+\+ or ddim"):
+        model.sample(image, [2], sampler="ddpm")
