@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.command_line import OneLineParser, add_common_options, run_script
-from common.option_types import count, few, frame_size, not_negative, positive, share, whole
+from common.option_types import count, few, frame_size, not_negative, number, positive, share, whole
 from models.choices import RENDERER_PRESETS as PRESETS
 from training.batches.options import DataOptions, add_data_options, add_run_options, input_paths
 from training.command import train_and_report
@@ -73,7 +73,7 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--perceptual-share",
-        type=float,
+        type=number(0.0, 1.0, above=True),
         default=DEFAULTS.perceptual_share,
         metavar="P",
         help="share of a batch that the perceptual loss looks at, which is most of a step's work (default: 1)",

@@ -129,10 +129,19 @@ def build_fitting(build: Callable[[], Model], tensors: Mapping[str, Tensor], sou
     """
     model = build_shell(build, source)
     expect_fitting(model, {name: tuple(t.shape) for name, t in tensors.items()}, source)
+    if _has_constants(model, tensors):
+        model = build()
+        model.load_state_dict(dict(tensors), strict=True)
+        return model
     # Drawing weights that are overwritten at once would take as long again as all the rest.
-    model = build() if _has_constants(model, tensors) else model.to_empty(device="cpu")
-    model.load_state_dict(dict(tensors), strict=True)
+    placed = {name: _placed_like(tensors[name], tensor) for name, tensor in model.state_dict().items()}
+    model.load_state_dict(placed, strict=True, assign=True)
     return model
+
+
+def _placed_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """A copy of a tensor in the type of another one and in its layout, such as channels last."""
+    return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype).copy_(tensor)
 
 
 def _has_constants(model: nn.Module, stored: Collection[str]) -> bool:

@@ -137,7 +137,7 @@ class RendererConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.perceptual_share <= 1:
-            raise ValueError(f"--perceptual-share {self.perceptual_share}: a share above 0 and up to 1 is needed")
+            raise ValueError(f"perceptual_share {self.perceptual_share}: a share above 0 and up to 1 is needed")
         if self.temporal and self.batch_size % 2:
             raise ValueError(f"--batch-size {self.batch_size}: must be even with --temporal")
 

@@ -114,7 +114,7 @@ def test_the_perceptual_distance_looks_at_a_share_of_the_batch() -> None:
     for share in (1.0, 0.5, 0.01):
         rendering_losses(model, batch, distance=Distance(), weights=LossWeights(perceptual_share=share))
     assert seen == [(2, 2), (1, 1), (1, 1)]
-    with pytest.raises(ValueError, match="--perceptual-share 0"):
+    with pytest.raises(ValueError, match="perceptual_share 0"):
         RendererConfig(perceptual_share=0.0)
 
 
