@@ -121,10 +121,15 @@ def markdown(table: str, report: Mapping) -> str:
 def trainings(report: Mapping) -> list[str]:
     """A line for each training: its steps, and the time that it took."""
     return [
-        f"trained: {name}: {', '.join(f'{count} {stage}' for stage, count in of['steps'].items())} steps; "
-        f"{of['processor_seconds']:.0f} s of the processor in {of['seconds']:.0f} s"
+        f"trained: {name}: {', '.join(f'{count} {stage}' for stage, count in of['steps'].items())} steps; {_took(of)}"
         for name, of in (report.get("protocol") or {}).get("trainings", {}).items()
     ]
+
+
+def _took(training: Mapping) -> str:
+    if training["seconds"] is None:
+        return "stopped and resumed, so its time is not known"
+    return f"{training['processor_seconds']:.0f} s of the processor in {training['seconds']:.0f} s"
 
 
 def _beside(table: str, report: Mapping) -> str:

@@ -25,7 +25,7 @@ from evaluation.tables.benchmark.networks import NETWORKS
 
 PILOT_STEPS = 4  # of each stage, by which a step is timed; the first one is left out
 FEWEST_STEPS = 2  # of a stage, however small the budget
-TIMES = ("processor_seconds", "seconds")  # of a training, of the call that ended it
+TIMES = ("processor_seconds", "seconds")  # of a training; None where it was stopped and resumed
 RUN = "run"  # the run folder in a training's folder
 
 Call = Callable[[list[str], int | None], int]  # (arguments of Python, lock to inherit) -> exit status
@@ -115,12 +115,15 @@ class Trainer:
         }
 
     def _train(self, name: str, folder: Path, *, data: Path, steps: Mapping[str, int]) -> dict[str, Any]:
-        used, passed = self._run(name, folder, data=data, steps=steps)
+        resumed = (folder / RUN).exists()
+        times = self._run(name, folder, data=data, steps=steps)
         files = folder_provenance(folder / RUN)["files"]
-        return {"processor_seconds": round(used, 1), "seconds": round(passed, 1), "files": files}
+        # The call that ends a training knows nothing of the time of those before.
+        told = (None if resumed else round(seconds, 1) for seconds in times)
+        return {**dict(zip(TIMES, told, strict=True)), "files": files}
 
     def _run(self, name: str, folder: Path, *, data: Path, steps: Mapping[str, int]) -> tuple[float, float]:
-        """Call the network's commands; returns seconds of the processor and by the clock, of this call alone."""
+        """Call the network's commands; returns :data:`TIMES`, of this call alone."""
         began, before = time.monotonic(), _children_seconds()
         settings = self.settings(name)
         paths = ["--data", str(data.resolve()), "--output", str((folder / RUN).resolve())]

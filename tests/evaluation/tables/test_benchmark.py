@@ -20,7 +20,7 @@ from evaluation.options import BenchmarkOptions
 from evaluation.tables.benchmark.folds import Fold, deal_scenes
 from evaluation.tables.benchmark.ledger import Ledger
 from evaluation.tables.benchmark.networks import MOTION_ROWS, NETWORKS, PRESETS
-from evaluation.tables.benchmark.page import markdown
+from evaluation.tables.benchmark.page import markdown, trainings
 from evaluation.tables.benchmark.run import evaluate_benchmark
 from evaluation.tables.benchmark.training import Trainer
 
@@ -202,6 +202,25 @@ def test_a_budget_is_divided_by_what_a_step_takes(tmp_path: Path) -> None:
     assert steps == {name: pytest.approx(600 * share / 2, abs=1) for name, share in shares.items()}
     for network in NETWORKS.values():
         assert math.isclose(sum(stage.share for stage in network.stages), 1)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_training_that_was_stopped_and_resumed_claims_no_time(stopped: bool, tmp_path: Path) -> None:
+    statuses = iter([130, 0] if stopped else [0])
+
+    def call(arguments: list[str], lock: int | None) -> int:
+        Path(arguments[arguments.index("--output") + 1]).mkdir(parents=True, exist_ok=True)
+        return next(statuses)
+
+    trainer = Trainer(BenchmarkOptions(clips=(), output=tmp_path, max_steps=3), Ledger(tmp_path), call=call)
+    fold = Fold("folds/1", tmp_path, "")
+    if stopped:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train("renderer", fold)
+    trainer.train("renderer", fold)
+    (line,) = trainings({"protocol": {"trainings": {"renderer": trainer.timing("renderer", fold)}}})
+    assert line.startswith("trained: renderer: 3 renderer steps; ")
+    assert line.endswith("its time is not known" if stopped else "0 s of the processor in 0 s")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
