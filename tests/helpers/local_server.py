@@ -116,6 +116,13 @@ class Client:
         """Send a photo; the answer begins when it has arrived."""
         return Sent(self._request("POST", f"/{kind}?" + urlencode({"name": name, **options}), photo))
 
+    def send_until(self, stage: str, **told: int) -> Sent:
+        """Send a photo that comes to a stage: of two sent at once either may be the first in the queue."""
+        sent = self.send(picture())
+        line = sent.until(stage)
+        assert line == {**line, **told}
+        return sent
+
     def render(self, photo: bytes, motion: bytes, **options: object) -> Sent:
         """Send a photo and its motion."""
         return self.send(photo + motion, "loop", photo_bytes=len(photo), **options)

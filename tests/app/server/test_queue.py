@@ -22,10 +22,8 @@ def trickle(connection: socket.socket) -> None:
 def test_a_full_queue_says_busy_before_the_body_is_read(serving):
     with serving(waiting=2) as client:
         client.pipeline.gate.clear()
-        running = client.send(picture())
-        running.until("motion")
-        waiting = [client.send(picture()) for _ in range(2)]
-        assert [sent.until("wait")["total"] for sent in waiting] == [1, 2]
+        running = client.send_until("motion")
+        waiting = [client.send_until("wait", total=place) for place in (1, 2)]
         refused = client.send(picture())
         assert refused.status == 503
         assert int(refused.headers["Retry-After"]) > 0
@@ -51,9 +49,7 @@ def test_photos_on_their_way_take_places_but_not_turns(serving):
 
 def test_whoever_goes_away_has_cancelled(client):
     client.pipeline.gate.clear()
-    running, waiting, last = (client.send(picture()) for _ in range(3))
-    running.until("motion")
-    waiting.until("wait")
+    running, waiting, last = (client.send_until(stage) for stage in ("motion", "wait", "wait"))
     waiting.close()
     assert len(client.stored()) >= 6
     running.close()

@@ -52,14 +52,13 @@ def test_ending_the_server_removes_everything_even_in_the_middle_of_work(serving
     with serving() as client:
         client.motion(picture())
         client.pipeline.gate.clear()
-        running, waiting = client.send(picture()), client.send(picture())
-        running.until("motion")
-        waiting.until("wait")
+        sent = [client.send_until(stage) for stage in ("motion", "wait")]
         sending = client.post("Content-Length: 900\r\n", b"half")
         until(lambda: len(client.stored()) >= 6)  # a folder and a file for each of the three
         start = time.monotonic()
     assert time.monotonic() - start < 10
-    sending.close()
+    for connection in (*sent, sending):
+        connection.close()
     assert list(tmp_path.iterdir()) == []
 
 
