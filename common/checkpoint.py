@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -114,7 +114,7 @@ def _load_weights(folder: Path) -> dict[str, Tensor]:
     tensors, _ = read_tensors(path, advice="the checkpoint is damaged")
     for name, tensor in tensors.items():
         # A number by itself may stand for a limit that there is none of.
-        if tensor.is_floating_point() and not (tensor.isfinite().all() if tensor.ndim else tensor == tensor):
+        if tensor.is_floating_point() and not (tensor.isfinite().all() if tensor.ndim else ~tensor.isnan()):
             raise ValueError(f"{path}: {name} holds values that are not finite; the checkpoint is damaged")
     return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
@@ -127,28 +127,10 @@ def build_fitting(build: Callable[[], Model], tensors: Mapping[str, Tensor], sou
         tensors: the weights, loaded strictly.
         source: what errors begin with.
     """
-    model = build_shell(build, source)
-    expect_fitting(model, {name: tuple(t.shape) for name, t in tensors.items()}, source)
-    if _has_constants(model, tensors):
-        model = build()
-        model.load_state_dict(dict(tensors), strict=True)
-        return model
-    # Drawing weights that are overwritten at once would take as long again as all the rest.
-    placed = {name: _placed_like(tensors[name], tensor) for name, tensor in model.state_dict().items()}
-    model.load_state_dict(placed, strict=True, assign=True)
+    expect_fitting(build_shell(build, source), {name: tuple(t.shape) for name, t in tensors.items()}, source)
+    model = build()
+    model.load_state_dict(dict(tensors), strict=True)
     return model
-
-
-def _placed_like(tensor: Tensor, like: Tensor) -> Tensor:
-    """A copy of a tensor in the type of another one and in its layout, such as channels last."""
-    return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype).copy_(tensor)
-
-
-def _has_constants(model: nn.Module, stored: Collection[str]) -> bool:
-    """Whether a model has tensors that a checkpoint does not store and that only its constructor knows."""
-    buffers = (name not in stored for name, _ in model.named_buffers())
-    attributes = (isinstance(value, Tensor) for module in model.modules() for value in vars(module).values())
-    return any(buffers) or any(attributes)
 
 
 def build_shell(build: Callable[[], Model], source: str | Path) -> Model:

@@ -37,7 +37,7 @@ def wind_type(*more: str) -> Callable[[str], str | float]:
     return parse
 
 
-SAMPLERS = (DEFAULT_SAMPLER, "ddim", "ddpm")
+SAMPLERS = ("dpmsolver++", "ddim", "ddpm")
 
 # name -> the function that renders without a network: its module and its name there
 WARPS = {

@@ -10,9 +10,7 @@ from __future__ import annotations
 import torch
 
 from models.motion.config import MotionConfig
-from models.motion.diffusion import make_scheduler
-
-SAMPLERS = ("dpmsolver++", "ddim")  # ddpm draws noise at each step
+from models.motion.diffusion import ORDERS, make_scheduler
 
 
 def sampler_steps(config: MotionConfig) -> list[dict]:
@@ -24,8 +22,8 @@ def sampler_steps(config: MotionConfig) -> list[dict]:
     Raises:
         ValueError: a sampler that draws noise, or that looks further back.
     """
-    if config.sampler not in SAMPLERS:
-        raise ValueError(f"sampler {config.sampler}: the page has {' and '.join(SAMPLERS)}")
+    if config.sampler not in ORDERS:
+        raise ValueError(f"sampler {config.sampler}: the page has {' and '.join(ORDERS)}")
     scheduler = make_scheduler(config, config.sampler)
     scheduler.set_timesteps(config.steps)
     count = len(scheduler.timesteps)

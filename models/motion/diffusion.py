@@ -20,7 +20,7 @@ from models.motion.config import MotionConfig
 from models.motion.dpm_solver import DPMSolver, noise_schedule
 from models.spectral_volume import motion_at_times
 
-ORDERS = {"dpmsolver++": 2, "ddim": 1}  # of the deterministic samplers, which are one solver
+ORDERS = {"dpmsolver++": 2, "ddim": 1}  # of the samplers that draw no noise at their steps: they are one solver
 
 
 def make_scheduler(config: MotionConfig, sampler: str):
@@ -31,7 +31,7 @@ def make_scheduler(config: MotionConfig, sampler: str):
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}, expected one of {', '.join(SAMPLERS)}")
-    if sampler != "ddpm":
+    if sampler in ORDERS:
         return DPMSolver(alphas_cumprod(config), config.prediction, order=ORDERS[sampler])
     try:
         import diffusers

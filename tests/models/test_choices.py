@@ -18,8 +18,11 @@ def test_presets_are_those_of_the_models():
 
 
 def test_every_sampler_and_warp_is_found_by_its_name():
-    for name in SAMPLERS:
-        assert callable(make_scheduler(MOTION["tiny"], name).step)
+    kinds = {"dpmsolver++": ("DPMSolver", 2), "ddim": ("DPMSolver", 1), "ddpm": ("DDPMScheduler", 1)}
+    assert list(kinds) == list(SAMPLERS)
+    for name, kind in kinds.items():
+        scheduler = make_scheduler(MOTION["tiny"], name)
+        assert (type(scheduler).__name__, scheduler.order) == kind
     for name in (*WARPS, *UNMOVED):
         assert callable(find_warp(name))
     with pytest.raises(ValueError, match=f"unknown renderer 'paint', expected one of {', '.join(RENDERERS)}"):

@@ -20,19 +20,19 @@ from app.studio.__main__ import STORAGES, main
 from app.studio.export import exportable
 from app.studio.folder import build_folder
 from app.studio.runtime import INTEGRITY, RUNTIMES, check_integrity, runtime_files
-from app.studio.schedule import SAMPLERS, sampler_steps
+from app.studio.schedule import sampler_steps
 from app.studio.serve import studio_server
 from app.studio.source import VIEWER_SCRIPTS, page_files, poke_page_parts
 from app.viewer.page import FOLDER as VIEWER
 from app.viewer.page import viewer_page
 from models.motion.config import PRESETS
-from models.motion.diffusion import make_scheduler, sample_latents
+from models.motion.diffusion import ORDERS, make_scheduler, sample_latents
 from models.motion.image_encoder import EfficientNetLite0
 
 MOST_LINES = 250
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", ORDERS)
 @pytest.mark.parametrize("steps", [1, 2, 4, 7])
 def test_steps_as_numbers_sample_what_the_scheduler_does(sampler: str, steps: int) -> None:
     config = replace(PRESETS["tiny"], sampler=sampler, steps=steps)

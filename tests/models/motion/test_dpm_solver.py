@@ -8,9 +8,9 @@ import pytest
 import torch
 from helpers.motion_models import photographs, tiny_model
 
-from models.motion.config import PRESETS
+from models.motion.config import PRESETS, MotionConfig
 from models.motion.diffusion import alphas_cumprod, draw_noise, make_scheduler, sample_latents
-from models.motion.dpm_solver import noise_schedule
+from models.motion.dpm_solver import DPMSolver, noise_schedule
 
 KINDS = {  # the same schedulers of diffusers
     "dpmsolver++": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "final_sigmas_type": "zero"}),
@@ -18,19 +18,35 @@ KINDS = {  # the same schedulers of diffusers
 }
 
 
-def of_diffusers(config, sampler: str):
-    import diffusers
+class OfDiffusers(DPMSolver):
+    """A scheduler of diffusers that is called as ours is."""
 
-    kind, arguments = KINDS[sampler]
-    return getattr(diffusers, kind)(
-        num_train_timesteps=config.train_steps,
-        beta_schedule=config.beta_schedule,
-        beta_start=config.beta_start,
-        beta_end=config.beta_end,
-        prediction_type=config.prediction,
-        timestep_spacing="trailing",
-        **arguments,
-    )
+    def __init__(self, config: MotionConfig, sampler: str) -> None:
+        import diffusers
+
+        kind, arguments = KINDS[sampler]
+        self.inner = getattr(diffusers, kind)(
+            num_train_timesteps=config.train_steps,
+            beta_schedule=config.beta_schedule,
+            beta_start=config.beta_start,
+            beta_end=config.beta_end,
+            prediction_type=config.prediction,
+            timestep_spacing="trailing",
+            **arguments,
+        )
+        self.alphas_cumprod = self.inner.alphas_cumprod
+
+    def set_timesteps(self, steps: int) -> None:
+        self.inner.set_timesteps(steps)
+        self.timesteps = self.inner.timesteps
+
+    def begin_at(self, index: int) -> None:
+        self.inner.set_timesteps(len(self.timesteps))
+        if hasattr(self.inner, "set_begin_index"):  # diffusers' DDIM remembers nothing
+            self.inner.set_begin_index(index)
+
+    def step(self, output: torch.Tensor, timestep: torch.Tensor, sample: torch.Tensor):
+        return self.inner.step(output, timestep, sample)
 
 
 @pytest.mark.parametrize("preset", ["default", "paper", "reference"])
@@ -53,12 +69,15 @@ def test_linear_schedule_is_diffusers_and_others_are_refused() -> None:
     ("sampler", "steps"),
     [*(("dpmsolver++", steps) for steps in (1, 2, 7, 20, 100)), *(("ddim", steps) for steps in (1, 2, 4, 20, 100))],
 )
-def test_samples_are_those_of_diffusers(preset: str, sampler: str, steps: int) -> None:
+@pytest.mark.parametrize("recurrence", [0, 2])
+def test_samples_are_those_of_diffusers(preset: str, sampler: str, steps: int, recurrence: int) -> None:
     config = PRESETS[preset]
     found = []
-    for scheduler in (of_diffusers(config, sampler), make_scheduler(config, sampler)):
-        noise = draw_noise((4000,), [torch.Generator().manual_seed(3)], torch.zeros(1))
-        samples = sample_latents(far_from_linear, noise, scheduler=scheduler, steps=steps, generators=[None])
+    for scheduler in (OfDiffusers(config, sampler), make_scheduler(config, sampler)):
+        own = [torch.Generator().manual_seed(3)]
+        noise = draw_noise((4000,), own, torch.zeros(1))
+        options = {"steps": steps, "generators": own, "recurrence": recurrence}
+        samples = sample_latents(far_from_linear, noise, scheduler=scheduler, **options)
         found.append((samples, scheduler.timesteps))
     assert torch.equal(found[0][1], found[1][1])
     torch.testing.assert_close(found[1][0], found[0][0], atol=2e-4, rtol=2e-4)
