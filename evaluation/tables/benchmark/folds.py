@@ -43,18 +43,21 @@ def listing(clips: Iterable[Path]) -> dict[str, int]:
     return {name: path.stat().st_size for path, name in find_sources(list(clips), VIDEO_SUFFIXES, thing="video")}
 
 
-def make_dataset(options: BenchmarkOptions, clips: Iterable[Path], folder: Path, more: Sequence[str] = ()) -> dict:
+def make_dataset(
+    options: BenchmarkOptions, clips: Iterable[Path], folder: Path, more: Sequence[str] = (), *, sequences: int
+) -> dict:
     """Make or complete a dataset folder with ``python -m data.prepare``; returns the hash of its manifest.
 
     Args:
         more: further options, such as ``--wrap``.
+        sequences: at most as many of each clip.
 
     Raises:
         ValueError: the preparation has ended with an error, which it has told.
     """
     width, height = options.size
     shape = ["--size", f"{width}x{height}", "--fps", f"{options.fps:g}", "--num-frames", str(options.num_frames)]
-    counts = ["--stride", str(options.stride), "--max-sequences-per-video", str(options.sequences)]
+    counts = ["--stride", str(options.stride), "--max-sequences-per-video", str(sequences)]
     counts += ["--num-frequencies", str(options.num_frequencies), "--workers", str(options.workers)]
     named = [str(path) for path in clips]
     status = prepare([*named, *shape, *counts, "--flow", options.flow, "--keep-all", *more, "--output", str(folder)])
@@ -67,13 +70,13 @@ def make_dataset(options: BenchmarkOptions, clips: Iterable[Path], folder: Path,
 
 def make_loops(options: BenchmarkOptions, folder: Path) -> dict:
     """All clips, with all frames: every sequence is trained on in some folds and tested in another."""
-    return make_dataset(options, options.clips, folder, LOOPS)
+    return make_dataset(options, options.clips, folder, LOOPS, sequences=options.sequences)
 
 
 def make_film(options: BenchmarkOptions, folder: Path) -> dict:
-    """The film of ``--real``, of which all is tested on."""
+    """The film of ``--real``: as many sequences of each clip as are tested on, since none is trained on."""
     assert options.real is not None
-    return make_dataset(options, [options.real], folder, ("--split", "0,0,1"))
+    return make_dataset(options, [options.real], folder, ("--split", "0,0,1"), sequences=options.test_sequences)
 
 
 def make_fold(options: BenchmarkOptions, folder: Path, *, whole: Path, scenes: Scenes) -> dict:
@@ -89,7 +92,7 @@ def make_fold(options: BenchmarkOptions, folder: Path, *, whole: Path, scenes: S
         link.symlink_to(Path("../" * len(folder.relative_to(whole.parent).parts)) / whole.name / "sequences")
     splits = ["--test", *map(glob.escape, scenes.test)]
     splits += ["--validation", *map(glob.escape, scenes.validation)] if scenes.validation else []
-    return make_dataset(options, options.clips, folder, (*LOOPS, *splits))
+    return make_dataset(options, options.clips, folder, (*LOOPS, *splits), sequences=options.sequences)
 
 
 def deal_scenes(whole: Path, folds: int, *, seed: int) -> list[Scenes]:

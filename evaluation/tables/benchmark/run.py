@@ -25,6 +25,7 @@ from evaluation.tables.benchmark.training import Call, Trainer, call_python
 from evaluation.tables.cells import cells, missing_note
 
 DATA_OPTIONS = ("size", "fps", "num_frames", "stride", "num_frequencies", "flow", "sequences")
+FILM_OPTIONS = tuple("test_sequences" if name == "sequences" else name for name in DATA_OPTIONS)
 PROTOCOL = ("preset", "budget", "max_steps", "samples", "steps", "test_sequences", *DATA_OPTIONS)
 
 
@@ -75,7 +76,7 @@ class Benchmark:
         """Film that networks are tested on which have seen none of it."""
         assert self.options.real is not None
         folder = self.output / "film" / "dataset"
-        told = {name: getattr(self.options, name) for name in DATA_OPTIONS} | {"film": listing([self.options.real])}
+        told = {name: getattr(self.options, name) for name in FILM_OPTIONS} | {"film": listing([self.options.real])}
         made = self.ledger.do("film/data", lambda _: make_film(self.options, folder), rests_on=told)
         return Fold("film", folder, made["manifest"])
 

@@ -14,7 +14,7 @@ import train_unet
 from baselines.cinn import command as cinn
 from baselines.lfdm import command as lfdm
 from common.command_line import PartFailure
-from data.dataset.manifest import write_manifest
+from data.dataset.manifest import load_manifest, write_manifest
 from data.media.write_video import write_video
 from evaluation.options import BenchmarkOptions
 from evaluation.tables.benchmark.folds import Fold, deal_scenes
@@ -177,11 +177,13 @@ def test_all_tables_of_all_folds(clips: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_film_is_tested_on_and_never_trained_on(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "film").mkdir()
-    write_video(tmp_path / "film" / "flag.mp4", swaying_clip(7), 30)
+    write_video(tmp_path / "film" / "flag.mp4", [*swaying_clip(7), *swaying_clip(8)], 30)
     recorder = Recorder()
     changed: dict[str, Any] = {"methods": ("repeat",), "tables": ("motion", "rendering"), "real": tmp_path / "film"}
-    reports = benchmark(clips, tmp_path / "out", recorder, **changed)
+    reports = benchmark(clips, tmp_path / "out", recorder, sequences=2, **changed)
     assert recorder.trained == ["1 renderer"]
+    prepared = load_manifest(tmp_path / "out" / "film" / "dataset", "test")
+    assert [row["source"] for row in prepared] == ["flag.mp4"], "one sequence of a clip is tested on by default"
     assert [identity["source"] for identity in reports["film"]["data"]["identities"].values()] == ["flag.mp4"]
     assert list(reports["rendering"]["data"]["identities"]) == list(reports["film"]["data"]["identities"])
 
