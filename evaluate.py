@@ -6,7 +6,7 @@
 `stillness` tells how much the model moves photos and regions that should stand still.
 `ablation` trains and scores the variants of the paper's Table 2.
 `benchmark` makes the paper's tables from a folder of clips: data, trainings, figures and a page.
-`compare` tells which differences of two reports are larger than chance.
+`compare` tells which differences of two reports, or of the rows of one, are larger than chance.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ EXAMPLES = """examples:
   python evaluate.py ablation --data dataset --output runs/ablation --preset tiny --max-steps 200
   python evaluate.py benchmark clips/ --output benchmark --budget 120
   python evaluate.py compare before.json after.json
+  python evaluate.py compare motion.json --against model
 """
 
 
@@ -76,7 +77,7 @@ def run_table(arguments: argparse.Namespace) -> None:
 def input_paths(arguments: argparse.Namespace) -> Iterable[Path]:
     """Everything that a table reads."""
     if arguments.table == "compare":
-        return [arguments.first, arguments.second]
+        return [path for path in (arguments.first, arguments.second) if path]
     if arguments.table == "benchmark":
         return [path for path in (*arguments.clips, arguments.real, arguments.weights) if path]
     if arguments.table == "stillness":
@@ -138,7 +139,7 @@ def compare(arguments: argparse.Namespace) -> None:
     from evaluation.report.comparison_text import format_comparison
     from evaluation.tables.compare import compare_files
 
-    comparison = compare_files(arguments.first, arguments.second)
+    comparison = compare_files(arguments.first, arguments.second, against=arguments.against, seed=arguments.seed)
     print(format_comparison(comparison))
     write_report(arguments.report, "evaluate.py compare", arguments, comparison)
 
@@ -162,7 +163,7 @@ TABLES = {
     ),
     "ablation": (add_ablation_options, ablation, "train and score the variants of the paper's Table 2"),
     "benchmark": (add_benchmark_options, benchmark, "make the tables of the paper from a folder of clips"),
-    "compare": (add_compare_options, compare, "say which differences of two reports are larger than chance"),
+    "compare": (add_compare_options, compare, "say which differences of reports, or of rows, are larger than chance"),
 }
 
 

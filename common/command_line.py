@@ -141,7 +141,17 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="device to compute on (default: the best available)",
     )
+    add_seed_option(parser)
+    add_report_option(parser)
+
+
+def add_seed_option(parser: argparse.ArgumentParser) -> None:
+    """``--seed``."""
     parser.add_argument("--seed", type=parse_seed, default=0, help="seed of everything random (default: 0)")
+
+
+def add_report_option(parser: argparse.ArgumentParser) -> None:
+    """``--report``."""
     parser.add_argument(
         "--report", type=Path, metavar="FILE.json", help="write what was run, versions, timings and results"
     )

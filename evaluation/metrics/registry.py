@@ -154,7 +154,6 @@ METRICS = {
     ),
     "diversity_motion": Metric(
         label="Diversity (motion)",
-        better="higher",
         kind="samples",
         tables=(MOTION, SAMPLING),
         compute=f"{SCORES}:motion_diversity",
@@ -165,7 +164,6 @@ METRICS = {
     ),
     "diversity_vgg16": Metric(
         label="Diversity (VGG16)",
-        better="higher",
         kind="clips",
         tables=(MOTION,),
         load=f"{DIVERSITY}:load_vgg16_distance",
@@ -174,7 +172,6 @@ METRICS = {
     ),
     "diversity_i3d": Metric(
         label="Diversity (I3D)",
-        better="higher",
         kind="clips",
         tables=(MOTION,),
         load=f"{DIVERSITY}:load_i3d_distance",
@@ -183,7 +180,6 @@ METRICS = {
     ),
     "diversity_dti3d": Metric(
         label="Diversity (DTI3D)",
-        better="higher",
         kind="clips",
         tables=(MOTION,),
         load=f"{DIVERSITY}:load_dti3d_distance",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from baselines.registry import METHODS
-from common.command_line import add_common_options, options_of
+from common.command_line import add_common_options, add_report_option, add_seed_option, options_of
 from common.option_types import count, guidance, number, numbers, step_count, whole_number
 from evaluation.groups import grouping
 from evaluation.options import (
@@ -179,8 +179,11 @@ def add_ablation_options(parser: argparse.ArgumentParser) -> None:
 def add_compare_options(parser: argparse.ArgumentParser) -> None:
     """Options of ``evaluate.py compare``."""
     parser.add_argument("first", type=Path, metavar="A.json", help="a report of evaluate.py")
-    parser.add_argument("second", type=Path, metavar="B.json", help="another report of the same table")
-    add_common_options(parser)
+    add = parser.add_argument
+    add("second", type=Path, nargs="?", metavar="B.json", help="another report of the same table")
+    add("--against", metavar="ROW", help="compare the other rows of A.json with this one, in place of B.json")
+    add_seed_option(parser)
+    add_report_option(parser)
 
 
 def add_table_options(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,7 @@
 """Which differences between two reports exceed what chance explains: `evaluate.py compare A.json B.json`.
 
+With ``--against ROW`` it is the other rows of one report that are compared with a row of it.
+
 Metrics with a value for each sequence are compared in pairs, over the sequences that both reports share: a percentile
 bootstrap of the mean difference. Sequences of one video are not independent, so it is videos that are drawn. Distances
 between sets have no pairs; there a difference counts if it exceeds the root of the summed squares of both half widths.
@@ -25,18 +27,49 @@ FEW_VIDEOS = 6  # with fewer even a sign test can't exclude chance at 95 %
 SMALLEST_RATIO = 1e-6  # stands for a ratio of zero, whose logarithm is infinite
 
 
-def compare_files(first: Path, second: Path) -> dict:
-    """:func:`compare_reports` of two files that evaluate.py wrote, with their hashes.
+def compare_files(first: Path, second: Path | None = None, *, against: str | None = None, seed: int = 0) -> dict:
+    """Compare two files that evaluate.py wrote, or the rows of one; with the files' hashes.
+
+    Args:
+        second: the file for :func:`compare_reports`.
+        against: in its place, the row of the first file for :func:`compare_rows`.
+        seed: of the bootstrap.
 
     Raises:
-        ValueError: one line: a file that is no report; reports of different kinds, or without a row in common.
+        ValueError: one line: a file that is no report; reports of different kinds, or without a row in common; a row
+            that the report does not have; neither or both of ``second`` and ``against``.
     """
-    paths = {"first": first, "second": second}
-    a, b = (read_report(path) for path in paths.values())
-    comparison = compare_reports(a, b, names=(str(first), str(second)))
-    for key, path in paths.items():
+    a = read_report(first)
+    if (second is None) == (against is None):
+        rows = ", ".join(a["table"])
+        raise ValueError(f"{first}: give either another report to compare it with or --against ROW, one of {rows}")
+    if against is not None:
+        comparison = compare_rows(a, against, name=str(first), seed=seed)
+    else:
+        assert second is not None
+        comparison = compare_reports(a, read_report(second), names=(str(first), str(second)), seed=seed)
+    for key, path in {"first": first, "second": second or first}.items():
         comparison[key]["sha256"] = file_sha256(path)
     return comparison
+
+
+def compare_rows(report: Mapping, against: str, *, name: str = "A", seed: int = 0) -> dict:
+    """Compare the other rows of a report (B) with one of them (A), like :func:`compare_reports`.
+
+    Args:
+        against: the row that the others are compared with.
+        name: what to call the report.
+
+    Raises:
+        ValueError: the report has no such row, or no other.
+    """
+    others = [row for row in report["table"] if row != against]
+    if against not in report["table"] or not others:
+        raise ValueError(f"{name}: no row {against} beside others; its rows are {', '.join(report['table'])}")
+    parts = {part: report.get(part) or {} for part in ("table", "intervals", "per_sequence")}
+    first = {**report, **{part: dict.fromkeys(others, of.get(against) or {}) for part, of in parts.items()}}
+    second = {**report, "table": {row: report["table"][row] for row in others}}
+    return compare_reports(first, second, names=(f"{name}, row {against}", f"{name}, its other rows"), seed=seed)
 
 
 def compare_reports(a: Mapping, b: Mapping, *, names: tuple[str, str] = ("A", "B"), seed: int = 0) -> dict:

@@ -10,7 +10,7 @@ import evaluate
 from common.command_line import write_json
 from evaluation.metrics.distances import bootstrap_interval
 from evaluation.report.comparison_text import format_comparison
-from evaluation.tables.compare import compare_reports, shared_sequences
+from evaluation.tables.compare import compare_reports, compare_rows, shared_sequences
 
 VIDEOS = 10
 
@@ -235,6 +235,73 @@ def test_compare_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture
     # What it writes is no table to compare again.
     assert evaluate.main(["compare", str(report), str(second)]) == 2
     assert "not a report of a table" in capsys.readouterr().err
+
+
+def three_rows() -> dict:
+    """A report in which `average` is half a decibel below `model` in every video, and `remap` now above, now below."""
+    report = motion(100.0, psnr=33.5)
+    for row, changes in {"average": {"psnr": -0.5}, "remap": {"noise": 1.0}}.items():
+        other = rendering(**changes)
+        report["table"][row] = {"fvd": 130.0 if row == "average" else None, "psnr": other["table"]["model"]["psnr"]}
+        report["per_sequence"][row] = other["per_sequence"]["model"]
+        report["intervals"][row] = {"fvd": [120.0, 140.0] if row == "average" else None}
+    return report
+
+
+def test_the_rows_of_one_report_are_compared_with_one_of_them() -> None:
+    report = three_rows()
+    before = copy.deepcopy(report)
+    comparison = compare_rows(report, "model", name="r.json")
+    assert report == before
+    found = {row: {metric: entry["verdict"] for metric, entry in of.items()} for row, of in comparison["rows"].items()}
+    assert found == {
+        "average": {"fvd": "A better", "psnr": "A better"},
+        "remap": {"psnr": "within the interval"},
+    }
+    assert comparison["rows"]["average"]["psnr"]["difference"] == pytest.approx(-0.5)
+    assert compare_rows(report, "average")["rows"]["model"]["psnr"]["verdict"] == "B better"
+    assert (comparison["warnings"], comparison["rows_in_one"]) == ([], [])
+    assert format_comparison(comparison).startswith("A: r.json, row model: motion on trees (test)")
+
+
+def test_compare_against_a_row(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    first, report = tmp_path / "a.json", tmp_path / "c.json"
+    write_json(first, three_rows())
+    assert evaluate.main(["compare", str(first), "--against", "average", "--report", str(report)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(f"B: {first}, its other rows: motion on trees")
+    assert [line.split()[0] for line in lines[4:7]] == ["model", "model", "remap"]
+    written = json.loads(report.read_text())
+    assert written["rows"] == json.loads(json.dumps(compare_rows(three_rows(), "average")["rows"]))
+    assert written["first"]["sha256"] == written["second"]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ((), "a.json: give either another report to compare it with or --against ROW, one of model, average, remap"),
+        (("a.json", "--against", "model"), "a.json: give either another report"),
+        (("--against", "full"), "a.json: no row full beside others; its rows are model, average, remap"),
+    ],
+)
+def test_what_to_compare_with_has_to_be_clear(
+    words: tuple[str, ...], error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_json(Path("a.json"), three_rows())
+    assert evaluate.main(["compare", "a.json", *words]) == 2
+    assert error in capsys.readouterr().err
+
+
+def test_the_seed_draws_the_bootstrap(tmp_path: Path) -> None:
+    report = tmp_path / "c.json"
+    write_json(tmp_path / "a.json", three_rows())
+    intervals = []
+    for seed in ("0", "1", "1"):
+        words = ["--against", "remap", "--seed", seed, "--report", str(report)]
+        assert evaluate.main(["compare", str(tmp_path / "a.json"), *words]) == 0
+        intervals.append(json.loads(report.read_text())["rows"]["model"]["psnr"]["interval"])
+    assert intervals[0] != intervals[1] == intervals[2]
 
 
 def test_comparing_changes_neither_report() -> None:
