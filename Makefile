@@ -1,7 +1,7 @@
 # make demo: animate sample photos.  make test, make slow, make lint: the checks.  make clean: remove what the others made.
 # make simulated: simulated scenes, by a Blender in a virtual environment of its own.
 # make studio: build the page that animates photos in the browser, and serve it on this machine.
-# All but the last set up .venv by themselves; PYTHON=python3.12 chooses the interpreter, PHOTO=... another photo.
+# All but make clean set up .venv by themselves; PYTHON=python3.12 chooses the interpreter, PHOTO=... another photo.
 PYTHON ?= python3
 VENV ?= .venv
 PHOTO ?= data/samples/dandelion.jpg

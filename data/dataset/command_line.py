@@ -27,17 +27,24 @@ from data.workers import available_cores
 SMALLEST_CROP = 0.1  # share of a side that must be left
 
 
-def add_split_options(parser: argparse.ArgumentParser, *, things: str, full_note: str = "") -> None:
-    """Add the options about splits and the folder itself; ``things`` are what is split, "videos"."""
+def add_split_options(
+    parser: argparse.ArgumentParser, *, things: str, full: tuple[str, ...] = SplitOptions.full, full_note: str = ""
+) -> None:
+    """Add the options about splits and the folder itself.
+
+    Args:
+        things: what is split, "videos".
+        full: the default of ``--full``, and ``full_note`` what it costs.
+    """
     add = parser.add_argument
     add(
         "--full",
         nargs="+",
         choices=(*SPLITS, "none"),
-        default=SplitOptions.full,
+        default=full,
         metavar="SPLIT",
         help="splits whose sequences keep all frames and flows, as evaluation wants them, not just --stored-frames: "
-        f"train validation test, or none (default: test){full_note}",
+        f"train validation test, or none (default: {' '.join(full)}){full_note}",
     )
     add(
         "--split",

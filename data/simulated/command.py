@@ -57,8 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="interpreter that has bpy 4.5 (default: that of .venv-blender, which make simulated sets up)",
     )
     add("--workers", type=count, default=1, metavar="N", help="processes, each with a Blender (default: 1)")
-    add_split_options(parser, things="scenes", full_note="; every frame is rendered then, which takes minutes a scene")
-    parser.set_defaults(full=default.full)
+    cost = "; every frame is rendered then, which takes minutes a scene"
+    add_split_options(parser, things="scenes", full=default.full, full_note=cost)
     return parser
 
 

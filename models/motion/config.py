@@ -110,9 +110,8 @@ def _from_dict(kinds: dict[str, type], values: Any, where: str, key: str) -> Any
 PRESETS = {
     # What comes with the repository: made for a CPU and for few scenes.
     "default": MotionConfig(),
-    # For comparisons on a CPU within hours: a quarter of the size, and narrower.
+    # For comparisons on a CPU within hours: narrower.
     "small": MotionConfig(
-        size=(128, 80),
         autoencoder=AutoencoderConfig(channels=16, deep_channels=32, blocks=1),
         unet=UNetConfig(
             channels=32,

@@ -76,7 +76,12 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
         help="training time of each method on each fold: of the processor, on a GPU by the clock (default: 60)",
     )
     add("--max-steps", type=count, metavar="N", help="steps of each training stage, in place of a budget")
-    add("--preset", choices=PRESETS, default=DEFAULT.preset, help="of all trainings (default: small)")
+    add(
+        "--preset",
+        choices=PRESETS,
+        default=DEFAULT.preset,
+        help="of all trainings; lfdm and cinn take small for default (default: small)",
+    )
     add(
         "--train",
         type=network_options,
