@@ -32,6 +32,7 @@ from app.photos import find_photos
 from app.streams import Streams, open_streams
 from common.command_line import (
     PartFailure,
+    ended_by_signals,
     one_line,
     options_of,
     run_script,
@@ -68,7 +69,7 @@ def generate(arguments: argparse.Namespace) -> None:
 
         check_alone(files, photos=arguments.photos, playing=options.playing, report=arguments.report)
         return serve(options, port=arguments.port, load=load)
-    with open_streams(arguments.photos, files) as streams:
+    with ended_by_signals(), open_streams(arguments.photos, files) as streams:
         seconds, results, failures = make(streams, options, report=arguments.report, load=load)
         stages = ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items())
         print(f"{stages}; {sum(seconds.values()):.1f} s in all")
@@ -137,7 +138,9 @@ def make(
         planned, several = plan(streams, options, report)
         motion = picked(planned[0], files.pick) if files.pick and planned else files.motion
     if files.variations:
-        results = [make_variations(load(), one, options, watch=watch, progress=Bars(), warn=warn) for one in planned]
+        with watch("load"):
+            pipeline = load()
+        results = [make_variations(pipeline, one, options, watch=watch, progress=Bars(), warn=warn) for one in planned]
         print("\n".join(path for result in results for path in result["outputs"]))
         return watch.rounded(), results, failures
 
@@ -171,6 +174,10 @@ def plan(streams: Streams, options: LoopOptions, report: Path | None) -> tuple[l
         own = "--motion, --save-motion, --poke, --mask, --still, --move, --viewer, --variations and --pick"
         raise ValueError(f"{own} belong to one photo; give one at a time")
     planned = plan_files(found, files)
+    made = set().union(*(one.pictures() for one in planned)) - set(streams.photos)
+    if made & set(found):  # by an earlier run, into a folder of photos
+        found = [photo for photo in found if photo not in made]
+        planned = plan_files(found, files)
     mask = playing.regions.file if playing.regions else None
     outputs = [path for one in planned for path in one.outputs()]
     check_paths(inputs=(*found, files.motion, mask), files=(*outputs, report))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from app.files import PREVIEWS
 from common.command_line import OneLineParser, add_common_options
 from common.option_types import few
 from models.choices import (
@@ -107,7 +108,7 @@ def add_file_options(group: argparse._ArgumentGroup) -> None:
     """What is written beside the loop."""
     add = group.add_argument
     add("--viewer", type=Path, metavar="PAGE.html", help=VIEWER_HELP)
-    add("--preview", choices=("webp", "gif", "png"), help="also write a small animation, OUT_preview, for a web page")
+    add("--preview", choices=PREVIEWS, help="also write a small animation, OUT_preview, for a web page")
     add("--show-motion", action="store_true", help="also write OUT_motion.png: amplitude, direction, spectrum")
     add("--xt-slice", type=int, metavar="ROW", help="also write OUT_xt.png: this row of every frame, time downwards")
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 PREVIEW_SIDE, PREVIEW_FPS = 360, 15  # small enough for a web page
+PREVIEWS = ("webp", "gif", "png")  # formats of a preview
+PICTURE_ENDS = ("_motion.png", "_xt.png", *(f"_preview.{suffix}" for suffix in PREVIEWS))
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class LoopFiles:
     def variation(self, number: int) -> Path:
         """The motion of a variation, counted from 1."""
         return self.loop.with_name(f"{self.loop.stem}_{number}.safetensors")
+
+    def pictures(self) -> set[Path]:
+        """The pictures that a run with some options makes of the photo, which are not photos to be animated."""
+        named = {self.loop.with_name(self.loop.stem + end) for end in PICTURE_ENDS}
+        return {path for path in (*named, self.loop, self.sheet) if path != self.photo}
 
     def are_there(self) -> bool:
         """Whether all files have been written, by an earlier run."""
@@ -114,6 +121,12 @@ def _distinct_stems(photos: Sequence[Path]) -> list[str]:
                 break
         else:
             names |= {photo: f"{photo.stem}_{number}" for number, photo in enumerate(same, 1)}
+    taken: set[str] = set()
+    for photo in photos:  # a longer name may be the stem of another photo
+        name, number = names[photo], 1
+        while names[photo].casefold() in taken:
+            names[photo], number = f"{name}_{number}", number + 1
+        taken.add(names[photo].casefold())
     return [names[photo] for photo in photos]
 
 

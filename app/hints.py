@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.options import Playing
+from app.options import Playing, Sampling
 
 if TYPE_CHECKING:
     from models.dynamics.motion_file import MotionFile
@@ -45,6 +45,14 @@ def check_speed(playing: Playing, known: MotionFile | MotionConfig, warn: Warn) 
             f"{playing.num_frames} frames at {playing.fps:g} a second show {period:.3g} s of motion at {speed:.2g} "
             f"times its natural speed; --num-frames {usual} keeps it"
         )
+
+
+def check_sampling(sampling: Sampling, warn: Warn) -> None:
+    """Say which options have no effect, where a motion is given and none is sampled."""
+    unused = [name for name, value in vars(sampling).items() if value != getattr(Sampling(), name)]
+    if unused:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        warn(f"{options}: no effect, because the motion is given and nothing is sampled")
 
 
 def check_strength(photo: Path, strength: float, warn: Warn) -> None:

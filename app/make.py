@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.files import FrameRecorder, LoopFiles
-from app.hints import check_speed, check_strength
+from app.hints import check_sampling, check_speed, check_strength
 from app.options import LoopOptions
 from app.written import WrittenLoop, measure_written
 from common.command_line import MachineFailure, is_disk_full
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from models.dynamics.motion_file import MotionFile
+    from models.dynamics.photo import PhotoMotion
     from models.dynamics.seam import SeamMeter
     from models.photos import Photo
     from models.pipeline import Animation, ImageDynamicsPipeline
@@ -106,6 +107,8 @@ def make_loops(
                 if pipeline is None:
                     pipeline = load()
                     check_speed(assignment.options.playing, assignment.motion or pipeline.motion_config, warn)
+                    if motion is not None:
+                        check_sampling(options.sampling, warn)
             with on_its_own(files, failed):
                 yield make_loop(pipeline, assignment, watch=watch, progress=progress, warn=warn)
         if len(planned) > 1:
@@ -172,7 +175,9 @@ def make_loop(
     for warning in animation.moving.warnings:
         warn(warning)
     if assignment.motion is None:
-        check_strength(files.photo, animation.moving.strength, warn)
+        check_strength(files.photo, animation.moving.sampled_strength, warn)
+    if files.viewer:
+        expect_pullable(animation.moving)
     meter = SeamMeter()
     count, fps = animation.num_frames, options.playing.fps
     recorder = FrameRecorder(files, assignment.size, num_frames=count, fps=fps)
@@ -186,7 +191,7 @@ def make_loop(
         made = MadeLoop(assignment, animation, meter, measure_written(files.loop))
         if files.viewer:
             progress("viewer", 0, 1)
-            write_viewer(files.viewer, made)
+            write_viewer(files.viewer, made, warn)
     return made
 
 
@@ -240,7 +245,17 @@ def write_motion_picture(path: Path, animation: Animation) -> None:
     write_image(path, motion_figure(photo, shown.spectral_volume, shown.num_frames, shown.fps))
 
 
-def write_viewer(path: Path, made: MadeLoop) -> None:
+def expect_pullable(moving: PhotoMotion) -> None:
+    """Raise ValueError unless there is a motion to be pulled on the page."""
+    if moving.shown.spectral_volume[1:].any():
+        return
+    reason = "the sampled motion stands still; sample another one"
+    if moving.sampled.spectral_volume[1:].any():
+        reason = "--magnify or the mask leaves nothing that moves"
+    raise ValueError(f"--viewer: {reason}, or leave the page out")
+
+
+def write_viewer(path: Path, made: MadeLoop, warn: Warn = lambda _: None) -> None:
     """Write the page on which the photo can be poked, with the loop inside unless the video is one of a poke.
 
     Raises:
@@ -251,5 +266,11 @@ def write_viewer(path: Path, made: MadeLoop) -> None:
 
     animation, files = made.animation, made.assignment.files
     loop = None if made.assignment.options.playing.pokes else files.loop
-    page = viewer_page(animation.photo.image, animation.moving.shown, loop=loop, title=files.photo.stem)
+    page = viewer_page(
+        animation.photo.image,
+        animation.moving.shown,
+        loop=loop,
+        title=files.photo.stem,
+        warn=lambda line: warn(f"{path}: {line}"),
+    )
     write_text(path, page)

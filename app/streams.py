@@ -80,5 +80,7 @@ def _check_output(files: FileOptions, *, several: bool) -> None:
         raise ValueError("--output -: standard output takes the loop of one photo; give one photo at a time")
     if files.preview or files.show_motion or files.xt_slice is not None:
         raise ValueError("--output -: --preview, --show-motion and --xt-slice name their files after OUT; give a file")
+    if files.variations or files.pick:
+        raise ValueError("--output -: --variations and --pick name their files after OUT; give a file")
     if sys.stdout.isatty():
         raise ValueError("--output -: standard output is a terminal; send it to a file or a program")

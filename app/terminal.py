@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 UNITS = {"motion": "step", "frames": "frame", "photos": "photo"}  # what has no unit gets no bar
 VISIBLE_SEAM = 1.5  # of the last step to the first frame over the usual step between frames
+LEAST_MOTION = 0.1  # pixels; below it the steps between frames are those of rounding
 
 
 class Bars:
@@ -49,6 +50,8 @@ def describe(result: dict) -> None:
     """Print what was made, from the report of a :class:`app.make.MadeLoop`."""
     size = "{}x{}".format(*result["size"])
     frames = f"{result['num_frames']} frames of {size}, {result['duration']:.3g} s"
+    there = (result["file"] or {}).get("num_frames", result["num_frames"])
+    frames += "" if there == result["num_frames"] else f" ({there} in the file)"
     _say(f"{result['outputs'][0]}: {frames}, motion at {result['speed']:.2g} times its natural speed")
     for path in result["outputs"][1:]:
         _say(path)
@@ -62,11 +65,11 @@ def _seam(result: dict) -> str:
     """How the loop closes, in words, with the figures behind them."""
     ratio, motion = result["seam_ratio"], result["motion_seam_ratio"]
     written = (result["file"] or {}).get("seam_ratio")
-    if ratio is None:
+    if ratio is None or (written is None and result["mean_motion_pixels"] < LEAST_MOTION):
         return "hardly anything moves, so no seam can be seen"
     shown = f"seam ratio {ratio:.2f}, of the motion {'none' if motion is None else f'{motion:.2f}'}"
     shown += "" if written is None else f", of the file {written:.2f}"
-    if ratio <= VISIBLE_SEAM:
+    if (ratio if written is None else written) <= VISIBLE_SEAM:
         return f"the loop starts again without a visible jump ({shown})"
     return f"there may be a jump where the loop starts again ({shown})"
 

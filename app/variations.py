@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.files import LoopFiles
+from app.hints import check_speed, check_strength
 from app.make import Progress, Warn, animate, assign, counted
 from app.options import LoopOptions, fit_size
 from common.stopwatch import Stopwatch
@@ -41,23 +42,30 @@ def make_variations(
     expect_moviepy()
     playing = options.playing
     rate = min(FPS, playing.fps)
-    if playing.num_frames is not None:
-        playing = replace(playing, fps=rate, num_frames=max(2, round(playing.num_frames * rate / playing.fps)))
+    count = playing.num_frames and max(2, round(playing.num_frames * rate / playing.fps))
+    playing = replace(playing, fps=rate, num_frames=count)
     assignment = assign(files, replace(options, playing=playing), warn=warn)
+    check_speed(options.playing, pipeline.motion_config, warn)
     assignment = replace(assignment, size=fit_size(assignment.size, CELL))
     first = options.sampling.seed
     files.sheet.parent.mkdir(parents=True, exist_ok=True)
     clips: dict[str, list[np.ndarray]] = {}
+    strongest = 0.0
     for number in range(1, files.variations + 1):
         sampling = replace(options.sampling, seed=first + number - 1)
         with watch("motion"):
             own = replace(assignment, options=replace(assignment.options, sampling=sampling))
             animation = animate(pipeline, own, progress, watch)
             animation.motion.write(files.variation(number))
+        for warning in animation.moving.warnings:
+            warn(warning)
+        strongest = max(strongest, animation.moving.sampled_strength)
         clips[f"{number}  seed {sampling.seed}"] = list(counted(animation.frames, animation.num_frames, progress))
+    check_strength(files.photo, strongest, warn)
     with watch("write"):
         # Pokes last until all is at rest, some longer than others: the shorter ones stay at their end.
-        write_video(files.sheet, labelled_video(clips, min(COLUMNS, len(clips))), rate)
+        together = None if playing.pokes else max(map(len, clips.values()))
+        write_video(files.sheet, labelled_video(clips, min(COLUMNS, len(clips))), rate, loop_frames=together)
     seeds = list(range(first, first + files.variations))
     return {"photo": str(files.photo), "outputs": [str(path) for path in files.outputs()], "seeds": seeds}
 

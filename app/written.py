@@ -27,7 +27,12 @@ class WrittenLoop:
 
     def report(self) -> dict:
         """For a report."""
-        return {"bytes": self.num_bytes, "seam_ratio": self.seam, "sharpness": self.sharpness}
+        return {
+            "num_frames": self.num_frames,
+            "bytes": self.num_bytes,
+            "seam_ratio": self.seam,
+            "sharpness": self.sharpness,
+        }
 
 
 def measure_written(path: Path) -> WrittenLoop:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,9 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
     traceback is kept, because a report needs it, and Python ends with status 1.
     """
     wait_without_spinning()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal's encoding lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         with quiet_libraries():
             check_writable(getattr(arguments, "report", None))
@@ -74,6 +78,22 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let `kill` and a closed terminal end the program as Ctrl-C does, so that temporary files go."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -145,7 +145,7 @@ class ImageDynamicsPipeline:
         self,
         photo: PhotoLike,
         *,
-        motion: MotionFile | None = None,
+        motion: MotionFile | str | Path | None = None,
         pokes: Sequence[Poke] = (),
         regions: Regions | None = None,
         num_frames: int | None = NUM_FRAMES,
@@ -161,7 +161,7 @@ class ImageDynamicsPipeline:
 
         Args:
             photo: in any form that :func:`models.photos.as_photo` takes.
-            motion: render this motion instead of sampling one.
+            motion: render this motion, or that of a motion file, instead of sampling one.
             pokes: no loop, but the photo pulled and let go.
             regions: where the photo may move, everywhere by default.
             num_frames: frames before the motion is slowed down; None with pokes: until all is at rest.
@@ -177,6 +177,7 @@ class ImageDynamicsPipeline:
         if motion is None:
             motion = self._as_motion(self.predict_motion(photo, **sampling), photo)
         else:
+            motion = motion if isinstance(motion, MotionFile) else MotionFile.read(motion)
             motion.check_shape(photo.size)
         moving = PhotoMotion.of(
             motion,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from app.options import SMALLEST_SIDE, FileOptions, LoopOptions, Playing
 from app.server.guard import WebLimits
 from app.server.jobs import WAITING, JobQueue
 from app.server.web import LoopServer
+from common.command_line import ended_by_signals
 
 if TYPE_CHECKING:
     from models.pipeline import ImageDynamicsPipeline
@@ -86,19 +86,3 @@ def loop_server(
                 jobs.close()
     finally:
         server.server_close()
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Let `kill` and a closed terminal end the program as Ctrl-C does, so that the temporary folder goes."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)

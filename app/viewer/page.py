@@ -12,6 +12,7 @@ import base64
 import io
 import math
 import zlib
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from string import Template
@@ -67,6 +68,7 @@ def viewer_page(
     loop: Path | None = None,
     title: str = "",
     limit: int = PAGE_LIMIT,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> str:
     """The page as HTML.
 
@@ -78,6 +80,7 @@ def viewer_page(
         loop: the rendered loop, in a format of :data:`LOOP_TYPES`; left out where it would not fit.
         title: any text.
         limit: bytes of the page in UTF-8.
+        warn: is told where the loop is left out.
 
     Raises:
         ValueError: a motion that stands still, or one of another aspect ratio than the photo.
@@ -107,7 +110,10 @@ def viewer_page(
     if loop is None:
         return page
     room = limit - len(page.encode())
-    element, header["loop"] = loop_element(loop, room - 1000)
+    element, shown = loop_element(loop, room - 1000)
+    if not shown["included"]:
+        warn(shown["note"])
+    header["loop"] = shown
     return _fill(header, jpeg, packed, element)
 
 

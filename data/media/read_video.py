@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -235,11 +236,26 @@ def _open_video(path: Path) -> Iterator[_Video]:
     level = cv2.getLogLevel()
     cv2.setLogLevel(0)
     # Naming the backend keeps OpenCV from taking "img_001.mp4" for the first of a series of pictures.
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    with _utf8_name(path) as name:
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+        try:
+            if not capture.isOpened():
+                raise ValueError(f"{path}: not a video that can be decoded")
+            yield _Video(path, capture, read_mp4_header(path))
+        finally:
+            capture.release()
+            cv2.setLogLevel(level)
+
+
+@contextmanager
+def _utf8_name(path: Path) -> Iterator[str]:
+    """The file under a name in UTF-8: OpenCV crashes on others, which old archives and disks have."""
     try:
-        if not capture.isOpened():
-            raise ValueError(f"{path}: not a video that can be decoded")
-        yield _Video(path, capture, read_mp4_header(path))
-    finally:
-        capture.release()
-        cv2.setLogLevel(level)
+        str(path).encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder) / "video"
+            link.symlink_to(path.absolute())
+            yield str(link)
+    else:
+        yield str(path)

@@ -18,6 +18,8 @@ from data.media.encode import EncodingError, encode
 from data.media.images import expect_folder, expect_frame
 
 OUTPUT_SUFFIXES = (".mp4", ".mov", ".webm", ".gif", ".webp", ".png", ".apng")
+# Without key frames on the way, each of which looks a little different: by default it is every fifth frame or so.
+WEBP = {"quality": 80, "method": 4, "kmin": 10**6 - 1, "kmax": 10**6}
 MIN_FPS = 0.02  # a frame of an animated PNG lasts a minute at most
 
 
@@ -94,7 +96,7 @@ def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float, _: 
     images = [Image.fromarray(frame) for frame in frames]
     ends = np.rint(np.arange(len(images) + 1) * 1000 / fps).astype(int)  # milliseconds
     webp = path.suffix.lower() == ".webp"
-    options: dict[str, Any] = {"quality": 80, "method": 4} if webp else {}
+    options: dict[str, Any] = WEBP if webp else {}
     if len(images) > 1 and all(image.tobytes() == images[0].tobytes() for image in images[1:]):
         images, ends = _two_pictures(images[0], webp), ends[[0, len(images) // 2, -1]]
         options = {"lossless": True} if webp else {"blend": [0, 1]}  # what is blended otherwise is not joined

@@ -57,8 +57,12 @@ class PhotoMotion:
     @property
     def strength(self) -> float:
         """How far the things that move move (`models.spectral_volume.motion_strength`), in pixels at a width of 256."""
-        volume = self.shown.spectral_volume[None].float()
-        return float(motion_strength(volume)) * REFERENCE_WIDTH / volume.shape[-1]
+        return _strength(self.shown)
+
+    @property
+    def sampled_strength(self) -> float:
+        """The same of the sampled motion, before it is magnified and kept to regions."""
+        return _strength(self.sampled)
 
     @classmethod
     def of(
@@ -109,6 +113,11 @@ class PhotoMotion:
             num_frames, fps=fps, slow=slow, period=sampled.period, num_frequencies=volume.shape[1]
         )
         return cls(given, shown, LoopMotion(volume, playback))
+
+
+def _strength(motion: MotionFile) -> float:
+    volume = motion.spectral_volume[None].float()
+    return float(motion_strength(volume)) * REFERENCE_WIDTH / volume.shape[-1]
 
 
 def motion_measures(

@@ -59,7 +59,7 @@ class Regions:
     else stays.
     """
 
-    mask: Path | np.ndarray | None = None  # a picture, or values in [0, 1] as [H, W], in the photo's shape
+    mask: str | Path | np.ndarray | None = None  # a picture, or values in [0, 1] as [H, W], in the photo's shape
     still: Sequence[Disc] = ()
     move: Sequence[Disc] = ()
 
@@ -69,7 +69,7 @@ class Regions:
     @property
     def file(self) -> Path | None:
         """The mask's, where it is one."""
-        return self.mask if isinstance(self.mask, Path) else None
+        return Path(self.mask) if isinstance(self.mask, str | Path) else None
 
     def weights(self, photo_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
         """The factors ``[h, w]`` in [0, 1] for motion of a size (w, h).
@@ -108,8 +108,8 @@ class Regions:
 
         from common.image_files import read_image
 
-        named = self.mask if isinstance(self.mask, Path) else "mask"
-        values = read_image(self.mask).mean(axis=2) / 255 if isinstance(self.mask, Path) else np.asarray(self.mask)
+        named = self.file or "mask"
+        values = np.asarray(self.mask) if self.file is None else read_image(self.file).mean(axis=2) / 255
         if values.ndim != 2 or not (values.min() >= 0 and values.max() <= 1):
             raise ValueError(f"{named}: a mask is [H, W] with values in [0, 1], got shape {values.shape}")
         height, width = values.shape

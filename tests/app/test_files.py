@@ -34,6 +34,7 @@ def test_where_the_loop_goes(tmp_path):
         (["a/rose.jpg", "b/rose.jpg"], ["a_rose", "b_rose"]),
         (["a/rose.jpg", "b/rose.jpg", "b/rose.png"], ["a_rose_jpg", "b_rose_jpg", "b_rose_png"]),
         (["x/a/rose.jpg", "y/a/rose.jpg"], ["rose_1", "rose_2"]),
+        (["rose.jpg", "rose.png", "rose_jpg.jpg"], ["rose_jpg", "rose_png", "rose_jpg_1"]),
     ],
 )
 def test_photos_of_one_name_do_not_take_each_others_place(photos, names):

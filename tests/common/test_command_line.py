@@ -2,17 +2,20 @@
 
 import argparse
 import errno
+import io
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import warnings
 
 import pytest
 from helpers.places import ROOT
 
-from common.command_line import OneLineParser, run_script
+from common.command_line import OneLineParser, ended_by_signals, run_script
 from common.option_types import whole_number
 
 NOTHING = argparse.Namespace(report=None)
@@ -56,6 +59,27 @@ def test_what_goes_wrong_is_one_line_and_a_status(
     assert printed.startswith(line)
     assert printed.count("\n") == 1
     assert len(printed) < 1000
+
+
+def test_what_the_terminals_encoding_lacks_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="cp1252"))
+    assert run_script(lambda arguments: print("\u82b1.mp4: 6 frames"), NOTHING) == 0
+    sys.stdout.flush()
+    assert printed.getvalue().strip() == rb"\u82b1.mp4: 6 frames"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill ends a program at once there")
+def test_kill_ends_what_asks_for_it_as_ctrl_c_does() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def script(arguments: argparse.Namespace) -> None:
+        with ended_by_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+
+    assert run_script(script, NOTHING) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_libraries_warn_programmers_and_not_users(capfd: pytest.CaptureFixture[str]) -> None:

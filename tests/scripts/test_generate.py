@@ -208,6 +208,8 @@ def test_photos_of_every_kind(checkpoint, folder, save, size):
         (["photo.png", "text.png", "--move", "20,10,5"], "belong to one photo"),
         (["https://example.org/photo.png"], "https://example.org/photo.png: an address; download the picture"),
         (["photo.png", "-o", "-", "--preview", "gif"], "name their files after OUT"),
+        (["photo.png", "-o", "-", "--variations", "2"], "--variations and --pick name their files after OUT"),
+        (["photo.png", "-o", "-", "--pick", "2"], "--variations and --pick name their files after OUT"),
     ],
 )
 def test_what_cannot_work_is_one_line_and_leaves_nothing(checkpoint, folder, capsys, arguments, complaint):
@@ -245,6 +247,25 @@ def test_loops_that_are_there_are_not_made_again(checkpoint, folder, capsys):
     assert Path("loops/oak.mp4").read_bytes() == b"of yesterday"
     assert read_video("loops/photo.mp4")[0].shape == (6, 48, 64, 3)
     assert "1 of 2 photos have their files already" in capsys.readouterr().out
+
+
+def test_a_folder_with_the_pictures_of_an_earlier_run_is_animated_again(checkpoint, folder, capsys):
+    pictures = ["--preview", "webp", "--show-motion", "--xt-slice", "5"]
+    assert run(checkpoint, ".", "-o", ".", "--renderer", "remap", *pictures) == 0
+    there = names(folder)
+    assert len(there) == 5
+    assert run(checkpoint, ".", "-o", ".", "--renderer", "remap", *pictures, "--skip-existing") == 0
+    assert "1 of 1 photos have their files already" in capsys.readouterr().out
+    assert run(checkpoint, ".", "-o", ".", "--renderer", "remap") == 0
+    assert names(folder) == there
+    assert run(checkpoint, "photo_motion.png", "-o", "asked_for.mp4", "--renderer", "remap") == 0  # by its name it is
+
+
+def test_options_without_effect_are_told(checkpoint, folder, capsys):
+    assert run(checkpoint, "photo.png", "--save-motion", "sway.safetensors", "--renderer", "remap") == 0
+    assert "no effect" not in capsys.readouterr().err
+    assert run(checkpoint, "photo.png", "--motion", "sway.safetensors", "--seed", "4", "--renderer", "remap") == 0
+    assert "warning: --seed, --steps: no effect, because the motion is given" in capsys.readouterr().err
 
 
 def test_a_loop_that_is_too_fast_is_said_before_the_work(checkpoint, folder, capsys):
@@ -317,6 +338,14 @@ def test_viewer_is_a_page_with_the_loop_inside(checkpoint, folder, capsys):
     assert "one photo" in error_line(capsys)
 
 
+def test_a_page_of_what_was_told_to_stand_still_is_refused_before_the_rendering(checkpoint, folder, capsys):
+    assert run(checkpoint, "photo.png", "--magnify", "0", "--viewer", "page.html") == 2
+    told = capsys.readouterr().err
+    assert "error: --viewer: --magnify or the mask leaves nothing that moves" in told
+    assert "the model finds hardly anything" not in told
+    assert names(folder) == ["photo.png"]
+
+
 def test_variations_are_shown_side_by_side_and_one_of_them_is_picked(checkpoint, folder, capsys):
     assert run(checkpoint, "photo.png", "--variations", "3", "--seed", "5", "--report", "r.json") == 0
     motions = [f"outputs/photo_{number}.safetensors" for number in (1, 2, 3)]
@@ -334,3 +363,12 @@ def test_variations_are_shown_side_by_side_and_one_of_them_is_picked(checkpoint,
         capsys.readouterr()
         assert run(checkpoint, "photo.png", *arguments) == 2
         assert complaint in error_line(capsys)
+
+
+def test_pokes_side_by_side_last_as_long_as_each_alone(checkpoint, folder):
+    options = ["--checkpoint", str(checkpoint), "--steps", "2", "--renderer", "remap", "--poke", "30,20,6,0"]
+    assert generate.main(["photo.png", *options, "-o", "alone.mp4"]) == 0
+    assert generate.main(["photo.png", *options, "-o", "both.mp4", "--variations", "2"]) == 0
+    alone, beside = (read_video(name) for name in ("alone.mp4", "both_variations.mp4"))
+    assert (alone[1], beside[1]) == (pytest.approx(30), pytest.approx(15))
+    assert len(beside[0]) / 15 == pytest.approx(len(alone[0]) / 30, rel=0.3)

@@ -36,7 +36,7 @@ export class Stage {
     this.tool = "pull";
     this.brush = 0.06;
     this.onLoop = () => {};
-    this.rendered = null; // {url, of}: a video of the loop, and the state of the stage that it shows
+    this.rendered = null; // {url, blob, of}: a video of the loop, and the state of the stage that it shows
   }
 
   // What the loop depends on besides its motion.
@@ -48,7 +48,7 @@ export class Stage {
   // Show a rendered loop over the drawn one, for as long as it is of the same state.
   showRendered(blob, of) {
     this.dropRendered();
-    this.rendered = { url: URL.createObjectURL(blob), of };
+    this.rendered = { url: URL.createObjectURL(blob), blob, of };
     this.video.src = this.rendered.url;
     this.playLoop();
   }

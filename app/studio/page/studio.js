@@ -190,8 +190,9 @@ export class Studio {
       if (kind === "motion") this.keep(motionFile(manifest, photo, shown, free), `${stem}.safetensors`);
       if (kind === "page") {
         const parts = await (await fetch("viewer/page.json")).json();
-        const loop = stage.viewer.covered ? this.made.blob : null;
-        this.keep(await pokePage(parts, { manifest, photo, motion: shown, free, loop }), `${stem}.html`);
+        const loop = stage.viewer.covered ? stage.rendered.blob : null;
+        const { amplitude } = stage.settings;
+        this.keep(await pokePage(parts, { manifest, photo, motion: shown, free, amplitude, loop }), `${stem}.html`);
       }
       if (kind === "video") {
         const blob = await (this.engine.render ? this.rendered(how, format) : this.drawn(how, format));

@@ -41,6 +41,10 @@ def opened(browser, client) -> Opening:
     return opening
 
 
+def loop_of(page: str) -> str:
+    return page.split("data:video/mp4;base64,")[1].split('"')[0]
+
+
 def tiff(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "TIFF")
@@ -63,6 +67,10 @@ def test_a_photo_moves_is_rendered_and_saved(opened, client, tmp_path):
         assert frames.shape == (6, 48, 64, 3)
         page = window.save("page", tmp_path).read_text()
         assert "data:video/mp4;base64," in page  # the rendered loop is in it
+        window.page.select_option("#format", "webp")
+        assert window.save("video", tmp_path).read_bytes()[:4] == b"RIFF"
+        again = window.save("page", tmp_path).read_text()
+        assert loop_of(again) == loop_of(page)  # not the WebP that was saved meanwhile
         window.run("setSlider('amplitude', 0.1)")
         assert not window.run(RENDERED)  # it shows what is not true any more
         window.page.click("#render")

@@ -204,6 +204,11 @@ def test_the_saved_page_can_be_poked(window, browser, tmp_path) -> None:
     scales = np.abs(modes).max(axis=(1, 2, 3), keepdims=True)
     assert np.abs(values - modes).max() <= (scales * (127 + 0.25) / 127**2).max()
     page.close()
+    window.run("setSlider('amplitude', 2)")
+    page = OpenPage(browser, window.save("page", tmp_path), offline=True)
+    twice = np.array(page.run("Array.from(viewer.basis.values)")).reshape(values.shape)
+    assert np.allclose(twice, 2 * values, rtol=1e-6, atol=1e-7)
+    page.close()
 
 
 def huge_png(width: int, height: int) -> bytes:

@@ -180,7 +180,9 @@ def test_loop_goes_into_the_page_where_it_fits(tmp_path: Path):
     page = Page(viewer_page(photo(), swaying_motion(), loop=gif))
     assert next(a["src"] for _, a in page.tags if a.get("id") == "loop").startswith("data:image/gif;base64,")
     limit = len(viewer_page(photo(), swaying_motion())) + 3000
-    text = viewer_page(photo(), swaying_motion(), loop=gif, limit=limit)
+    told: list[str] = []
+    text = viewer_page(photo(), swaying_motion(), loop=gif, limit=limit, warn=told.append)
+    assert told == [Page(text).header()["loop"]["note"]]
     assert not [a for _, a in Page(text).tags if a.get("id") == "loop"]
     assert "no room" in Page(text).header()["loop"]["note"]
     assert len(text) < limit

@@ -1,5 +1,6 @@
 """Reading video: frames in any order, frame rates, and every way a file can be wrong."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,17 @@ def test_frames_in_any_order_and_size(tmp_path: Path, clip: np.ndarray) -> None:
     with pytest.raises(ValueError, match="has 40 frames"):
         read_frames(tmp_path / "a.mp4", [40])
     assert len(read_video(tmp_path / "a.mp4", max_frames=7)[0]) == 7
+
+
+def test_names_that_are_not_utf8_are_read(tmp_path: Path, clip: np.ndarray) -> None:
+    """As old archives and disks have them; OpenCV by itself ends the process."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    try:
+        write_video(path, clip[:8], 30)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert scan_video(path).num_frames == 8
+    assert nearest(read_frames(path, [5]), clip) == [5]
 
 
 def test_a_reader_decodes_overlapping_stretches_once(

@@ -30,6 +30,8 @@ def test_a_mask_is_white_where_things_move_and_discs_are_added(tmp_path: Path):
     mask[:, 64:] = 255
     mask[:48, 64:] = 102
     write_image(tmp_path / "mask.png", mask)
+    assert Regions(str(tmp_path / "mask.png")).file == tmp_path / "mask.png"
+    assert Regions(str(tmp_path / "mask.png")).weights(PHOTO, MOTION)[22, 20] == 1
     regions = Regions(tmp_path / "mask.png", move=[Disc(10, 40, 6)], still=[Disc(55, 40, 6)])
     weights = regions.weights(PHOTO, MOTION)
     assert weights[3, 3] == 0

@@ -8,11 +8,11 @@ const LARGEST_LOOP = 1_500_000; // bytes
 const LEVELS = 127;
 
 // One HTML file, as app.viewer.page writes it.
-//   parts: those of viewer/page.json; free: where it may move; loop: a rendered MP4 to be put into it, or null.
-export async function pokePage(parts, { manifest, photo, motion, free, loop }) {
+//   parts: those of viewer/page.json; free: where it may move; amplitude: how far; loop: a rendered MP4 to be put into it, or null.
+export async function pokePage(parts, { manifest, photo, motion, free, amplitude, loop }) {
   const cells = free.length;
   const start = 4 * cells;
-  const values = Float32Array.from(motion.halves.subarray(start), (half, p) => fromHalf(half) * free[p % cells]);
+  const values = Float32Array.from(motion.halves.subarray(start), (half, p) => amplitude * fromHalf(half) * free[p % cells]);
   const header = headerOf(manifest, photo, { values, size: motion.size });
   const jpeg = await jpegOf(photo.bitmap);
   header.photo = { width: jpeg.width, height: jpeg.height };
