@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.option_types import parse_size
+from common.option_types import LARGEST_SEED, parse_size
 from models.choices import DEFAULT_RENDERER, FPS, NUM_FRAMES
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Sampling:
     wind: str | float | None = None  # of models trained with it; None: the usual one
 
     def __post_init__(self) -> None:
-        expect_range("seed", self.seed, 0, 2**63 - 1)
+        expect_range("seed", self.seed, 0, LARGEST_SEED)
         expect_range("steps", self.steps, 1, 1000)
         expect_range("guidance", self.guidance, -1, 100)
         expect_range("loop_guidance", self.loop_guidance, 0, 1e6)

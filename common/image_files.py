@@ -49,6 +49,7 @@ FORMATS = (
     Format("TGA", (".tga",), "image/x-tga"),
 )
 IMAGE_SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.suffixes)
+WHITE = 255  # gray level
 MOST_PIXELS = 178_956_970  # of a photo: half a gigabyte when it is decoded; Pillow's own limit as well
 ORIENTATION = 0x0112  # EXIF's tag
 # What makes a picture upright whose orientation has this number: names of Pillow's transpositions.
@@ -59,7 +60,12 @@ TURNS = {
 
 
 def read_image(
-    path: str | Path, *, most_pixels: int = MOST_PIXELS, name: str | None = None, warn: Warn | None = None
+    path: str | Path,
+    *,
+    most_pixels: int = MOST_PIXELS,
+    name: str | None = None,
+    warn: Warn | None = None,
+    ground: int = WHITE,
 ) -> np.ndarray:
     """Read a photo as uint8 RGB ``[H, W, 3]``: upright (EXIF orientation applied), in sRGB, transparency over white.
 
@@ -70,6 +76,7 @@ def read_image(
         most_pixels: a larger one is refused before it is decoded.
         name: what messages call it, the path by default.
         warn: told in one line of a file that is damaged, though a picture could be made of it.
+        ground: gray level that transparency lies over.
 
     Raises:
         ValueError: missing, empty, truncated or huge file, something that is not a picture, or a side under 16 pixels.
@@ -82,7 +89,7 @@ def read_image(
             problem = damage(path, image)
             if problem:
                 warn(f"{shown}: {problem}; is the file whole?")
-        return upright_rgb(image, shown)
+        return upright_rgb(image, shown, ground=ground)
 
 
 def check_image(path: str | Path, *, most_pixels: int = MOST_PIXELS, name: str | None = None) -> None:
@@ -91,8 +98,8 @@ def check_image(path: str | Path, *, most_pixels: int = MOST_PIXELS, name: str |
         pass
 
 
-def upright_rgb(image: Any, name: str | Path) -> np.ndarray:
-    """A Pillow image as uint8 RGB ``[H, W, 3]``: upright, in sRGB, transparency over white.
+def upright_rgb(image: Any, name: str | Path, *, ground: int = WHITE) -> np.ndarray:
+    """A Pillow image as uint8 RGB ``[H, W, 3]``: upright, in sRGB, transparency over a gray level, white by default.
 
     Raises:
         ValueError: naming ``name``, where its pixels can't be decoded or converted.
@@ -105,7 +112,7 @@ def upright_rgb(image: Any, name: str | Path) -> np.ndarray:
         turned = image if turn is None else image.transpose(getattr(Image.Transpose, turn))
         values = _gray_values(turned)
         if values is None:
-            return np.array(_to_rgb(turned))
+            return np.array(_to_rgb(turned, ground))
     return np.dstack([_to_8_bits(values, name)] * 3)
 
 
@@ -196,15 +203,15 @@ def _orientation(image: Any) -> int:
         return 1
 
 
-def _to_rgb(image: Any) -> Any:
+def _to_rgb(image: Any, ground: int) -> Any:
     """8-bit RGB, in sRGB, of a Pillow image in any mode with 8 bits or fewer."""
     from PIL import Image
 
     profile = image.info.get("icc_profile")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layered = image.convert("RGBA")
-        white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-        return _to_srgb(Image.alpha_composite(white, layered).convert("RGB"), profile)
+        below = Image.new("RGBA", layered.size, (ground, ground, ground, 255))
+        return _to_srgb(Image.alpha_composite(below, layered).convert("RGB"), profile)
     return _to_srgb(image, profile).convert("RGB")
 
 

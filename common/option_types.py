@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable
 
+LARGEST_SEED = 2**32 - 1
 MAX_FPS = 1000  # a file that says more, or less than 1, is not believed
 MIN_SIDE = 16  # pixels; below it there is nothing that could move, and the models' strides do not fit
 MAX_SIDE = 8192  # pixels of frames: what memory can hold and encoders take
@@ -87,9 +88,9 @@ def frame_size(text: str) -> tuple[int, int]:
 
 
 def parse_seed(text: str) -> int:
-    """A whole number from 0 to 2^62, which all generators of random numbers here take."""
-    if not re.fullmatch(r"[0-9]{1,20}", text) or int(text) > 2**62:
-        raise argparse.ArgumentTypeError(f"{_shown(text)} is not a whole number from 0 to 2^62")
+    """A whole number below 2^32: of larger ones PyTorch's generator takes the lowest 32 bits alone."""
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is not a whole number from 0 to {LARGEST_SEED}")
     return int(text)
 
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
+
+def widened(values: Tensor) -> Tensor:
+    """The values in float64, or in float32 on Apple's GPUs, which know no float64."""
+    return values.float() if values.device.type == "mps" else values.double()
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

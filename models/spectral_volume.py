@@ -18,6 +18,7 @@ from torch import Tensor
 
 from common.plain import Range
 from models.choices import NORMALIZATIONS
+from models.precision import widened
 
 REFERENCE_WIDTH = 256  # pixels, of the picture in whose pixels amplitudes of any size are told
 LEAST_STRENGTH = 0.1  # pixels; what moves less is called still, and measured flow is never exactly 0
@@ -159,7 +160,7 @@ def motion_strength(volume: Tensor) -> Tensor:
 
 def _strength(amplitude: Tensor) -> Tensor:
     """The same of amplitudes ``[B, 1, H, W]``."""
-    squared = amplitude.double().square().flatten(1)
+    squared = widened(amplitude).square().flatten(1)
     return (squared.square().sum(1) / squared.sum(1).clamp_min(1e-12)).sqrt().to(amplitude.dtype)
 
 

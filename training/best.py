@@ -40,7 +40,7 @@ class BestCheckpoint:
 
     def improves(self, figures: Mapping[str, float], step: int) -> bool:
         """Whether a validation found something better than ever, which is then remembered."""
-        if self._goal is None:
+        if self._goal is None or self._goal.figure not in figures:  # nothing moves in any validation scene
             return False
         score, sign = figures[self._goal.figure], self._goal.sign
         if self.found is not None and sign * score <= sign * self.found["score"]:

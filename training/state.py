@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from training.presets import SCHEDULES
 
+BELOW_ONE = 1 - 2**-24  # the largest float32 below 1
+
 
 def step_generator(seed: int, step: int, *, stream: int = 0, sample: int = -1) -> torch.Generator:
     """A CPU generator for one training step, from its arguments alone: resuming needs no saved random state.
@@ -57,7 +59,8 @@ class StepSamples:
 
     def strata(self) -> Tensor:
         """One number in [0, 1) a sample, ``[b]``: the whole batch has one in each of ``total`` equal intervals."""
-        return (self.first + torch.arange(len(self.generators)) + self.uniform()) / self.total
+        places = (self.first + torch.arange(len(self.generators)) + self.uniform()) / self.total
+        return places.clamp(max=BELOW_ONE)  # 15 and nearly 1 make 16 in float32
 
 
 def learning_rate_at(step: int, base: float, *, max_steps: int, schedule: str = "cosine", warmup: int = 0) -> float:

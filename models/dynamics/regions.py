@@ -55,8 +55,8 @@ class Disc:
 class Regions:
     """Factors on the motion's amplitude: those of the mask, or of the discs that move; then discs that stay.
 
-    White parts of a mask move, black ones stay, gray ones move in part. With discs that move and no mask, everything
-    else stays.
+    White parts of a mask move, black and transparent ones stay, gray ones move in part. With discs that move and no
+    mask, everything else stays.
     """
 
     mask: str | Path | np.ndarray | None = None  # a picture, or values in [0, 1] as [H, W], in the photo's shape
@@ -109,7 +109,7 @@ class Regions:
         from common.image_files import read_image
 
         named = self.file or "mask"
-        values = np.asarray(self.mask) if self.file is None else read_image(self.file).mean(axis=2) / 255
+        values = np.asarray(self.mask) if self.file is None else read_image(self.file, ground=0).mean(axis=2) / 255
         if values.ndim != 2 or not (values.min() >= 0 and values.max() <= 1):
             raise ValueError(f"{named}: a mask is [H, W] with values in [0, 1], got shape {values.shape}")
         height, width = values.shape

@@ -29,7 +29,8 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, workers: 
         yield from map(work, items)
         return
     # PyTorch keeps the number of threads for each thread that starts some.
-    threads = max(1, torch.get_num_threads() // workers)
+    before = torch.get_num_threads()
+    threads = max(1, before // workers)
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,))
     waiting: deque[Future[Result]] = deque()
     try:
@@ -41,3 +42,4 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], *, workers: 
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)  # what the workers were told is what threads begun later would start with

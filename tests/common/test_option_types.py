@@ -30,7 +30,12 @@ NUMBERS = ["nan", "inf", "-inf", "1e400", "1e-320", "", " ", "one", "0x1", "1,2"
             ["0x1", "1x", "x", "\u00b2x\u00b2", "1x1x1", "1" * 99 + "x1"],
             "WIDTHxHEIGHT",
         ),
-        (types.parse_seed, {"0": 0, str(2**62): 2**62}, [str(2**62 + 1), "-1", "\u00b2", "9" * 5000], "from 0 to 2"),
+        (
+            types.parse_seed,
+            {"0": 0, str(2**32 - 1): 2**32 - 1},
+            [str(2**32), "-1", "\u00b2", "9" * 5000],
+            "from 0 to 4294967295",
+        ),
         (types.numbers(types.whole, "1,2"), {"1,2,1": (1, 2, 1)}, ["1,,2", "", "1,x"], "such as 1,2"),
         (types.numbers(types.whole, "1,2", distinct=True), {"1,2,1": (1, 2)}, ["x"], "such as 1,2"),
     ],

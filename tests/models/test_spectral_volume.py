@@ -1,15 +1,18 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from common.plain import from_plain
 from models.choices import NORMALIZATIONS
+from models.precision import widened
 from models.spectral_volume import (
     SpectralNormalizer,
     anchor_to_first_frame,
     motion_amplitude,
     motion_at_times,
+    motion_strength,
     motion_to_spectral_volume,
     resize_motion,
     shift_in_time,
@@ -139,3 +142,19 @@ def test_wrong_input_is_named():
         SpectralNormalizer.from_statistics("std", {"rms": [1.0]}, 2)
     with pytest.raises(ValueError, match="has 1 frequencies"):
         SpectralNormalizer("std", (1.0,)).normalize(torch.zeros(1, 2, 4, 2, 2))
+
+
+def test_amplitudes_are_summed_without_float64_where_there_is_none() -> None:
+    """Apple's GPUs, on which the weights of this repository have to sample."""
+
+    class OnApple:
+        device = SimpleNamespace(type="mps")
+        float, double = (lambda self: "float32"), (lambda self: "float64")
+
+    assert widened(OnApple()) == "float32"  # type: ignore[arg-type]
+    assert widened(torch.ones(1)).dtype == torch.float64
+    volume = torch.rand(1, 4, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+    exact = motion_strength(volume)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.spectral_volume.widened", lambda values: values.float())
+        assert torch.allclose(motion_strength(volume), exact, rtol=1e-5)

@@ -286,6 +286,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_pairs(
         (["--crop", "\u00b2x\u00b2"], "is not WIDTHxHEIGHT"),
         (["--max-steps=--"], "argument --max-steps: '--' is not a value"),
         (["--batch-size", "1" + "0" * 30], "--batch-size: '1"),
+        (["--crop", "32x16"], "--crop 32x16: sides of 32 at least are needed"),
         (["--crop", "640x32"], "a crop of 640x32 is larger than the frames, 64x48"),
         (["--vgg-weights", "vgg.safetensors"], "vgg.safetensors: no such file"),
         (["--init", "nowhere"], "nowhere: no checkpoint there"),

@@ -28,6 +28,14 @@ def test_samples_of_a_step_are_the_same_however_its_batch_is_divided():
     assert len(set(whole.uniform().tolist())) == 4
 
 
+def test_strata_stay_below_one(monkeypatch: pytest.MonkeyPatch):
+    """Of 96 intervals the last one's end is 1 in float32, which would be a noise level beyond the last."""
+    samples = training.StepSamples.of(0, 0, stream=0, first=90, count=6, total=96)
+    monkeypatch.setattr(training.StepSamples, "uniform", lambda self: torch.full((6,), 1 - 2**-24))
+    assert samples.strata().max() < 1
+    assert (samples.strata() * 1000).long().max() == 999
+
+
 def test_second_signal_stops_at_once_unless_it_repeats_the_first():
     before = signal.getsignal(signal.SIGINT)
     with training.stop_between_steps(repeated_after=3600) as stop:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from data.dataset.manifest import load_manifest, load_statistics
 from data.dataset.reading import SpectralVolumeDataset
-from models.spectral_volume import LEAST_STRENGTH, motion_strength
+from models.photos import resize_photo
+from models.spectral_volume import LEAST_STRENGTH, motion_strength, resize_motion
 from training.batches.augmentation import AugmentationConfig, augment_motion_sample
 from training.batches.mixture import Mixture
 from training.batches.options import CACHE_LIMIT, available_splits
@@ -75,7 +76,8 @@ class MotionBatches:
         self.mixture = mixture
         self.augmentation = augmentation
         self.relative = relative
-        self._strengths: dict[str, float] = {}  # of sequences seen before, by id
+        self._strengths: dict[tuple[int, str], float] = {}  # of sequences seen before, by dataset and id
+        self._multiple = multiple
         self.sizes = batch_sizes(size, multiple)
         self.num_frequencies = mixture.datasets[0][0]["spectral_volume"].shape[0]
 
@@ -115,14 +117,17 @@ class MotionBatches:
             count = len(dataset)  # type: ignore[arg-type]
             for index in range(0, count, 1 if most is None else max(1, math.ceil(count / most))):
                 item = dataset[index]
-                volume, strength = item["spectral_volume"][None], self._strength(item)
+                strength = self._strength(dataset, item)
+                volume = item["spectral_volume"][None]
+                volume = resize_motion(volume, nearest_size(volume.shape[-2:], self._multiple))
                 yield (volume / strength if self.relative and strength else volume), strength
 
-    def _strength(self, item: Mapping[str, Any]) -> float | None:
-        """How far the things in a sequence move, in pixels; None where nothing does."""
-        if item["id"] not in self._strengths:
-            self._strengths[item["id"]] = float(motion_strength(item["spectral_volume"][None]))
-        strength = self._strengths[item["id"]]
+    def _strength(self, dataset: Dataset, item: Mapping[str, Any]) -> float | None:
+        """How far the things in a sequence of a dataset move, in pixels; None where nothing does."""
+        key = id(dataset), item["id"]  # two folders of the same photos have the same ids
+        if key not in self._strengths:
+            self._strengths[key] = float(motion_strength(item["spectral_volume"][None]))
+        strength = self._strengths[key]
         return strength if strength >= LEAST_STRENGTH else None
 
     def _any_strength(self, generator: torch.Generator) -> float:
@@ -136,7 +141,7 @@ class MotionBatches:
         volume = item["spectral_volume"][rows]
         image, volume, enlargement = augment_motion_sample(item["image"], volume, shape, self.augmentation, generator)
         strength = None
-        if self.relative and (own := self._strength(item)) is not None:
+        if self.relative and (own := self._strength(dataset, item)) is not None:
             strength = own * enlargement
             volume = volume / strength
         return Picture(image, volume, strength, item["id"])
@@ -233,12 +238,13 @@ def check_periods(folders: Sequence[Path]) -> None:
 
 
 def scenes_of_sources(
-    datasets: Sequence[SpectralVolumeDataset], *, limit: int, device: torch.device
+    datasets: Sequence[SpectralVolumeDataset], *, limit: int, device: torch.device, multiple: int = 1
 ) -> dict[str, list[tuple[Tensor, Tensor]]]:
     """The first sequence of each source video: scene -> [(image ``[1, 3, H, W]``, volume ``[1, K, 4, H, W]``)].
 
     Args:
         limit: how many scenes at most, evenly spread over all of them.
+        multiple: that both sides are to be of; scenes of other sizes are resized to the nearest ones.
     """
     first: dict[str, tuple[SpectralVolumeDataset, int]] = {}
     for dataset in datasets:
@@ -250,5 +256,13 @@ def scenes_of_sources(
     for name in chosen:
         dataset, index = first[name]
         item = dataset[index]
-        scenes[name] = [(item["image"][None].to(device), item["spectral_volume"][None].to(device))]
+        size = nearest_size(item["image"].shape[-2:], multiple)
+        image = resize_photo(item["image"][None], size)
+        scenes[name] = [(image.to(device), resize_motion(item["spectral_volume"][None], size).to(device))]
     return scenes
+
+
+def nearest_size(size: Sequence[int], multiple: int) -> tuple[int, int]:
+    """The size (H, W) nearest to another one, both sides multiples of a number."""
+    height, width = (max(1, round(side / multiple)) * multiple for side in size)
+    return height, width

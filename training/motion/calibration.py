@@ -34,6 +34,11 @@ def measure_latent_statistics(model: MotionModel, volumes: Iterable[Tensor]) -> 
     model.autoencoder.set_latent_statistics(mean.float(), (squares / count - mean.square()).clamp_min(0).sqrt().float())
 
 
+def moves(true: Tensor) -> bool:
+    """Whether anything moves in a true volume ``[1, K, 4, H, W]``: what stands still has no scale to compare with."""
+    return float(motion_strength(true)) >= LEAST_STRENGTH
+
+
 def judge_samples(
     model: MotionModel,
     scenes: dict[str, list[tuple[Tensor, Tensor]]],  # scene -> (image [1, 3, H, W], true volume [1, K, 4, H, W])
@@ -41,11 +46,17 @@ def judge_samples(
     samples: int,
     sample: Callable[[MotionModel, Tensor, int], Tensor] | None = None,  # (model, image, seed) -> volume, if not ours
 ) -> dict[str, dict[str, float]]:
-    """Localisation, amplitude ratio and coherence of samples for each scene, means over its photos and samples."""
+    """Localisation, amplitude ratio and coherence of samples for each scene in which something moves.
+
+    Means over its photos and samples.
+    """
     table: dict[str, dict[str, float]] = {}
     for scene, photos in scenes.items():
+        moving = [photo for photo in photos if moves(photo[1])]
+        if not moving:
+            continue
         rows = []
-        for image, true in photos:
+        for image, true in moving:
             for seed in range(samples):
                 volume = sample(model, image, seed) if sample else sample_like(model, image, true, seed)
                 rows.append((localisation(volume, true), amplitude_ratio(volume, true), spatial_coherence(volume)))
@@ -55,8 +66,8 @@ def judge_samples(
 
 
 def mean_over_scenes(table: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Mean of each measure over the scenes of :func:`judge_samples`."""
-    names = next(iter(table.values()))
+    """Mean of each measure over the scenes of :func:`judge_samples`; none where there are no scenes."""
+    names = next(iter(table.values()), {})
     return {name: sum(row[name] for row in table.values()) / len(table) for name in names}
 
 
@@ -118,7 +129,8 @@ def calibrate_amplitude(
     would follow the one scene whose motion the model misses altogether.
 
     Args:
-        photos: image ``[1, 3, H, W]`` and true volume ``[1, K, 4, H, W]``; better ones not trained on.
+        photos: image ``[1, 3, H, W]`` and true volume ``[1, K, 4, H, W]``; better ones not trained on. Those in which
+            nothing moves tell nothing and are left out; without any other, the factor is 1.
         samples: of each photo.
         steps: of each sample.
         limit: largest factor, and the inverse of the smallest.
@@ -127,10 +139,12 @@ def calibrate_amplitude(
     unscaled = copy.copy(model)  # the same tensors
     unscaled.config = replace(model.config, still_below=None)
     logs = []
-    for image, true in photos:
+    for image, true in ((image, true) for image, true in photos if moves(true)):
         for seed in range(samples):
             sampled = rms_amplitude(sample_like(unscaled, image, true, seed, steps=steps))[0]
             logs.append((rms_amplitude(true)[0] / sampled.clamp_min(1e-6)).log())
+    if not logs:
+        return 1.0
     gain = float(torch.stack(logs).quantile(0.5).exp().clamp(1 / limit, limit))
     model.amplitude_gain.fill_(gain)
     return gain

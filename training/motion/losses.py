@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.motion.autoencoder import autoencoder_loss
 from models.motion.model import MotionModel, alphas_cumprod, diffusion_loss
 from models.motion.stages import AUTOENCODER_STAGES
+from models.precision import widened
 from training.state import StepSamples
 
 THIRDS = ("low", "middle", "high")
@@ -113,8 +114,7 @@ def diffusion_parts(model: MotionModel, errors: Tensor, *, index: Tensor, timest
     parts = [torch.ones_like(band, dtype=torch.bool)]
     parts += [thirds == third for thirds in (band, level) for third in range(3)]
     masks = torch.stack(parts)
-    precise = errors.float() if errors.device.type == "mps" else errors.double()  # MPS knows no float64
-    sums = precise.where(masks, 0).sum(dim=(1, 2))
+    sums = widened(errors).where(masks, 0).sum(dim=(1, 2))
     return torch.stack([sums, masks.sum(dim=(1, 2)).to(sums)], dim=1)
 
 

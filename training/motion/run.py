@@ -222,6 +222,7 @@ class MotionTraining:
             datasets,
             self.output,
             device=self.processes.device,
+            multiple=self.model.size_multiple,
             precision=self.run.run.precision,
             steps=self.run.training.sampling_steps,
         )

@@ -17,7 +17,7 @@ from models.motion.model import MotionModel
 from models.motion.stages import AUTOENCODER_STAGES
 from models.spectral_volume import LEAST_STRENGTH, motion_amplitude, motion_strength
 from training.batches.motion import scenes_of_sources
-from training.motion.calibration import judge_samples, mean_over_scenes, sample_like
+from training.motion.calibration import judge_samples, mean_over_scenes, moves, sample_like
 
 SCENES = 24  # at most, spread over all there are
 
@@ -28,6 +28,7 @@ class MotionValidation:
     Args:
         datasets: validation sequences, of one or several folders.
         output: run folder, whose ``samples/`` takes the pictures.
+        multiple: that both sides have to be of, for the model; other scenes are resized.
         precision: bfloat16 or float32, in which samples are taken.
         steps: of each sample.
     """
@@ -38,10 +39,11 @@ class MotionValidation:
         output: Path,
         *,
         device: torch.device,
+        multiple: int = 1,
         precision: str = "bfloat16",
         steps: int | None = None,
     ) -> None:
-        self.scenes = scenes_of_sources(datasets, limit=SCENES, device=device)
+        self.scenes = scenes_of_sources(datasets, limit=SCENES, device=device, multiple=multiple)
         self.photos = [pair for pairs in self.scenes.values() for pair in pairs]
         self._folder = output / "samples"
         self._precision, self._steps = precision, steps
@@ -54,8 +56,8 @@ class MotionValidation:
         self._folder.mkdir(parents=True, exist_ok=True)
         write_image(self._folder / f"{stage}_{step:06d}.png", picture)
         if stage in AUTOENCODER_STAGES:
-            errors = [relative_error(shown[id(image)], true) for image, true in self.photos]
-            return {"relative_error": sum(errors) / len(errors)}, picture
+            errors = [relative_error(shown[id(image)], true) for image, true in self.photos if moves(true)]
+            return ({"relative_error": sum(errors) / len(errors)} if errors else {}), picture
         # What is pictured is also judged.
         table = judge_samples(model, self.scenes, samples=1, sample=lambda model, image, seed: shown[id(image)])
         return mean_over_scenes(table), picture

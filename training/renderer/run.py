@@ -20,7 +20,7 @@ from models.precision import has_fast_bfloat16
 from models.rendering.config import PRESETS, FrameSynthesisConfig
 from models.rendering.model import FrameSynthesisModel
 from training.batches.options import CACHE_LIMIT, DataOptions
-from training.batches.pairs import FramePairBatch, FramePairBatches, PairAugmentation
+from training.batches.pairs import CUT_MARGIN, FramePairBatch, FramePairBatches, PairAugmentation
 from training.best import Goal
 from training.log import summary_writer
 from training.loop import train
@@ -36,6 +36,7 @@ from training.task import Findings, Plan, RunOptions, Update
 LOGGED = ("psnr", "ssim", "lpips")  # measures of a validation that the log keeps
 GOALS = {"lpips": Goal("lpips_model", -1), "psnr": Goal("psnr_model", 1)}
 PAINTED_IDENTITY = 0.05  # share of pairs without motion for models that paint frames from features alone
+SMALLEST_CROP = 4 * CUT_MARGIN  # pixels; of smaller ones cut on all sides next to nothing is judged
 PAIR_BYTES = 7  # a pixel of a stored frame (3) and its flow in float16 (4)
 
 
@@ -215,6 +216,11 @@ def training_batches(data: DataOptions, config: RendererConfig) -> FramePairBatc
     """What batches are drawn from."""
     cache = keeps_in_memory(data)
     datasets = [FramePairDataset(folder, "train", cache=cache) for folder in data.folders]
+    if min(config.crop) < SMALLEST_CROP:
+        crop = "{}x{}".format(*config.crop)
+        raise ValueError(
+            f"--crop {crop}: sides of {SMALLEST_CROP} at least are needed; what lies at a cut is not judged"
+        )
     for width, height in {(row["width"], row["height"]) for dataset in datasets for row in dataset.rows}:
         if config.crop[0] > width or config.crop[1] > height:
             crop = "{}x{}".format(*config.crop)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from data.media.images import write_image
 from models.dynamics.regions import Disc, Regions
@@ -40,6 +41,15 @@ def test_a_mask_is_white_where_things_move_and_discs_are_added(tmp_path: Path):
     assert (weights[20, 5], weights[20, 27]) == (1, 0)
     same = Regions(mask[..., 0] / 255, move=[Disc(10, 40, 6)], still=[Disc(55, 40, 6)]).weights(PHOTO, MOTION)
     assert torch.equal(weights, same)
+
+
+def test_transparent_parts_of_a_mask_stay(tmp_path: Path):
+    drawn = np.zeros((48, 64, 4), np.uint8)
+    drawn[:, 32:] = 255  # white on nothing
+    Image.fromarray(drawn).save(tmp_path / "mask.png")
+    weights = Regions(tmp_path / "mask.png").weights(PHOTO, MOTION)
+    assert weights[:, :14].max() == 0
+    assert weights[:, 18:].min() == 1
 
 
 def test_what_is_still_does_not_change_in_any_frame_and_what_is_kept_is_whole(pipeline):

@@ -1,6 +1,7 @@
 """Frames rendered side by side: in order, the same as one after the other, and stopped at once."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
@@ -53,5 +54,7 @@ def test_threads_are_shared_out_and_the_callers_stay_as_they_were() -> None:
         inside = set(in_order(lambda _: torch.get_num_threads(), range(8), workers=2))
         assert inside == {3}
         assert torch.get_num_threads() == before
+        with ThreadPoolExecutor(1) as later:  # as the next request of a server
+            assert later.submit(torch.get_num_threads).result() == before
     finally:
         torch.set_num_threads(usual)

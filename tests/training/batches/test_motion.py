@@ -5,7 +5,7 @@ import torch
 
 from training.batches.augmentation import AugmentationConfig
 from training.batches.mixture import Mixture
-from training.batches.motion import MotionBatch, MotionBatches, batch_sizes
+from training.batches.motion import MotionBatch, MotionBatches, batch_sizes, nearest_size
 
 
 class Scenes(torch.utils.data.Dataset):
@@ -119,3 +119,26 @@ def test_volumes_that_statistics_are_taken_of_are_relative_too() -> None:
 def others_strength() -> float:
     """Strength of the scene that moves by 2 pixels: sqrt(2) sqrt((2^4 + 1) / (2^2 + 1))."""
     return (2 * 17 / 5) ** 0.5
+
+
+class Stronger(Scenes):
+    """The same scenes, moving three times as far."""
+
+    def __getitem__(self, index: int) -> dict:
+        item = super().__getitem__(index)
+        return item | {"spectral_volume": 3 * item["spectral_volume"]}
+
+
+def test_two_folders_with_the_same_ids_have_strengths_of_their_own():
+    still = AugmentationConfig(0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    source = MotionBatches(Mixture([Scenes(), Stronger()]), (64, 32), 8, still, relative=True)
+    strengths = [strength for _, strength in source.volumes_with_strengths()]
+    assert strengths[4:] == pytest.approx([3 * strength for strength in strengths[:4]])
+
+
+def test_volumes_have_sides_that_the_network_takes():
+    (volume, *_) = batches(0.0).volumes()  # of 64x40 pixels, for a network that takes multiples of 16
+    assert volume.shape == (1, 3, 4, 32, 64)
+    assert volume[0, 2, 1].mean() == pytest.approx(2 * 32 / 40)  # in its own pixels
+    assert volume[0, 2, 0].mean() == pytest.approx(2)
+    assert [nearest_size(size, 16) for size in ((40, 64), (41, 65), (5, 8))] == [(32, 64), (48, 64), (16, 16)]
