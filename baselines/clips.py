@@ -27,6 +27,7 @@ class Video:
     fps: float = 0.0  # 0 where it isn't known
     positions: Callable[[], Tensor] | None = None  # what controls it, float32 [T, C]: positions of a robot's arm
     weight: float = 1  # how many times as often as others it is drawn
+    source: str | None = None  # the file that it is a part of, of which others may be parts as well
 
 
 def dataset_videos(folder: Path, split: str) -> list[Video]:
@@ -36,7 +37,13 @@ def dataset_videos(folder: Path, split: str) -> list[Video]:
         ValueError: no dataset there, or the split is empty.
     """
     return [
-        Video(id=row["id"], num_frames=row["num_frames"], read=partial(_read_sequence, folder, row), fps=row["fps"])
+        Video(
+            id=row["id"],
+            num_frames=row["num_frames"],
+            read=partial(_read_sequence, folder, row),
+            fps=row["fps"],
+            source=row["source"],
+        )
         for row in load_manifest(folder, split)
     ]
 

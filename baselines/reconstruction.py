@@ -50,13 +50,20 @@ class Errors:
         gains = {f"{name}_gain": found[f"{name}_repeat"] - found[name] for name in COMPARED if name in found}
         return found | gains
 
-    def summary(self, found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-        """Means over clips, 95 % ``intervals`` of them (None for a single clip), and ``each`` clip's figures."""
+    def summary(self, found: Mapping[str, Mapping[str, float]], sources: Mapping[str, str | None]) -> dict[str, Any]:
+        """Means over clips, 95 % ``intervals`` of them, and ``each`` clip's figures.
+
+        Args:
+            found: figures by clip.
+            sources: by clip, the video or person that it is of, since clips of one are alike: the bootstrap draws
+                these; None for a clip of its own. There is no interval of a single one.
+        """
         names = next(iter(found.values()))
+        of = [sources[clip] or clip for clip in found]
         columns = {name: [errors[name] for errors in found.values()] for name in names}
         results: dict[str, Any] = {name: float(np.mean(column)) for name, column in columns.items()}
-        results["clips"] = len(found)
-        results["intervals"] = {name: bootstrap_interval(column) for name, column in columns.items()}
+        results |= {"clips": len(found), "sources": len(set(of))}
+        results["intervals"] = {name: bootstrap_interval(column, sources=of) for name, column in columns.items()}
         results["each"] = {name: dict(errors) for name, errors in found.items()}
         return results if self.missing is None else results | {"lpips": f"not computed: {self.missing}"}
 

@@ -28,7 +28,7 @@ class Grouping:
     file: Path | None = None
 
     def __str__(self) -> str:
-        return self.column
+        return self.column if self.file is None else f"{self.file.name}:{self.column}"
 
     def members(self, sequences: Sequence[EvaluationSequence]) -> dict[str, str]:
         """Group of each sequence by its id; one that has none is left out.
@@ -62,6 +62,22 @@ class Grouping:
             names = (sequence.id, sequence.source, Path(sequence.source).name)
             values[sequence.id] = next((found[name] for name in names if name in found), None)
         return values
+
+
+def groups_of(groupings: Sequence[Grouping], sequences: Sequence[EvaluationSequence]) -> dict[str, dict[str, str]]:
+    """``{grouping: {sequence: group}}``, the groupings by their columns, or with their files where two have the same.
+
+    Raises:
+        ValueError: as :meth:`Grouping.members`; two files of one name with the same column.
+    """
+    columns = [chosen.column for chosen in groupings]
+    found: dict[str, dict[str, str]] = {}
+    for chosen in dict.fromkeys(groupings):
+        name = chosen.column if columns.count(chosen.column) == 1 else str(chosen)
+        if name in found:
+            raise ValueError(f"--group {chosen.file}:{chosen.column}: another file of this name has the same column")
+        found[name] = chosen.members(sequences)
+    return found
 
 
 def grouping(text: str) -> Grouping:

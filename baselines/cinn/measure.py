@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import cycle, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +32,31 @@ def reconstruct_videos(
 ) -> dict[str, Any]:
     """Clips from the mean of their codes: :class:`baselines.reconstruction.Errors` of each video, a summary.
 
-    ``other`` is what is drawn under the code of another video: a decoder that does not listen draws the same.
+    ``other`` is what is drawn under the code of a video from another file: a decoder that does not listen draws the
+    same. Where all videos are from one file there is none.
 
     Raises:
         ValueError: no videos in the split, or no checkpoint.
     """
     model = StochasticImageToVideo.with_stage(checkpoint, "vae").to(device)
     video = model.config.video
-    clips = Clips(load_videos(data, split, layout=layout), video.size, length=video.frames + 1).fixed(per_video)
+    videos = load_videos(data, split, layout=layout)
+    sources = {one.id: one.source or one.id for one in videos}
+    clips = Clips(videos, video.size, length=video.frames + 1).fixed(per_video)
     groups = [[clip.to(device) for clip in group] for _, group in groupby(clips, key=_video_of)]
     errors, found = Errors(weights, device), {}
     rows: list[np.ndarray] = []
     with torch.no_grad():
         codes = [[model.encoder(batch.clip, batch.photo)[0] for batch in group] for group in groups]
-        for group, own, others in zip(groups, codes, codes[1:] + codes[:1], strict=True):
+        strangers = _strangers([sources[_video_of(group[0])] for group in groups])
+        for number, (group, own) in enumerate(zip(groups, codes, strict=True)):
             several = []
-            for batch, code, other in zip(group, own, cycle(others), strict=False):
-                drawn, under_other = (model.decoder(batch.photo, each)[0] for each in (code, other))
-                made = {"": drawn, "_other": under_other, "_repeat": batch.photo.expand_as(drawn)}
+            for place, (batch, code) in enumerate(zip(group, own, strict=True)):
+                drawn = model.decoder(batch.photo, code)[0]
+                made = {"": drawn, "_repeat": batch.photo.expand_as(drawn)}
+                if strangers is not None:
+                    others = codes[strangers[number]]
+                    made["_other"] = model.decoder(batch.photo, others[place % len(others)])[0]
                 shown = {name: (frames + 1) / 2 for name, frames in made.items()}
                 several.append(errors((batch.clip[0] + 1) / 2, shown))
                 if batch is group[0] and len(rows) < SHEET_VIDEOS:
@@ -57,7 +64,16 @@ def reconstruct_videos(
             found[_video_of(group[0])] = _means(several)
     if sheet_path is not None:
         write_image(sheet_path, np.concatenate(rows))
-    return errors.summary(found) | {"frames": video.frames}
+    return errors.summary(found, sources) | {"frames": video.frames}
+
+
+def _strangers(sources: list[str]) -> list[int] | None:
+    """For each video the place of the next one from another file; None where all are from one."""
+    if len(set(sources)) < 2:
+        return None
+    count = len(sources)
+    later = [[(first + more) % count for more in range(1, count)] for first in range(count)]
+    return [next(place for place in places if sources[place] != sources[first]) for first, places in enumerate(later)]
 
 
 def _video_of(clip: ClipBatch) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +18,19 @@ from common.images import to_8_bits
 from evaluation.prediction import Predict, Prediction, Setting
 from evaluation.sequences import EvaluationSequence
 
+RATE_TOLERANCE = 0.05  # 29.97 is called 30
+
+
+def warn_of_rates(checkpoint: Path, trained: float, shown: Sequence[float]) -> None:
+    """Say so where frames are played at another rate than they were learned at; 0 where that is not known."""
+    different = sorted({rate for rate in shown if trained and abs(rate / trained - 1) > RATE_TOLERANCE})
+    if different:
+        warnings.warn(
+            f"{checkpoint}: trained on {trained:g} frames a second and shown at {different[-1]:g}: its motion is "
+            f"{different[-1] / trained:.2g} times as fast; prepare the data at the rate it was trained on",
+            stacklevel=2,
+        )
+
 
 def predict(setting: Setting, *, checkpoint: Path, rollout: Rollout = "same_code") -> Predict:
     """Samples of a trained model. Their first frame is the photo, as the first of the real ones is.
@@ -24,6 +39,7 @@ def predict(setting: Setting, *, checkpoint: Path, rollout: Rollout = "same_code
     compare frame t + 1 with frame t. Frames follow one another at the dataset's rate.
     """
     model = StochasticImageToVideo.from_pretrained(checkpoint).to(setting.device)
+    warn_of_rates(checkpoint, model.config.fps, [sequence.fps for sequence in setting.sequences])
     if model.config.flow.control:
         raise ValueError(f"{checkpoint}: controlled by positions, which dataset folders do not have; train without")
 

@@ -130,7 +130,8 @@ def reconstruct_clips(
             rows.append([video[0], video[furthest], *panels(result, furthest)])
     if sheet_path is not None:
         write_image(sheet_path, sheet(rows))
-    return errors.summary(found) | {"frames": frames}
+    sources = {clip.name: clip.subject for clip in clips.clips}
+    return errors.summary(found, sources) | {"frames": frames}
 
 
 def read_photo(path: Path, model: FlowAutoencoder) -> Tensor:

@@ -67,7 +67,7 @@ class Wind:
         resonance = np.concatenate(oscillators.frequency)[:, None]
         damping = np.concatenate(oscillators.damping)[:, None]
         late = np.concatenate(oscillators.place) @ self.direction * self.slowness
-        count = max(2, int(self.highest * self.period))
+        count = max(1, int(self.highest * self.period + 1e-9))  # a product of 15 may be just below it
         frequencies = np.arange(1, count + 1) / self.period
         turbulence = frequencies**-self.tilt * np.exp(-frequencies / 5.0)
         common = turbulence * complex_normal(random, (1, count))

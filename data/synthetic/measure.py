@@ -10,6 +10,7 @@ it.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -55,15 +56,20 @@ def measure(arguments: argparse.Namespace) -> None:
 
     kinds = read_kinds(arguments.kinds)
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    still: list[str] = []
     rows = [(folder, row) for folder in arguments.datasets for row in iterate_manifest(folder)]
     for folder, row in rows:
         name = Path(row["source"]).name
         if name in kinds and row["status"] == "kept":
             volume = read_sequence(sequence_path(folder, row["id"]), ["spectral_volume"])["spectral_volume"]
             period = row["num_frames"] / row["fps"]
-            numbers = sequence_numbers(volume.float().numpy(), period)
-            found[kinds[name]].append(numbers)
+            if numbers := sequence_numbers(volume.float().numpy(), period):
+                found[kinds[name]].append(numbers)
+            else:
+                still.append(row["id"])
     print(table(found))
+    if still:
+        print(f"left out, because nothing moves: {', '.join(still)}")
     write_report(arguments.report, "data.synthetic.measure", arguments, {"results": found})
 
 
@@ -80,7 +86,7 @@ def sequence_numbers(volume: np.ndarray, period: float) -> dict[str, float]:
     """What one spectral volume, float32 [K, 4, H, W] over a period in seconds, says about its motion.
 
     ``reach`` and ``reach_median`` are the 95th percentile and the median over moving pixels of half the way between
-    the extremes of the displacement, along x or y, in pixels at 256 px width.
+    the extremes of the displacement, along x or y, in pixels at 256 px width. Where nothing moves there are no numbers.
     """
     from models.spectral_volume import REFERENCE_WIDTH
 
@@ -90,6 +96,8 @@ def sequence_numbers(volume: np.ndarray, period: float) -> dict[str, float]:
     power = np.square(np.abs(coefficients))
     amplitude = np.sqrt(2 * power.sum(axis=(0, 1)))
     high = float(np.percentile(amplitude, 95))
+    if high == 0:
+        return {}
     moving = amplitude > high / 3
     chosen = np.flatnonzero(moving.ravel())
     step = max(1, len(chosen) // 4000)
@@ -105,7 +113,8 @@ def sequence_numbers(volume: np.ndarray, period: float) -> dict[str, float]:
     numbers["peak"] = float(hertz[int(spectrum.argmax())])
     for low, top in BANDS:
         numbers[f"{low}-{top}"] = float(spectrum[(hertz > low) & (hertz <= top)].sum() / spectrum.sum())
-    return numbers | _lags(coefficients[:, 0], hertz, moving)
+    numbers |= _lags(coefficients[:, 0], hertz, moving)
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}  # without motion in a band
 
 
 def _lags(coefficients: np.ndarray, hertz: np.ndarray, moving: np.ndarray) -> dict[str, float]:
@@ -125,6 +134,8 @@ def _lags(coefficients: np.ndarray, hertz: np.ndarray, moving: np.ndarray) -> di
         first, second = values[:, :, :-distance][:, both], values[:, :, distance:][:, both]
         cross = first * second.conj()
         level = np.abs(first) ** 2 + np.abs(second) ** 2
+        if not level.any():  # nothing moves at these frequencies
+            continue
         numbers[f"coherence_{name}"] = float(np.abs(cross.sum(axis=0)).sum() * 2 / level.sum())
         # Random phases would give a coherence of about the root of one over the number of frequencies.
         numbers[f"in_phase_{name}"] = float(cross.real.sum() * 2 / level.sum())

@@ -75,7 +75,7 @@ def draw_wind(
     decay = not periodic and random.uniform() < 0.5
     period = seconds if periodic else seconds * random.uniform(1.5, 3.0)
     highest = max(1, min(num_frequencies - 1, (num_frames - 1) // 2))
-    frequencies = np.arange(1, max(2, int(highest * period / seconds) + 1)) / period
+    frequencies = np.arange(1, max(2, int(highest * period / seconds + 1e-9) + 1)) / period
     spectrum = complex_normal(random, len(frequencies)) * np.abs(_turbulence(frequencies))
     crossing = random.choice([-1, 1]) * float(np.exp(random.uniform(*np.log(CROSSING))))
     coherence = random.uniform(*COHERENCE)

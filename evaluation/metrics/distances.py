@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -197,6 +198,7 @@ def bootstrap_statistic(
     statistic: Callable[..., np.ndarray],
     samples: Sequence[Sequence[float]],
     *,
+    together: bool = False,
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -204,8 +206,11 @@ def bootstrap_statistic(
     """A statistic of one or several samples, and its percentile bootstrap interval; None for fewer than two values.
 
     Args:
-        statistic: takes the samples as arrays ``[..., N]`` and works along their last axis.
+        statistic: takes the samples as arrays ``[..., N]`` and works along their last axis. Where a draw leaves it
+            without a value, it gives NaN, and the draw does not count.
         samples: each is resampled on its own.
+        together: rather are they all of the same things, in the same order, and drawn with them; NaN where one has no
+            value.
     """
     arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
     value = float(statistic(*arrays))
@@ -214,9 +219,9 @@ def bootstrap_statistic(
     random = np.random.default_rng(seed)
     drawn = []
     for _ in range(math.ceil(resamples / 100)):  # all at once would fill the memory
-        picks = (array[random.integers(len(array), size=(100, len(array)))] for array in arrays)
-        drawn.append(statistic(*picks))
-    low, high = np.quantile(np.concatenate(drawn), [(1 - confidence) / 2, (1 + confidence) / 2])
+        picks = [random.integers(len(array), size=(100, len(array))) for array in arrays[: 1 if together else None]]
+        drawn.append(statistic(*(array[pick] for array, pick in zip(arrays, cycle(picks), strict=False))))
+    low, high = np.nanquantile(np.concatenate(drawn), [(1 - confidence) / 2, (1 + confidence) / 2])
     return value, (float(low), float(high))
 
 

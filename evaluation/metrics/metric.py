@@ -68,6 +68,7 @@ class Metric:
         curve: of a metric of sets, whether its curve over time is drawn.
         column: head of its column in text, where that is not its name.
         parts: of a ratio of two other columns, their names.
+        median: whether a table has the median over sequences in place of the mean.
     """
 
     label: str
@@ -87,6 +88,7 @@ class Metric:
     curve: bool = False
     column: str | None = None
     parts: tuple[str, str] | None = None
+    median: bool = False
 
     @property
     def distribution(self) -> bool:

@@ -205,12 +205,12 @@ METRICS = {
         missing=NO_SAMPLING,
     ),
     "still_photos": Metric(
-        label="Amplitude of still photos (px)", better="lower", tables=(STILLNESS,), missing=NO_PHOTOS
+        label="Amplitude of still photos (px)", better="lower", tables=(STILLNESS,), missing=NO_PHOTOS, median=True
     ),
     "still_regions": Metric(
-        label="Amplitude of still regions (px)", better="lower", tables=(STILLNESS,), missing=NO_PHOTOS
+        label="Amplitude of still regions (px)", better="lower", tables=(STILLNESS,), missing=NO_PHOTOS, median=True
     ),
-    "plants": Metric(label="Amplitude of plants (px)", tables=(STILLNESS,), missing=NO_PHOTOS),
+    "plants": Metric(label="Amplitude of plants (px)", tables=(STILLNESS,), missing=NO_PHOTOS, median=True),
     "photos_ratio": Metric(
         label="Still photos over plants",
         better="lower",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from evaluation.groups import Grouping
 from evaluation.metrics.distances import bootstrap_interval
 from evaluation.metrics.metric import Metric
 from evaluation.metrics.motion_scores import Scores
@@ -101,27 +100,29 @@ def ratios(
 
 
 def group_tables(
-    groupings: Sequence[Grouping],
+    groups: Mapping[str, Mapping[str, str]],
     sequences: Sequence[EvaluationSequence],
     metrics: Mapping[str, Metric],
     *,
     scores: ScoresByRow,
+    notes: Mapping[str, Mapping[str, str]],
 ) -> dict:
     """``{grouping: {group: {sequences, sources, table, intervals, counts, notes}}}`` of a report.
 
     Distances between sets have no value for a single sequence and are left out.
 
     Args:
+        groups: of :func:`evaluation.groups.groups_of`.
         scores: ``{row: {sequence: {metric: value}}}``.
+        notes: ``{row: {metric: why the whole table has no value}}``.
     """
     single = {name: metric for name, metric in metrics.items() if not metric.distribution}
     result: dict = {}
-    for chosen in groupings:
-        members = chosen.members(sequences)
-        tables = result.setdefault(str(chosen), {})
+    for name, members in groups.items():
+        result[name] = {}
         for group in sorted(set(members.values())):
             inside = [sequence for sequence in sequences if members.get(sequence.id) == group]
-            tables[group] = _group_table(inside, single, scores)
+            result[name][group] = _group_table(inside, single, scores, notes)
     return result
 
 
@@ -129,6 +130,7 @@ def _group_table(
     sequences: Sequence[EvaluationSequence],
     metrics: Mapping[str, Metric],
     scores: ScoresByRow,
+    notes: Mapping[str, Mapping[str, str]],
 ) -> dict:
     sources = {sequence.id: sequence.source for sequence in sequences}
     inside = {row: {name: _known(of[name]) for name in sources if name in of} for row, of in scores.items()}
@@ -138,7 +140,7 @@ def _group_table(
         scores=inside,
         sources=sources,
         distances={},
-        missing=lambda _, metric: missing_note(metrics[metric], still=True),
+        missing=lambda row, metric: notes.get(row, {}).get(metric) or missing_note(metrics[metric], still=True),
     )
     return {"sequences": len(sequences), "sources": unique_sources(sequences), **table}
 

@@ -89,6 +89,11 @@ def add_motion_options(parser: argparse.ArgumentParser) -> None:
         "strong as the measured motion (default: the usual one)",
     )
     add_sampling_options(parser)
+    add(
+        "--skip-photo",
+        action="store_true",
+        help="leave the photo, frame 0 of real and generated videos alike, out of FID, FVD, DTFVD and diversity",
+    )
 
 
 def add_steps_options(parser: argparse.ArgumentParser) -> None:
@@ -244,11 +249,6 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     add_guidance_options(parser)
     add("--renderer", choices=RENDERERS, default="model", help="what turns motion into frames (default: model)")
     add("--no-intervals", action="store_true", help="leave out confidence intervals of FID, FVD and the like (faster)")
-    add(
-        "--skip-photo",
-        action="store_true",
-        help="leave the photo, frame 0 of real and generated videos alike, out of FID, FVD, DTFVD and diversity",
-    )
 
 
 def add_guidance_options(parser: argparse.ArgumentParser) -> None:

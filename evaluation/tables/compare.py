@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
+
+import numpy as np
 
 from common.hashing import file_sha256
 from evaluation.metrics.registry import in_order, metric_of
@@ -139,25 +141,38 @@ def _judge_alone(difference: float, intervals: Sequence[Sequence[float] | None],
 
 
 def _judge_pairs(pairs: Mapping[str, tuple[float, float]], sources: Sequence[str], metric: str, seed: int) -> dict:
-    """The mean change over sequences against its bootstrap interval."""
-    from evaluation.metrics.distances import bootstrap_interval
+    """The change of the mean or median over sequences against its bootstrap interval."""
+    from evaluation.metrics.distances import bootstrap_interval, bootstrap_statistic
 
-    better = metric_of(metric).better
-    means = [fmean(pair[side] for pair in pairs.values()) for side in (0, 1)]
+    better, taken = metric_of(metric).better, median if metric_of(metric).median else fmean
+    sides = [[pair[side] for pair in pairs.values()] for side in (0, 1)]
+    figures = [taken(side) for side in sides]
     judged: dict[str, object] = {
-        "a": means[0],
-        "b": means[1],
-        "difference": means[1] - means[0],
+        "a": figures[0],
+        "b": figures[1],
+        "difference": figures[1] - figures[0],
         "sequences": len(pairs),
+        "videos": len(set(sources)),
     }
+    if metric_of(metric).median:  # of photos, each of which is a source of its own
+        _, interval = bootstrap_statistic(_difference_of_medians, sides, together=True, seed=seed)
+        return judged | _told(interval, better)
     if better == "one":
         judged["scale"] = LOG_SCALE
         changes = [_distance_from_one(y) - _distance_from_one(x) for x, y in pairs.values()]
     else:
         changes = [y - x for x, y in pairs.values()]
-    interval = bootstrap_interval(changes, seed=seed, sources=sources)
-    judged |= {"videos": len(set(sources)), "interval": None if interval is None else list(interval)}
-    return judged | {"verdict": NO_INTERVAL if interval is None else _verdict(interval, better)}
+    return judged | _told(bootstrap_interval(changes, seed=seed, sources=sources), better)
+
+
+def _told(interval: tuple[float, float] | None, better: str | None) -> dict[str, object]:
+    if interval is None:
+        return {"interval": None, "verdict": NO_INTERVAL}
+    return {"interval": list(interval), "verdict": _verdict(interval, better)}
+
+
+def _difference_of_medians(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.median(second, axis=-1) - np.median(first, axis=-1)
 
 
 def _distance_from_one(ratio: float) -> float:

@@ -11,6 +11,7 @@ from baselines.registry import METHODS, Method
 from baselines.videos import videos
 from common.command_line import select_device
 from common.stopwatch import Stopwatch
+from evaluation.groups import groups_of
 from evaluation.metrics.collection import REAL, FeatureCollector, load_networks
 from evaluation.metrics.distributions import distribution_metrics
 from evaluation.metrics.diversity import Diversity
@@ -48,6 +49,7 @@ def evaluate_motion(
     clock = Stopwatch()
     device = select_device(options.device)
     sequences = load_sequences(options.data, options.split, options.max_sequences)
+    groups = groups_of(options.groups, sequences)
     chosen = {name: methods[name] for name in options.methods}
     checkpoints = method_checkpoints(options.method_checkpoints, chosen)
     setting = make_setting(options, sequences, device, methods=chosen.values(), renders=needs_frames(columns))
@@ -66,6 +68,7 @@ def evaluate_motion(
     judge.run(rows)
     with clock("distances"):
         distances = distribution_metrics(judge.collector, list(rows), notes=notes, intervals=options.intervals)
+    judged = judge.report(distances)
     report = {
         "format_version": 1,
         "kind": "motion",
@@ -75,8 +78,8 @@ def evaluate_motion(
         "weights": weights,
         "seed": options.seed,
         "protocol": protocol(options, setting),
-        **judge.report(distances),
-        "groups": group_tables(options.groups, sequences, columns, scores=judge.scores),
+        **judged,
+        "groups": group_tables(groups, sequences, columns, scores=judge.scores, notes=judged["notes"]),
         "timings": clock.seconds,
     }
     if media is not None:

@@ -18,6 +18,7 @@ import torch
 from common.command_line import select_device
 from common.stopwatch import Stopwatch
 from data.media.sheets import expect_moviepy
+from evaluation.groups import groups_of
 from evaluation.metrics.distances import bootstrap_interval
 from evaluation.metrics.image import Distance, FrameMeasure, lpips_of_rows
 from evaluation.metrics.metric import Metric
@@ -59,6 +60,7 @@ def evaluate_rendering(
     device = select_device(options.device)
     rows = chosen(options.rows, ROWS, "--rows")
     sequences = load_sequences(options.data, options.split, options.max_sequences)
+    groups = groups_of(options.groups, sequences)
     data = data_provenance(options.data, options.split, sequences=sequences)
     columns = of_table("rendering", metrics)
     with clock("loading weights"):
@@ -75,6 +77,7 @@ def evaluate_rendering(
     notes = empty_notes(columns, stored) | notes
     named = in_order(name for metric in columns.values() for name in metric.weights)
     sources = {sequence.id: sequence.source for sequence in sequences}
+    judged = summary(table.scores, columns, sources=sources, notes=notes, seed=options.seed)
     report = {
         "format_version": 1,
         "kind": "rendering",
@@ -83,8 +86,8 @@ def evaluate_rendering(
         "weights": weights_provenance(named, options.weights),
         "seed": options.seed,
         "protocol": settings,
-        **summary(table.scores, columns, sources=sources, notes=notes, seed=options.seed),
-        "groups": group_tables(options.groups, sequences, columns, scores=table.scores),
+        **judged,
+        "groups": group_tables(groups, sequences, columns, scores=table.scores, notes=judged["notes"]),
         "warnings": warnings(data, settings["as_published"]),
     }
     parts = dict(table.clock.seconds)  # now: the videos are rendered once more

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from common.command_line import select_device
 from common.files import write_text
 from common.stopwatch import Stopwatch
+from evaluation.groups import groups_of
 from evaluation.metrics.metric import Metric
 from evaluation.metrics.registry import METRICS, choose, of_table
 from evaluation.options import SamplingOptions
@@ -47,6 +48,7 @@ def evaluate_sampling(
     clock = Stopwatch()
     device = select_device(options.device)
     sequences = load_sequences(options.data, options.split, options.max_sequences)
+    groups = groups_of(options.groups, sequences)
     data = data_provenance(options.data, options.split, sequences=sequences)
     rows = make_rows(options.samplers, options.loop_guidance, options.recurrence)
     with clock("loading weights"):
@@ -69,6 +71,7 @@ def evaluate_sampling(
         costs = estimate(rows, setting)
     print(format_estimate(costs, samples=options.samples * len(sequences)), flush=True)
     done = judge.run(rows, costs, clock)
+    judged = judge.report([*map(str, done), *BASELINES], intervals=options.intervals)
     report = {
         "format_version": 1,
         "kind": "sampling",
@@ -84,8 +87,8 @@ def evaluate_sampling(
             "device": device.type,
         },
         "rows": {str(row): asdict(row) for row in done},
-        **judge.report([*map(str, done), *BASELINES], intervals=options.intervals),
-        "groups": group_tables(options.groups, sequences, columns, scores=judge.scores),
+        **judged,
+        "groups": group_tables(groups, sequences, columns, scores=judge.scores, notes=judged["notes"]),
         "timings": clock.seconds,
     }
     write_media(options, report)

@@ -6,13 +6,14 @@ It needs no film: photos in which nothing sways, and in all others the regions t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 
-from common.command_line import select_device
+from common.command_line import one_line, select_device
 from common.hashing import file_sha256
 from common.stopwatch import Stopwatch
 from data.footage.find import find_sources
@@ -31,7 +32,6 @@ from models.spectral_volume import REFERENCE_WIDTH, motion_amplitude, resize_mot
 ROW = "model"
 SHOWN = 2.0  # pixels at the reference width, the brightest of the sheet
 CELL = (192, 128)  # width and height of a picture on the sheet
-MEASURED = ("still_photos", "still_regions", "plants")  # of single photos; the other columns are their ratios
 
 
 def evaluate_stillness(options: StillnessOptions) -> dict:
@@ -54,8 +54,13 @@ def evaluate_stillness(options: StillnessOptions) -> dict:
     networks: dict[str, str] = {}
     digests: dict[str, str] = {}
     pictures: list[np.ndarray] = []
+    failures: list[str] = []
     for name, path in tqdm(photos.items(), unit=" photos", dynamic_ncols=True):
-        image = read_image(path)
+        try:
+            image = read_image(path)
+        except (ValueError, OSError) as error:
+            failures.append(one_line(error))
+            continue
         with clock("sampling"):
             amplitudes = [
                 sampled_amplitude(pipeline, image, options, seed=options.seed + number)
@@ -67,6 +72,8 @@ def evaluate_stillness(options: StillnessOptions) -> dict:
         scores[name] = judge(amplitudes, maps, still=is_still(name, options.still_photos))
         if options.output:
             pictures += [cell(image), cell(magnitude_map(amplitudes[0], SHOWN))]
+    if not scores:
+        raise ValueError(f"{options.photos}: none of its photos can be read, the first because: {failures[0]}")
     report = {
         "format_version": 1,
         "kind": "stillness",
@@ -76,6 +83,7 @@ def evaluate_stillness(options: StillnessOptions) -> dict:
         "seed": options.seed,
         "protocol": protocol(options, pipeline),
         **summary(scores),
+        "warnings": [f"left out: {failure}" for failure in failures],
         "per_sequence": {ROW: scores},
         "timings": clock.seconds,
     }
@@ -126,21 +134,33 @@ def summary(scores: Mapping[str, Mapping[str, float]]) -> dict:
     """Medians over photos and their ratios, with 95 % bootstrap intervals over photos."""
     columns = of_table("stillness")
     result: dict = {part: {ROW: {}} for part in ("table", "intervals", "counts", "notes")}
-    values = {name: [row[name] for row in scores.values() if name in row] for name in MEASURED}
     for name, column in columns.items():
-        above, below = (values[part] for part in column.parts) if column.parts else (values[name], None)
-        needed = [above] if below is None else [above, below]
-        value, interval = bootstrap_statistic(_ratio_of_medians, needed) if all(needed) else (None, None)
-        for part, cell_value in zip(result, (value, interval, len(above)), strict=False):
+        needed = [
+            {photo: row[part] for photo, row in scores.items() if part in row} for part in column.parts or (name,)
+        ]
+        value, interval = _statistic(needed) if all(needed) else (None, None)
+        for part, cell_value in zip(result, (value, interval, min(map(len, needed))), strict=False):
             result[part][ROW][name] = cell_value
         if value is None:
             result["notes"][ROW][name] = column.missing
     return result
 
 
+def _statistic(needed: Sequence[Mapping[str, float]]) -> tuple[float, tuple[float, float] | None]:
+    """The median over photos, or the ratio of two of them, and its interval; values of one photo are drawn together."""
+    together = len(needed) > 1 and bool(set(needed[0]) & set(needed[1]))
+    samples = [list(values.values()) for values in needed]
+    if together:
+        photos = list(dict.fromkeys(photo for values in needed for photo in values))
+        samples = [[values.get(photo, np.nan) for photo in photos] for values in needed]
+    return bootstrap_statistic(_ratio_of_medians, samples, together=together)
+
+
 def _ratio_of_medians(above: np.ndarray, below: np.ndarray | None = None) -> np.ndarray:
-    medians = np.median(above, axis=-1)
-    return medians if below is None else medians / np.maximum(np.median(below, axis=-1), 1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a draw without any value
+        medians = np.nanmedian(above, axis=-1)
+        return medians if below is None else medians / np.maximum(np.nanmedian(below, axis=-1), 1e-9)
 
 
 def provenance(folder: Path, digests: Mapping[str, str]) -> dict:

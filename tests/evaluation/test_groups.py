@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.groups import Grouping, grouping
+from evaluation.groups import Grouping, grouping, groups_of
 from evaluation.metrics.registry import METRICS
 from evaluation.report.text import format_table
 from evaluation.sequences import EvaluationSequence
@@ -72,7 +72,7 @@ def test_a_grouping_needs_a_column(text: str) -> None:
 def test_figures_of_a_group_are_those_of_its_sequences_alone() -> None:
     scores = {"model": {"a-0": {"coherence": 0.5}, "a-1": {"coherence": 0.7}, "b-0": {"coherence": 0.1, "fid": None}}}
     metrics = {name: METRICS[name] for name in ("fid", "coherence")}
-    groups = group_tables([Grouping("split")], SEQUENCES, metrics, scores=scores)
+    groups = group_tables(groups_of([Grouping("split")], SEQUENCES), SEQUENCES, metrics, scores=scores, notes={})
     table = groups["split"]["test"]["table"]["model"]
     assert table == {"coherence": pytest.approx(0.6)}
     assert groups["split"]["test"]["sequences"] == 2
@@ -81,3 +81,24 @@ def test_figures_of_a_group_are_those_of_its_sequences_alone() -> None:
     whole = {"model": {"coherence": 0.43}}
     report = {"kind": "motion", "table": whole, "intervals": {}, "counts": {}, "groups": groups}
     assert "split = test (2 sequences of 1 video)" in format_table(report, width=80)
+
+
+def test_two_files_with_the_same_column_are_two_groupings(tmp_path: Path) -> None:
+    for name, kind in (("things", "candle"), ("winds", "strong")):
+        (tmp_path / f"{name}.csv").write_text(f"file,kind\na.mp4,{kind}\n")
+    groupings = [grouping(f"{tmp_path / name}.csv:kind") for name in ("things", "winds")]
+    assert {name: set(of.values()) for name, of in groups_of(groupings, SEQUENCES).items()} == {
+        "things.csv:kind": {"candle"},
+        "winds.csv:kind": {"strong"},
+    }
+    assert list(groups_of(groupings[:1], SEQUENCES)) == ["kind"]
+
+
+def test_an_empty_cell_of_a_group_says_why_as_the_table_does() -> None:
+    metrics = {name: METRICS[name] for name in ("amplitude_ratio", "coherence")}
+    notes = {"gradient": {"amplitude_ratio": "not computed: a map has no amplitude"}}
+    scores: dict = {"gradient": {"a-0": {}}, "model": {"a-0": {}}}
+    groups = group_tables(groups_of([Grouping("split")], SEQUENCES), SEQUENCES, metrics, scores=scores, notes=notes)
+    found = groups["split"]["test"]["notes"]
+    assert found["gradient"]["amplitude_ratio"] == "not computed: a map has no amplitude"
+    assert "nothing moves" in found["model"]["amplitude_ratio"]

@@ -371,6 +371,29 @@ def photos_with_maps(folder: Path) -> tuple[Path, Path]:
     return photos, maps
 
 
+def test_a_damaged_photo_does_not_stop_the_others(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, _ = photos_with_maps(tmp_path)
+    (photos / "cut.png").write_bytes((photos / "house.png").read_bytes()[:300])
+    options = ["--photos", str(photos), "--samples", "1", "--steps", "1", "--checkpoint", str(checkpoint)]
+    report_path = tmp_path / "report.json"
+    assert evaluate.main(["stillness", *options, "--still-photos", "house*", "--report", str(report_path)]) == 0
+    assert "left out: " in capsys.readouterr().out
+    report = read_report(report_path)
+    assert set(report["per_sequence"]["model"]) == {"house.png", "garden.png"}
+    assert "cut.png: damaged image" in report["warnings"][0]
+
+
+def test_a_grouping_that_does_not_exist_is_told_before_the_work(
+    small_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for table in ("motion", "rendering", "sampling"):
+        data = ["--data", str(small_dataset), "--split", "validation", "--checkpoint", str(tmp_path / "nowhere")]
+        assert evaluate.main([table, *data, "--group", "nothing"]) == 2
+        assert "has no such column" in capsys.readouterr().err  # and not that there is no checkpoint
+
+
 def compare_main(report: Path) -> int:
     return evaluate.main(["compare", str(report), str(report)])
 

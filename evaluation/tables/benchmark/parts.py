@@ -145,8 +145,7 @@ def pool(parts: Sequence[Part], options: MotionOptions, *, load: Load, metrics: 
     judge.scores = {row: {} for row in rows}
     for part in parts:
         known = part.scores()
-        if collector.metrics:
-            collector.videos.setdefault(part.row, []).extend(part.videos())
+        collector.videos.setdefault(part.row, []).extend(part.videos())
         judge.diversity.notes |= known["diversity_notes"]
         if part.row == REAL:
             judge.still += known["still"]

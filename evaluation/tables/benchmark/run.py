@@ -11,7 +11,7 @@ from common.command_line import PartFailure, package_versions, write_json
 from common.files import write_text
 from evaluation.metrics.collection import REAL, load_networks
 from evaluation.metrics.metric import Metric
-from evaluation.metrics.registry import METRICS, chosen, in_order, of_table
+from evaluation.metrics.registry import METRICS, chosen, in_order
 from evaluation.options import BenchmarkOptions
 from evaluation.report.report import data_provenance
 from evaluation.tables.ablation_training import exclusive
@@ -20,9 +20,9 @@ from evaluation.tables.benchmark.ledger import Ledger
 from evaluation.tables.benchmark.networks import TABLES, TableRow
 from evaluation.tables.benchmark.page import markdown, write_tables_page
 from evaluation.tables.benchmark.parts import Load, Part, pool
+from evaluation.tables.benchmark.rendering import pool_rendering
 from evaluation.tables.benchmark.scoring import Scorer
 from evaluation.tables.benchmark.training import Call, Trainer, call_python
-from evaluation.tables.cells import cells, missing_note
 
 DATA_OPTIONS = ("size", "fps", "num_frames", "stride", "num_frequencies", "flow", "sequences")
 FILM_OPTIONS = tuple("test_sequences" if name == "sequences" else name for name in DATA_OPTIONS)
@@ -99,16 +99,18 @@ class Benchmark:
             "checkpoint": None,
             "weights": self.scorer.weights,
             "seed": self.options.seed,
-            "protocol": self._protocol(table, trained),
+            "protocol": self._protocol(self._networks(table), trained),
             **pooled,
             "warnings": [*pooled["warnings"], *self.scorer.failures],
         }
         self.parts[table] = kept
         self.write(table)
 
-    def _protocol(self, table: str, folds: Sequence[Fold]) -> dict[str, Any]:
+    def _networks(self, table: str) -> list[str]:
         rows = self.rows("ablation" if table == "ablation" else "motion")
-        networks = in_order(network for row in rows.values() for network in row.networks)
+        return in_order(network for row in rows.values() for network in row.networks)
+
+    def _protocol(self, networks: Sequence[str], folds: Sequence[Fold]) -> dict[str, Any]:
         trained = {
             f"{fold.place}, {name}": self.scorer.trainer.timing(name, fold) for fold in folds for name in networks
         }
@@ -117,32 +119,19 @@ class Benchmark:
             "trainings": {name: timing for name, timing in trained.items() if timing},
         }
 
-    def rendering_table(self, reports: Sequence[Mapping[str, Any]]) -> None:
-        """Pool the rendering tables of several folds, as means over all sequences, and write the report."""
-        first = reports[0]
-        per_sequence = {
-            row: {key: values for report in reports for key, values in report["per_sequence"][row].items()}
-            for row in first["per_sequence"]
-        }
-        known = {
-            row: {key: {name: x for name, x in values.items() if x is not None} for key, values in found.items()}
-            for row, found in per_sequence.items()
-        }
-        identities = {key: value for report in reports for key, value in report["data"]["identities"].items()}
-        sources = {key: identity["source"] for key, identity in identities.items()}
-        columns = of_table("rendering", self.scorer.metrics)
-        table = cells(
-            list(known),
-            columns,
-            scores=known,
-            sources=sources,
-            distances={},
-            missing=lambda row, name: first["notes"][row].get(name) or missing_note(columns[name], still=False),
-        )
-        counts = {"sequences": len(sources), "sources": len(set(sources.values()))}
-        data = {**first["data"], **counts, "identities": identities}
-        told = {"per_sequence": per_sequence, "warnings": in_order(self.scorer.failures)}
-        self.reports["rendering"] = {**first, "data": data, **table, **told}
+    def rendering_table(self, reports: Mapping[str, Mapping[str, Any]], trained: Sequence[Fold]) -> None:
+        """Pool the rendering tables of several folds and write the report.
+
+        Args:
+            reports: by the place of the fold, or film, that was tested on.
+            trained: the folds whose renderers were asked for.
+        """
+        film = self.options.real is not None
+        split = "film" if film else f"{len(reports)} of {self.options.folds} folds"
+        pooled = pool_rendering(reports, split=split, metrics=self.scorer.metrics)
+        told = {**pooled["protocol"], **self._protocol(["renderer"], trained)}
+        warned = in_order([*pooled["warnings"], *self.scorer.failures])
+        self.reports["rendering"] = {**pooled, "protocol": told, "warnings": warned}
         self.write("rendering")
 
     def write(self, table: str) -> None:
@@ -181,6 +170,7 @@ def evaluate_benchmark(
         benchmark = Benchmark(options, Scorer(options, trainer, Kept(load), metrics))
         for table in TABLES:
             benchmark.rows(table)  # unknown names are told before the clips are prepared
+        _ = benchmark.scorer.weights
         run_tables(benchmark, benchmark.prepare())
     if benchmark.scorer.failures:
         raise PartFailure(in_order(benchmark.scorer.failures))
@@ -206,9 +196,9 @@ def run_tables(benchmark: Benchmark, folds: Sequence[Fold]) -> None:
         benchmark.show()
     if "rendering" in options.tables:
         pairs = [(film, folds[0])] if film else [(fold, fold) for fold in folds]
-        made = [scorer.rendering(tested, trained_on=trained) for tested, trained in pairs]
-        if reports := [report for report in made if report is not None]:
-            benchmark.rendering_table(reports)
+        made = {tested.place: scorer.rendering(tested, trained_on=trained) for tested, trained in pairs}
+        if reports := {place: report for place, report in made.items() if report is not None}:
+            benchmark.rendering_table(reports, [trained for _, trained in pairs])
             benchmark.show()
 
 

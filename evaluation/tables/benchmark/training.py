@@ -145,12 +145,12 @@ def step_seconds(log: Path) -> float:
     """Median of the seconds that a training's log gives for its steps after the first.
 
     Raises:
-        ValueError: the log has no such steps.
+        TrainingFailure: the log has no such steps.
     """
     with log.open(newline="") as file:
         seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
     if len(seconds) < 2:
-        raise ValueError(f"{log}: no steps to time; remove the folder and run the same command again")
+        raise TrainingFailure(f"{log}: no steps to time; remove the folder and run the same command again")
     return max(statistics.median(seconds[1:]), 1e-6)
 
 

@@ -31,6 +31,13 @@ def test_numbers_of_a_wave_are_those_it_was_made_with() -> None:
     assert numbers["coherence_near"] == pytest.approx(1, abs=0.01)
 
 
+def test_what_stands_still_has_no_numbers_and_all_others_are_finite() -> None:
+    assert sequence_numbers(np.zeros((16, 4, 36, 64), np.float32), period=5.0) == {}
+    numbers = sequence_numbers(wave(7, 3.0, 0.2, (0.8, 0.6)), period=1.0)  # nothing in the band of delays
+    assert np.isfinite(list(numbers.values())).all()
+    assert "reach" in numbers
+
+
 def test_the_table_has_a_line_a_kind() -> None:
     calm, strong = (sequence_numbers(wave(1, reach, 0.1, (1, 0)), period=1.0) for reach in (1.0, 4.0))
     lines = table({"tree": [strong], "flower": [calm, strong]}).splitlines()

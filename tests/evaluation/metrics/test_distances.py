@@ -8,6 +8,7 @@ import torch
 from evaluation.metrics.distances import (
     KernelSums,
     bootstrap_interval,
+    bootstrap_statistic,
     deal_groups,
     fit_gaussian,
     frechet_distance,
@@ -246,3 +247,18 @@ def test_the_bootstrap_resamples_videos_where_they_are_given() -> None:
     narrow = bootstrap_interval(values)
     assert narrow[0] > low
     assert bootstrap_interval(values, sources=["a"] * 6) is None
+
+
+def test_what_belongs_to_one_thing_is_drawn_together() -> None:
+    """Half of each plant's motion: the ratio of medians is a half in every draw of photos."""
+    plants = np.random.default_rng(0).uniform(0.1, 9, 20)
+
+    def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+        return np.nanmedian(above, axis=-1) / np.nanmedian(below, axis=-1)
+
+    assert bootstrap_statistic(ratio, [plants / 2, plants], together=True) == (0.5, (0.5, 0.5))
+    _, (low, high) = bootstrap_statistic(ratio, [plants / 2, plants])
+    assert low < 0.4
+    assert high > 0.6
+    gaps = np.where(np.arange(20) < 18, plants, np.nan)
+    assert np.isfinite(bootstrap_statistic(ratio, [gaps, plants], together=True)[1]).all()

@@ -13,16 +13,19 @@ import train_frame_synthesis
 import train_unet
 from baselines.cinn import command as cinn
 from baselines.lfdm import command as lfdm
-from common.command_line import PartFailure
+from common.command_line import PartFailure, write_json
+from common.tensor_files import save_tensors
 from data.dataset.manifest import load_manifest, write_manifest
 from data.media.write_video import write_video
-from evaluation.options import BenchmarkOptions
+from evaluation.options import BenchmarkOptions, MotionOptions
+from evaluation.sequences import load_sequences
 from evaluation.tables.benchmark.folds import Fold, deal_scenes
 from evaluation.tables.benchmark.ledger import Ledger
 from evaluation.tables.benchmark.networks import MOTION_ROWS, NETWORKS, PRESETS
 from evaluation.tables.benchmark.page import markdown, trainings
+from evaluation.tables.benchmark.parts import Part, pool
 from evaluation.tables.benchmark.run import evaluate_benchmark
-from evaluation.tables.benchmark.training import Trainer
+from evaluation.tables.benchmark.training import Trainer, TrainingFailure, step_seconds
 
 COMMANDS: Mapping[str, Any] = {
     "train_unet.py": train_unet,
@@ -169,6 +172,12 @@ def test_all_tables_of_all_folds(clips: Path, tmp_path: Path) -> None:
     assert same[0] == same[1]
     assert rendering["data"]["sources"] == 2
     assert rendering["table"]["model"]["psnr"] > 10
+    assert rendering["data"]["split"] == "2 of 2 folds"
+    assert rendering["protocol"]["rendered_frames"] == 2 * (CLIP_FRAMES - 1)
+    assert list(rendering["checkpoints"]) == ["folds/1", "folds/2"]
+    assert len({str(checkpoint) for checkpoint in rendering["checkpoints"].values()}) == 2
+    assert "not the published protocol" in rendering["warnings"][0]
+    assert list(rendering["protocol"]["trainings"]) == ["folds/1, renderer", "folds/2, renderer"]
     for shown in ("36.31", "Table 2: ablation"):
         assert shown in (tmp_path / "tables.md").read_text()
         assert shown in (tmp_path / "report.html").read_text()
@@ -186,6 +195,32 @@ def test_film_is_tested_on_and_never_trained_on(clips: Path, tmp_path: Path) -> 
     assert [row["source"] for row in prepared] == ["flag.mp4"], "one sequence of a clip is tested on by default"
     assert [identity["source"] for identity in reports["film"]["data"]["identities"].values()] == ["flag.mp4"]
     assert list(reports["rendering"]["data"]["identities"]) == list(reports["film"]["data"]["identities"])
+
+
+def test_unknown_metrics_are_told_before_the_clips_are_prepared(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--metrics"):
+        benchmark(clips, tmp_path, Recorder(), metrics=("fvid",))
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_without_metric_weights_the_table_says_so(small_dataset: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "scores.json", {"scores": {}, "note": None, "diversity_notes": {}, "still": [], "frames": {}})
+    save_tensors(tmp_path / "features.safetensors", {})
+    sequences = load_sequences(small_dataset, "validation")
+    parts = [Part(row, tmp_path, sequences) for row in ("real", "repeat")]
+    note = "not computed: no weights (see docs/evaluation.md)"
+    pooled = pool(
+        parts,
+        MotionOptions(data=small_dataset, methods=(), metrics=("fid",), device="cpu"),
+        load=lambda metrics, **_: ({}, dict.fromkeys(metrics, note)),
+    )
+    assert pooled["notes"]["repeat"] == {"fid": note}
+
+
+def test_a_pilot_without_steps_stops_no_other_network(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("step,seconds\n1,2\n")
+    with pytest.raises(TrainingFailure, match="no steps to time"):
+        step_seconds(tmp_path / "log.csv")
 
 
 # Steps of a budget ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ import copy
 import json
 import math
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import pytest
 
@@ -116,6 +116,22 @@ def test_metrics_without_a_better_side_are_only_called_higher() -> None:
 
     assert verdict(report(0.5), report(0.9), "coherence") == "B higher"
     assert verdict(report(0.9), report(0.5), "coherence") == "A higher"
+
+
+def test_medians_are_compared_with_medians() -> None:
+    """As the stillness table has them: one photo that moves far does not decide."""
+
+    def stillness(values: list[float]) -> dict:
+        report = rendering(per_video=1) | {"kind": "stillness", "table": {"model": {"still_photos": median(values)}}}
+        named = zip(report["data"]["identities"], values, strict=False)
+        report["per_sequence"] = {"model": {name: {"still_photos": value} for name, value in named}}
+        return report
+
+    before, after = stillness([0.1] * 9 + [9.0]), stillness([0.2] * 9 + [5.0])
+    entry = compare_reports(before, after)["rows"]["model"]["still_photos"]
+    assert (entry["a"], entry["b"]) == (0.1, 0.2)
+    assert entry["difference"] == pytest.approx(0.1)
+    assert entry["verdict"] == "A better"
 
 
 def test_one_video_has_no_interval_and_few_have_a_warning() -> None:
