@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from math import ceil
@@ -19,7 +20,9 @@ from data.media.images import expect_folder, expect_frame
 
 OUTPUT_SUFFIXES = (".mp4", ".mov", ".webm", ".gif", ".webp", ".png", ".apng")
 # Without key frames on the way, each of which looks a little different: by default it is every fifth frame or so.
-WEBP = {"quality": 80, "method": 4, "kmin": 10**6 - 1, "kmax": 10**6}
+WEBP = {"quality": 85, "method": 4, "kmin": 10**6 - 1, "kmax": 10**6}
+MEETING = 8  # frames at the end of a WebP loop that come to look as the coded first frame does
+MOVING_LEVELS = 3.0  # gray levels from the first frame, beyond which a pixel moves
 MIN_FPS = 0.02  # a frame of an animated PNG lasts a minute at most
 
 
@@ -90,7 +93,7 @@ def _write_gif(path: Path, frames: Iterator[np.ndarray], fps: float, _: int | No
     encode(path, frames, fps, ["-vcodec", "gif", "-pix_fmt", "pal8", "-filter_complex", palette, "-loop", "0"])
 
 
-def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float, _: int | None) -> None:
+def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float, loop_frames: int | None) -> None:
     from PIL import Image
 
     images = [Image.fromarray(frame) for frame in frames]
@@ -100,6 +103,8 @@ def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float, _: 
     if len(images) > 1 and all(image.tobytes() == images[0].tobytes() for image in images[1:]):
         images, ends = _two_pictures(images[0], webp), ends[[0, len(images) // 2, -1]]
         options = {"lossless": True} if webp else {"blend": [0, 1]}  # what is blended otherwise is not joined
+    elif webp and loop_frames:
+        images[1:] = _meeting_the_first(images)
     images[0].save(
         path,
         format="WEBP" if webp else "PNG",
@@ -109,6 +114,27 @@ def _write_with_pillow(path: Path, frames: Iterator[np.ndarray], fps: float, _: 
         duration=np.diff(ends).tolist(),
         **options,
     )
+
+
+def _meeting_the_first(images: list[Any]) -> list[Any]:
+    """All but the first frame of a loop, the last of them with more and more of the noise of the coded first frame.
+
+    The first frame alone is coded without regard to others, so its noise is another than that of those before it. That
+    is seen where the picture stands still, and only there the noise is added.
+    """
+    from PIL import Image
+
+    file = io.BytesIO()
+    images[0].save(file, format="WEBP", quality=WEBP["quality"], method=WEBP["method"])
+    first = np.asarray(images[0], np.float32)
+    noise = np.asarray(Image.open(file).convert("RGB"), np.float32) - first
+    later = images[1:]
+    for before in range(min(MEETING, len(later))):
+        frame = np.asarray(later[-1 - before], np.float32)
+        still = (1 - np.abs(frame - first).max(axis=2, keepdims=True) / MOVING_LEVELS).clip(0)
+        frame = frame + (1 - before / MEETING) * still * noise
+        later[-1 - before] = Image.fromarray(np.rint(frame).clip(0, 255).astype(np.uint8))
+    return later
 
 
 def _two_pictures(image: Any, webp: bool) -> list[Any]:

@@ -1,12 +1,15 @@
 """What is measured of a loop's file, and what its coding promises."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.clips.rolling_clip import smooth_picture
+from PIL import Image, ImageSequence
 
 from app.written import measure_written
+from data.media import write_video as write_video_module
 from data.media.write_video import OUTPUT_SUFFIXES, write_video
 
 
@@ -41,13 +44,28 @@ def test_a_loops_file_has_its_frames_and_no_seam(tmp_path: Path, loop: np.ndarra
     assert written.sharpness == pytest.approx(1, abs=0.06)
 
 
-def test_the_last_frames_of_a_loop_come_to_meet_the_first_one(tmp_path: Path, loop: np.ndarray) -> None:
+@pytest.mark.parametrize("suffix", [".mp4", ".webp"])
+def test_the_last_frames_of_a_loop_come_to_meet_the_first_one(tmp_path: Path, loop: np.ndarray, suffix: str) -> None:
     """The noise of coding, which jumps at the seam of a video that is not coded as a loop."""
     jumps = []
     for loop_frames in (None, len(loop)):
-        write_video(tmp_path / "a.mp4", loop, 30, loop_frames=loop_frames)
-        jumps.append(measure_written(tmp_path / "a.mp4").seam)
+        write_video(tmp_path / f"a{suffix}", loop, 30, loop_frames=loop_frames)
+        jumps.append(measure_written(tmp_path / f"a{suffix}").seam)
     assert jumps[1] < jumps[0]
+
+
+def test_a_webp_of_gentle_motion_does_not_flicker(
+    tmp_path: Path, loop: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the key frames that Pillow puts in by default every fifth step or so is several times the others."""
+    largest = []
+    for options in (write_video_module.WEBP, {"quality": 85, "method": 4}):
+        monkeypatch.setattr(write_video_module, "WEBP", options)
+        write_video(tmp_path / "a.webp", (128 + 0.05 * (loop - 128.0)).astype(np.uint8), 30, loop_frames=len(loop))
+        with Image.open(tmp_path / "a.webp") as image:
+            frames = [np.asarray(frame.convert("RGB"), float) for frame in ImageSequence.Iterator(image)]
+        largest.append(max(np.abs(after - before).mean() for before, after in pairwise(frames)))
+    assert largest[0] < 0.6 * largest[1]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm"])
