@@ -28,8 +28,8 @@ def main(argv: list[str] | None = None) -> None:
     videos = [read_video(loop) for loop in arguments.loops]
     if len({(len(frames), fps) for frames, fps in videos}) > 1:
         raise SystemExit("error: the loops differ in length or frame rate")
-    panels = zip(*(frames[::STEP] for frames, _ in videos), strict=True)
-    write_video(arguments.strip, [side_by_side(each) for each in panels], videos[0][1] / STEP)
+    strip = [side_by_side(each) for each in zip(*(frames[::STEP] for frames, _ in videos), strict=True)]
+    write_video(arguments.strip, strip, videos[0][1] / STEP, loop_frames=len(strip))
 
 
 def side_by_side(frames: tuple[np.ndarray, ...]) -> np.ndarray:
