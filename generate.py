@@ -174,9 +174,11 @@ def plan(streams: Streams, options: LoopOptions, report: Path | None) -> tuple[l
         own = "--motion, --save-motion, --poke, --mask, --still, --move, --viewer, --variations and --pick"
         raise ValueError(f"{own} belong to one photo; give one at a time")
     planned = plan_files(found, files)
-    made = set().union(*(one.pictures() for one in planned)) - set(streams.photos)
-    if made & set(found):  # by an earlier run, into a folder of photos
-        found = [photo for photo in found if photo not in made]
+    made = {path.absolute() for one in planned for path in one.pictures()}
+    pictures = [photo for photo in found if photo.absolute() in made and photo not in streams.photos]
+    if pictures:  # in a folder of photos
+        print(f"not taken for photos, because an earlier run makes such pictures: {', '.join(map(str, pictures))}")
+        found = [photo for photo in found if photo not in pictures]
         planned = plan_files(found, files)
     mask = playing.regions.file if playing.regions else None
     outputs = [path for one in planned for path in one.outputs()]

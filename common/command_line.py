@@ -9,6 +9,7 @@ import os
 import platform
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -82,7 +83,13 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let `kill` and a closed terminal end the program as Ctrl-C does, so that temporary files go."""
+    """Let `kill` and a closed terminal end the program as Ctrl-C does, so that temporary files go.
+
+    Only the main thread can: elsewhere it changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -255,7 +255,9 @@ def test_a_folder_with_the_pictures_of_an_earlier_run_is_animated_again(checkpoi
     there = names(folder)
     assert len(there) == 5
     assert run(checkpoint, ".", "-o", ".", "--renderer", "remap", *pictures, "--skip-existing") == 0
-    assert "1 of 1 photos have their files already" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "1 of 1 photos have their files already" in told
+    assert "not taken for photos, because an earlier run makes such pictures: photo_motion.png, photo_pre" in told
     assert run(checkpoint, ".", "-o", ".", "--renderer", "remap") == 0
     assert names(folder) == there
     assert run(checkpoint, "photo_motion.png", "-o", "asked_for.mp4", "--renderer", "remap") == 0  # by its name it is

@@ -101,6 +101,7 @@ class MotionStage:
         """See `training.task.Task.validate`."""
         figures, picture = self.validation(self.model, self.stage, step)
         text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        text = text or "no figures, because nothing moves in the validation scenes"
         return Findings(figures=figures, text=f"{self.stage} step {step}: {text}", picture=picture)
 
     def save(self, folder: Path, step: int, more: Mapping[str, object]) -> None:
