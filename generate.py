@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import app.command_line
-from app.files import LoopFiles, plan_files
+from app.files import LoopFiles, pictures_of, plan_files
 from app.options import FileOptions, LoopOptions, Playing, Rendering, Sampling, expect_range
 from app.photos import find_photos
 from app.streams import Streams, open_streams
@@ -39,6 +39,7 @@ from common.command_line import (
     select_device,
     write_report,
 )
+from common.option_types import LARGEST_SEED
 from common.output_paths import check_paths
 from common.stopwatch import Stopwatch
 from models.choices import DEFAULT_RENDERER, NUM_FRAMES
@@ -100,6 +101,7 @@ def read_options(arguments: argparse.Namespace) -> tuple[LoopOptions, FileOption
     options = LoopOptions(options_of(Sampling, arguments), playing, rendering)
     files = options_of(FileOptions, arguments)
     expect_range("port", arguments.port, 0, 65535)
+    expect_range("seed", arguments.seed, 0, LARGEST_SEED + 1 - (files.variations or 1))  # those of all variations
     if not (arguments.photos or arguments.serve):
         raise ValueError("no photo is given; name one, or use --serve for a page to drop photos on")
     return options, files
@@ -131,6 +133,9 @@ def make(
     from app.terminal import Bars, describe, warn
     from app.variations import make_variations, picked
 
+    def tell(line: str) -> None:
+        warn(streams.shown(line))
+
     watch, files = Stopwatch(), streams.files
     results: list[dict] = []
     failures: list[dict] = []
@@ -138,9 +143,11 @@ def make(
         planned, several = plan(streams, options, report)
         motion = picked(planned[0], files.pick) if files.pick and planned else files.motion
     if files.variations:
-        with watch("load"):
-            pipeline = load()
-        results = [make_variations(pipeline, one, options, watch=watch, progress=Bars(), warn=warn) for one in planned]
+        for one in planned:
+            with watch("load"):
+                pipeline = load()
+            sheet = make_variations(pipeline, one, options, watch=watch, progress=Bars(), warn=tell)
+            results.append(streams.shown(sheet))
         print("\n".join(path for result in results for path in result["outputs"]))
         return watch.rounded(), results, failures
 
@@ -156,7 +163,7 @@ def make(
         motion=motion,
         watch=watch,
         progress=Bars(len(planned)),
-        warn=lambda line: warn(streams.shown(line)),
+        warn=tell,
         failed=failed if several else None,
     )
     for made in loops:
@@ -168,18 +175,12 @@ def make(
 def plan(streams: Streams, options: LoopOptions, report: Path | None) -> tuple[list[LoopFiles], bool]:
     """The photos that are to be made and their files, all of them checked; and whether several photos were given."""
     files, playing = streams.files, options.playing
-    found = find_photos(streams.photos)
+    found = photos_of(streams, find_photos(streams.photos))
     several = len(found) > 1
     if several and (playing.pokes or playing.regions or files.of_one_photo):
         own = "--motion, --save-motion, --poke, --mask, --still, --move, --viewer, --variations and --pick"
         raise ValueError(f"{own} belong to one photo; give one at a time")
     planned = plan_files(found, files)
-    made = {path.absolute() for one in planned for path in one.pictures()}
-    pictures = [photo for photo in found if photo.absolute() in made and photo not in streams.photos]
-    if pictures:  # in a folder of photos
-        print(f"not taken for photos, because an earlier run makes such pictures: {', '.join(map(str, pictures))}")
-        found = [photo for photo in found if photo not in pictures]
-        planned = plan_files(found, files)
     mask = playing.regions.file if playing.regions else None
     outputs = [path for one in planned for path in one.outputs()]
     check_paths(inputs=(*found, files.motion, mask), files=(*outputs, report))
@@ -187,6 +188,20 @@ def plan(streams: Streams, options: LoopOptions, report: Path | None) -> tuple[l
         planned = [one for one in planned if not one.are_there()]
         print(f"{len(found) - len(planned)} of {len(found)} photos have their files already")
     return planned, several
+
+
+def photos_of(streams: Streams, found: list[Path]) -> list[Path]:
+    """The photos among the files found, without the pictures that an earlier run made in a folder of photos."""
+    makers: dict[Path, set[Path]] = {}
+    for photo in found:
+        for path in pictures_of(photo, streams.files.output):
+            makers.setdefault(path.absolute(), set()).add(photo)
+    pictures = [photo for photo in found if makers.get(photo.absolute(), set()) - {photo}]
+    pictures = [picture for picture in pictures if picture not in streams.photos]
+    if pictures:
+        listed = ", ".join(map(str, pictures))
+        print(f"left out, because their names are those of pictures that generate.py makes: {listed}")
+    return [photo for photo in found if photo not in pictures]
 
 
 if __name__ == "__main__":

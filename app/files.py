@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PREVIEW_SIDE, PREVIEW_FPS = 360, 15  # small enough for a web page
 PREVIEWS = ("webp", "gif", "png")  # formats of a preview
-PICTURE_ENDS = ("_motion.png", "_xt.png", *(f"_preview.{suffix}" for suffix in PREVIEWS))
+PICTURE_ENDS = ("_motion.png", "_xt.png", *(f"_{what}.{end}" for what in ("preview", "variations") for end in PREVIEWS))
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,6 @@ class LoopFiles:
     def variation(self, number: int) -> Path:
         """The motion of a variation, counted from 1."""
         return self.loop.with_name(f"{self.loop.stem}_{number}.safetensors")
-
-    def pictures(self) -> set[Path]:
-        """The pictures that a run with some options makes of the photo, which are not photos to be animated."""
-        named = {self.loop.with_name(self.loop.stem + end) for end in PICTURE_ENDS}
-        return {path for path in (*named, self.loop, self.sheet) if path != self.photo}
 
     def are_there(self) -> bool:
         """Whether all files have been written, by an earlier run."""
@@ -88,6 +83,19 @@ def plan_files(photos: Sequence[Path], options: FileOptions) -> list[LoopFiles]:
     return planned
 
 
+def pictures_of(photo: Path, output: str | None) -> set[Path]:
+    """The pictures that runs with some options make of a photo, which are no photos to be animated."""
+    path = Path("outputs" if output is None else output)
+    folder, single = (path, None) if _is_folder(path, output) else (path.parent, path)
+    stems = {photo.stem, f"{photo.stem}_{photo.suffix[1:]}"} if single is None else {single.stem}
+    named = {folder / f"{stem}{end}" for stem in stems for end in PICTURE_ENDS}
+    return named if single is None else named | {single}
+
+
+def _is_folder(path: Path, output: str | None) -> bool:
+    return output is None or path.is_dir() or output.endswith(("/", "\\")) or not path.suffix
+
+
 def loop_paths(photos: Sequence[Path], output: str | None) -> list[Path]:
     """Where the loops of photos go: OUT itself, or ``<photo>.mp4`` in the folder that it names.
 
@@ -95,7 +103,7 @@ def loop_paths(photos: Sequence[Path], output: str | None) -> list[Path]:
     ``monday_rose.mp4`` and ``tuesday_rose.mp4`` from two folders.
     """
     path = Path("outputs" if output is None else output)
-    if output is None or path.is_dir() or output.endswith(("/", "\\")) or not path.suffix:
+    if _is_folder(path, output):
         return [path / f"{name}.mp4" for name in _distinct_stems(photos)]
     if len(photos) > 1:
         raise ValueError(f"--output {output}: several photos need a folder to go to")

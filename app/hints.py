@@ -55,7 +55,12 @@ def check_sampling(sampling: Sampling, warn: Warn) -> None:
         warn(f"{options}: no effect, because the motion is given and nothing is sampled")
 
 
-def check_strength(photo: Path, strength: float, warn: Warn) -> None:
-    """Say so where a model finds hardly any motion; ``strength`` is that of `models.dynamics.photo.PhotoMotion`."""
-    if strength < STILL:
+def check_strength(photo: Path, strength: float, *, magnify: float, warn: Warn) -> None:
+    """Say so where a model finds hardly any motion, and it is not magnified to be seen.
+
+    Args:
+        strength: of the sampled motion, :attr:`models.dynamics.photo.PhotoMotion.sampled_strength`.
+        magnify: factor that was asked for; one below 1 is no fault of the model.
+    """
+    if strength * max(1.0, abs(magnify)) < STILL:
         warn(f"{photo}: {HARDLY_MOVES.format(strength)}")

@@ -175,9 +175,9 @@ def make_loop(
     for warning in animation.moving.warnings:
         warn(warning)
     if assignment.motion is None:
-        check_strength(files.photo, animation.moving.sampled_strength, warn)
+        check_strength(files.photo, animation.moving.sampled_strength, magnify=options.playing.magnify, warn=warn)
     if files.viewer:
-        expect_pullable(animation.moving)
+        expect_pullable(animation.moving, given=assignment.motion is not None)
     meter = SeamMeter()
     count, fps = animation.num_frames, options.playing.fps
     recorder = FrameRecorder(files, assignment.size, num_frames=count, fps=fps)
@@ -245,13 +245,13 @@ def write_motion_picture(path: Path, animation: Animation) -> None:
     write_image(path, motion_figure(photo, shown.spectral_volume, shown.num_frames, shown.fps))
 
 
-def expect_pullable(moving: PhotoMotion) -> None:
-    """Raise ValueError unless there is a motion to be pulled on the page."""
+def expect_pullable(moving: PhotoMotion, *, given: bool) -> None:
+    """Raise ValueError unless there is a motion to be pulled on the page; ``given`` rather than sampled."""
     if moving.shown.spectral_volume[1:].any():
         return
-    reason = "the sampled motion stands still; sample another one"
+    reason = f"the motion stands still; {'give' if given else 'sample'} another one"
     if moving.sampled.spectral_volume[1:].any():
-        reason = "--magnify or the mask leaves nothing that moves"
+        reason = "--magnify, --mask, --still or --move leaves nothing that moves"
     raise ValueError(f"--viewer: {reason}, or leave the page out")
 
 

@@ -50,18 +50,19 @@ def make_variations(
     first = options.sampling.seed
     files.sheet.parent.mkdir(parents=True, exist_ok=True)
     clips: dict[str, list[np.ndarray]] = {}
-    strongest = 0.0
+    strongest, told = 0.0, dict[str, None]()
     for number in range(1, files.variations + 1):
         sampling = replace(options.sampling, seed=first + number - 1)
         with watch("motion"):
             own = replace(assignment, options=replace(assignment.options, sampling=sampling))
             animation = animate(pipeline, own, progress, watch)
             animation.motion.write(files.variation(number))
-        for warning in animation.moving.warnings:
-            warn(warning)
+        told |= dict.fromkeys(animation.moving.warnings)
         strongest = max(strongest, animation.moving.sampled_strength)
         clips[f"{number}  seed {sampling.seed}"] = list(counted(animation.frames, animation.num_frames, progress))
-    check_strength(files.photo, strongest, warn)
+    for warning in told:  # each once, whichever variations it is about
+        warn(warning)
+    check_strength(files.photo, strongest, magnify=playing.magnify, warn=warn)
     with watch("write"):
         # Pokes last until all is at rest, some longer than others: the shorter ones stay at their end.
         together = None if playing.pokes else max(map(len, clips.values()))

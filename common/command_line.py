@@ -85,7 +85,7 @@ def run_script(script: Callable[[argparse.Namespace], None], arguments: argparse
 def ended_by_signals() -> Iterator[None]:
     """Let `kill` and a closed terminal end the program as Ctrl-C does, so that temporary files go.
 
-    Only the main thread can: elsewhere it changes nothing.
+    A signal that is ignored stays so, as `nohup` wants it. Only the main thread can: elsewhere this changes nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -94,13 +94,14 @@ def ended_by_signals() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    caught = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, interrupt) for number in caught}
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_disk_full(error: BaseException) -> bool:

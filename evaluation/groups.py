@@ -70,9 +70,10 @@ def groups_of(groupings: Sequence[Grouping], sequences: Sequence[EvaluationSeque
     Raises:
         ValueError: as :meth:`Grouping.members`; two files of one name with the same column.
     """
-    columns = [chosen.column for chosen in groupings]
+    distinct = list(dict.fromkeys(groupings))
+    columns = [chosen.column for chosen in distinct]
     found: dict[str, dict[str, str]] = {}
-    for chosen in dict.fromkeys(groupings):
+    for chosen in distinct:
         name = chosen.column if columns.count(chosen.column) == 1 else str(chosen)
         if name in found:
             raise ValueError(f"--group {chosen.file}:{chosen.column}: another file of this name has the same column")

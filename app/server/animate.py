@@ -19,7 +19,7 @@ from app.options import LoopOptions, fit_size
 from app.server.jobs import CancelledError, Job
 from common.image_files import check_image, read_image
 from common.images import image_to_tensor
-from common.option_types import parse_seed
+from common.option_types import LARGEST_SEED, parse_seed
 from common.stopwatch import Stopwatch
 from data.media.images import resize_and_crop
 
@@ -185,7 +185,7 @@ def requested_seed(text: str) -> int:
     try:
         return parse_seed(text)
     except (argparse.ArgumentTypeError, ValueError):  # Python itself refuses numbers of thousands of digits
-        raise ValueError("seed: expected a whole number from 0 to 2^62") from None
+        raise ValueError(f"seed: expected a whole number from 0 to {LARGEST_SEED}") from None
 
 
 def requested_number(name: str, text: str, low: float, high: float) -> float:

@@ -209,12 +209,12 @@ def bootstrap_statistic(
         statistic: takes the samples as arrays ``[..., N]`` and works along their last axis. Where a draw leaves it
             without a value, it gives NaN, and the draw does not count.
         samples: each is resampled on its own.
-        together: rather are they all of the same things, in the same order, and drawn with them; NaN where one has no
+        together: the samples are of the same things, in the same order, and are drawn together; NaN where one has no
             value.
     """
     arrays = [np.asarray(sample, dtype=np.float64) for sample in samples]
     value = float(statistic(*arrays))
-    if min(map(len, arrays)) < 2:
+    if min(np.isfinite(array).sum() for array in arrays) < 2:
         return value, None
     random = np.random.default_rng(seed)
     drawn = []

@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from app.files import LoopFiles, plan_files
+from app.hints import check_strength
 from app.make import assign, make_loop, make_loops
 from app.options import FileOptions, LoopOptions, Playing, Rendering, Sampling
 from app.server.animate import render_loop, sample_motion
@@ -92,6 +93,13 @@ def test_where_hardly_anything_sways_it_is_said_and_the_loop_still_made(pipeline
     assert files.loop.stat().st_size > 100
     assert [("hardly anything" in line, "photo.png: " in line) for line in said] == [(True, True)] * told
     assert job.files["loop.mp4"].stat().st_size > 100  # the page itself says how little moves
+
+
+def test_weak_motion_that_is_magnified_is_no_news(tmp_path):
+    said: list[str] = []
+    for magnify in (1.0, 0.0, 5.0, -5.0):
+        check_strength(tmp_path / "photo.png", 0.1, magnify=magnify, warn=lambda line, m=magnify: said.append(m))
+    assert said == [1.0, 0.0]
 
 
 def test_a_photo_is_decoded_once_however_many_files_are_made_of_it(pipeline, photo, tmp_path, monkeypatch):

@@ -80,6 +80,13 @@ def test_kill_ends_what_asks_for_it_as_ctrl_c_does() -> None:
 
     assert run_script(script, NOTHING) == 130
     assert signal.getsignal(signal.SIGTERM) is before
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by nohup
+    try:
+        with ended_by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def test_libraries_warn_programmers_and_not_users(capfd: pytest.CaptureFixture[str]) -> None:

@@ -91,7 +91,7 @@ def test_two_files_with_the_same_column_are_two_groupings(tmp_path: Path) -> Non
         "things.csv:kind": {"candle"},
         "winds.csv:kind": {"strong"},
     }
-    assert list(groups_of(groupings[:1], SEQUENCES)) == ["kind"]
+    assert list(groups_of(groupings[:1] * 2, SEQUENCES)) == ["kind"]
 
 
 def test_an_empty_cell_of_a_group_says_why_as_the_table_does() -> None:

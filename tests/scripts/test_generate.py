@@ -209,6 +209,7 @@ def test_photos_of_every_kind(checkpoint, folder, save, size):
         (["https://example.org/photo.png"], "https://example.org/photo.png: an address; download the picture"),
         (["photo.png", "-o", "-", "--preview", "gif"], "name their files after OUT"),
         (["photo.png", "-o", "-", "--variations", "2"], "--variations and --pick name their files after OUT"),
+        (["photo.png", "--variations", "3", "--seed", str(2**32 - 2)], "--seed 4294967294: expected 0 to 4294967293"),
         (["photo.png", "-o", "-", "--pick", "2"], "--variations and --pick name their files after OUT"),
     ],
 )
@@ -257,10 +258,12 @@ def test_a_folder_with_the_pictures_of_an_earlier_run_is_animated_again(checkpoi
     assert run(checkpoint, ".", "-o", ".", "--renderer", "remap", *pictures, "--skip-existing") == 0
     told = capsys.readouterr().out
     assert "1 of 1 photos have their files already" in told
-    assert "not taken for photos, because an earlier run makes such pictures: photo_motion.png, photo_pre" in told
+    assert "names are those of pictures that generate.py makes: photo_motion.png, photo_preview.webp, photo_xt" in told
     assert run(checkpoint, ".", "-o", ".", "--renderer", "remap") == 0
     assert names(folder) == there
     assert run(checkpoint, "photo_motion.png", "-o", "asked_for.mp4", "--renderer", "remap") == 0  # by its name it is
+    assert run(checkpoint, ".", "-o", "photo.webp", "--viewer", "page.html", "--renderer", "remap") == 0  # one photo
+    assert run(checkpoint, ".", "-o", "photo.webp", "--viewer", "page.html", "--renderer", "remap") == 0  # and its loop
 
 
 def test_options_without_effect_are_told(checkpoint, folder, capsys):
@@ -343,7 +346,7 @@ def test_viewer_is_a_page_with_the_loop_inside(checkpoint, folder, capsys):
 def test_a_page_of_what_was_told_to_stand_still_is_refused_before_the_rendering(checkpoint, folder, capsys):
     assert run(checkpoint, "photo.png", "--magnify", "0", "--viewer", "page.html") == 2
     told = capsys.readouterr().err
-    assert "error: --viewer: --magnify or the mask leaves nothing that moves" in told
+    assert "error: --viewer: --magnify, --mask, --still or --move leaves nothing that moves" in told
     assert "the model finds hardly anything" not in told
     assert names(folder) == ["photo.png"]
 

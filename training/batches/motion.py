@@ -120,7 +120,8 @@ class MotionBatches:
                 strength = self._strength(dataset, item)
                 volume = item["spectral_volume"][None]
                 volume = resize_motion(volume, nearest_size(volume.shape[-2:], self._multiple))
-                yield (volume / strength if self.relative and strength else volume), strength
+                scale = float(motion_strength(volume)) if self.relative and strength else 1.0
+                yield volume / scale, strength
 
     def _strength(self, dataset: Dataset, item: Mapping[str, Any]) -> float | None:
         """How far the things in a sequence of a dataset move, in pixels; None where nothing does."""

@@ -76,7 +76,9 @@ def make_loops(options: BenchmarkOptions, folder: Path) -> dict:
 def make_film(options: BenchmarkOptions, folder: Path) -> dict:
     """The film of ``--real``: as many sequences of each clip as are tested on, since none is trained on."""
     assert options.real is not None
-    return make_dataset(options, [options.real], folder, ("--split", "0,0,1"), sequences=options.test_sequences)
+    return make_dataset(
+        options, [options.real], folder, ("--split", "0,0,1", "--overwrite"), sequences=options.test_sequences
+    )
 
 
 def make_fold(options: BenchmarkOptions, folder: Path, *, whole: Path, scenes: Scenes) -> dict:

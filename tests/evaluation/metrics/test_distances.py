@@ -262,3 +262,5 @@ def test_what_belongs_to_one_thing_is_drawn_together() -> None:
     assert high > 0.6
     gaps = np.where(np.arange(20) < 18, plants, np.nan)
     assert np.isfinite(bootstrap_statistic(ratio, [gaps, plants], together=True)[1]).all()
+    lone = np.where(np.arange(20) == 3, plants, np.nan)
+    assert bootstrap_statistic(ratio, [lone, plants], together=True)[1] is None

@@ -193,6 +193,9 @@ def test_film_is_tested_on_and_never_trained_on(clips: Path, tmp_path: Path) -> 
     assert recorder.trained == ["1 renderer"]
     prepared = load_manifest(tmp_path / "out" / "film" / "dataset", "test")
     assert [row["source"] for row in prepared] == ["flag.mp4"], "one sequence of a clip is tested on by default"
+    reports |= {"again": benchmark(clips, tmp_path / "out", recorder, sequences=2, test_sequences=2, **changed)["film"]}
+    assert reports["again"]["data"]["sequences"] == 2
+    assert recorder.trained == ["1 renderer"]
     assert [identity["source"] for identity in reports["film"]["data"]["identities"].values()] == ["flag.mp4"]
     assert list(reports["rendering"]["data"]["identities"]) == list(reports["film"]["data"]["identities"])
 

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from models.spectral_volume import motion_strength
 from training.batches.augmentation import AugmentationConfig
 from training.batches.mixture import Mixture
 from training.batches.motion import MotionBatch, MotionBatches, batch_sizes, nearest_size
@@ -134,6 +135,17 @@ def test_two_folders_with_the_same_ids_have_strengths_of_their_own():
     source = MotionBatches(Mixture([Scenes(), Stronger()]), (64, 32), 8, still, relative=True)
     strengths = [strength for _, strength in source.volumes_with_strengths()]
     assert strengths[4:] == pytest.approx([3 * strength for strength in strengths[:4]])
+
+
+def test_relative_volumes_have_a_strength_of_one_at_any_size():
+    class Uneven(Scenes):
+        def __getitem__(self, index: int) -> dict:
+            volume = torch.randn(3, 4, 40, 70, generator=torch.Generator().manual_seed(index))
+            return {"image": torch.zeros(3, 40, 70), "spectral_volume": volume, "id": f"scene{index}"}
+
+    still = AugmentationConfig(0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    source = MotionBatches(Mixture([Uneven()]), (64, 32), 16, still, relative=True)
+    assert [float(motion_strength(volume)) for volume in source.volumes()] == pytest.approx([1.0] * 4, rel=1e-5)
 
 
 def test_volumes_have_sides_that_the_network_takes():
