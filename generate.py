@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import app.command_line
-from app.files import LoopFiles, pictures_of, plan_files
+from app.files import LoopFiles, plan_files
 from app.options import FileOptions, LoopOptions, Playing, Rendering, Sampling, expect_range
-from app.photos import find_photos
+from app.photos import find_photos, set_pictures_apart
 from app.streams import Streams, open_streams
 from common.command_line import (
     PartFailure,
@@ -175,7 +175,10 @@ def make(
 def plan(streams: Streams, options: LoopOptions, report: Path | None) -> tuple[list[LoopFiles], bool]:
     """The photos that are to be made and their files, all of them checked; and whether several photos were given."""
     files, playing = streams.files, options.playing
-    found = photos_of(streams, find_photos(streams.photos))
+    found, pictures = set_pictures_apart(find_photos(streams.photos), streams.photos, output=files.output)
+    if pictures:
+        listed = ", ".join(map(str, pictures))
+        print(f"left out, because their names are those of pictures that generate.py makes: {listed}")
     several = len(found) > 1
     if several and (playing.pokes or playing.regions or files.of_one_photo):
         own = "--motion, --save-motion, --poke, --mask, --still, --move, --viewer, --variations and --pick"
@@ -188,20 +191,6 @@ def plan(streams: Streams, options: LoopOptions, report: Path | None) -> tuple[l
         planned = [one for one in planned if not one.are_there()]
         print(f"{len(found) - len(planned)} of {len(found)} photos have their files already")
     return planned, several
-
-
-def photos_of(streams: Streams, found: list[Path]) -> list[Path]:
-    """The photos among the files found, without the pictures that an earlier run made in a folder of photos."""
-    makers: dict[Path, set[Path]] = {}
-    for photo in found:
-        for path in pictures_of(photo, streams.files.output):
-            makers.setdefault(path.absolute(), set()).add(photo)
-    pictures = [photo for photo in found if makers.get(photo.absolute(), set()) - {photo}]
-    pictures = [picture for picture in pictures if picture not in streams.photos]
-    if pictures:
-        listed = ", ".join(map(str, pictures))
-        print(f"left out, because their names are those of pictures that generate.py makes: {listed}")
-    return [photo for photo in found if photo not in pictures]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 PREVIEW_SIDE, PREVIEW_FPS = 360, 15  # small enough for a web page
 PREVIEWS = ("webp", "gif", "png")  # formats of a preview
-PICTURE_ENDS = ("_motion.png", "_xt.png", *(f"_{what}.{end}" for what in ("preview", "variations") for end in PREVIEWS))
+# What is beside the loop has its name and these ends; those of a preview and of a sheet have a suffix as well.
+MOTION_END, XT_END, PREVIEW_END, SHEET_END = "_motion.png", "_xt.png", "_preview", "_variations"
+PICTURE_ENDS = (MOTION_END, XT_END, *(f"{end}.{suffix}" for end in (PREVIEW_END, SHEET_END) for suffix in PREVIEWS))
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class LoopFiles:
     @property
     def sheet(self) -> Path:
         """The video of all variations side by side."""
-        return self.loop.with_name(f"{self.loop.stem}_variations{self.loop.suffix}")
+        return self.loop.with_name(f"{self.loop.stem}{SHEET_END}{self.loop.suffix}")
 
     def variation(self, number: int) -> Path:
         """The motion of a variation, counted from 1."""
@@ -71,9 +73,9 @@ def plan_files(photos: Sequence[Path], options: FileOptions) -> list[LoopFiles]:
         files = LoopFiles(
             photo,
             loop,
-            preview=loop.with_name(f"{loop.stem}_preview.{options.preview}") if options.preview else None,
-            motion_picture=loop.with_name(f"{loop.stem}_motion.png") if options.show_motion else None,
-            xt_slice=loop.with_name(f"{loop.stem}_xt.png") if options.xt_slice is not None else None,
+            preview=loop.with_name(f"{loop.stem}{PREVIEW_END}.{options.preview}") if options.preview else None,
+            motion_picture=loop.with_name(f"{loop.stem}{MOTION_END}") if options.show_motion else None,
+            xt_slice=loop.with_name(f"{loop.stem}{XT_END}") if options.xt_slice is not None else None,
             row=options.xt_slice,
             viewer=options.viewer,
             motion=options.save_motion,

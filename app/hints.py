@@ -49,7 +49,8 @@ def check_speed(playing: Playing, known: MotionFile | MotionConfig, warn: Warn) 
 
 def check_sampling(sampling: Sampling, warn: Warn) -> None:
     """Say which options have no effect, where a motion is given and none is sampled."""
-    unused = [name for name, value in vars(sampling).items() if value != getattr(Sampling(), name)]
+    usual = vars(Sampling())
+    unused = [name for name, value in vars(sampling).items() if value != usual[name]]
     if unused:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
         warn(f"{options}: no effect, because the motion is given and nothing is sampled")

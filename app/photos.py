@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.files import pictures_of
 from common.image_files import IMAGE_SUFFIXES
 
 
@@ -33,3 +34,20 @@ def find_photos(given: Sequence[Path]) -> list[Path]:
         else:
             found.append(path)
     return list(dict.fromkeys(found))
+
+
+def set_pictures_apart(
+    found: Sequence[Path], given: Sequence[Path], *, output: str | None
+) -> tuple[list[Path], list[Path]]:
+    """The photos among the files found, and the pictures that an earlier run made of others of them.
+
+    Args:
+        given: files that are photos whatever their names, because they were named.
+        output: OUT of that run.
+    """
+    makers: dict[Path, set[Path]] = {}
+    for photo in found:
+        for path in pictures_of(photo, output):
+            makers.setdefault(path.absolute(), set()).add(photo)
+    made = {photo for photo in found if makers.get(photo.absolute(), set()) - {photo}} - set(given)
+    return [photo for photo in found if photo not in made], [photo for photo in found if photo in made]

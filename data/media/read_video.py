@@ -234,9 +234,9 @@ def _open_video(path: Path) -> Iterator[_Video]:
 
     expect_content(path, "video")
     level = cv2.getLogLevel()
-    cv2.setLogLevel(0)
-    # Naming the backend keeps OpenCV from taking "img_001.mp4" for the first of a series of pictures.
     with _utf8_name(path) as name:
+        cv2.setLogLevel(0)
+        # Naming the backend keeps OpenCV from taking "img_001.mp4" for the first of a series of pictures.
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         try:
             if not capture.isOpened():

@@ -41,10 +41,10 @@ def cells(
             if metric.distribution:
                 value, interval, count, note = (distances[part][row].get(name) for part in PARTS)
             else:
-                known = {sequence: values[name] for sequence, values in scores[row].items() if name in values}
-                values = list(known.values())
+                found = {sequence: values[name] for sequence, values in scores[row].items() if name in values}
+                values = list(found.values())
                 value, note = sum(values) / len(values) if values else None, None
-                interval = bootstrap_interval(values, sources=[sources[sequence] for sequence in known])
+                interval = bootstrap_interval(values, sources=[sources[sequence] for sequence in found])
                 count = len(values)
             for part, cell in zip(PARTS, (value, interval, count), strict=False):
                 result[part][row][name] = cell
@@ -133,7 +133,7 @@ def _group_table(
     notes: Mapping[str, Mapping[str, str]],
 ) -> dict:
     sources = {sequence.id: sequence.source for sequence in sequences}
-    inside = {row: {name: _known(of[name]) for name in sources if name in of} for row, of in scores.items()}
+    inside = {row: {name: known(of[name]) for name in sources if name in of} for row, of in scores.items()}
     table = cells(
         list(scores),
         metrics,
@@ -145,5 +145,6 @@ def _group_table(
     return {"sequences": len(sequences), "sources": unique_sources(sequences), **table}
 
 
-def _known(scores: Mapping[str, float | None]) -> Scores:
+def known(scores: Mapping[str, float | None]) -> Scores:
+    """The scores that have a value."""
     return {name: value for name, value in scores.items() if value is not None}

@@ -118,10 +118,11 @@ class MotionBatches:
             for index in range(0, count, 1 if most is None else max(1, math.ceil(count / most))):
                 item = dataset[index]
                 strength = self._strength(dataset, item)
-                volume = item["spectral_volume"][None]
-                volume = resize_motion(volume, nearest_size(volume.shape[-2:], self._multiple))
-                scale = float(motion_strength(volume)) if self.relative and strength else 1.0
-                yield volume / scale, strength
+                given = item["spectral_volume"][None]
+                volume = resize_motion(given, nearest_size(given.shape[-2:], self._multiple))
+                if self.relative and strength:
+                    volume = volume / (strength if volume is given else float(motion_strength(volume)))
+                yield volume, strength
 
     def _strength(self, dataset: Dataset, item: Mapping[str, Any]) -> float | None:
         """How far the things in a sequence of a dataset move, in pixels; None where nothing does."""

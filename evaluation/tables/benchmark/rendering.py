@@ -7,10 +7,9 @@ from typing import Any
 
 from evaluation.metrics.metric import Metric
 from evaluation.metrics.registry import of_table
-from evaluation.tables.cells import cells, missing_note
+from evaluation.tables.cells import cells, known, missing_note
 from evaluation.tables.rendering import warnings
 
-SUMMED = ("rendered_frames",)  # of a protocol
 RANGES = ("fps", "num_frames")  # of the data, lowest and highest
 
 
@@ -35,7 +34,7 @@ def pool_rendering(
     table = cells(
         list(per_sequence),
         columns,
-        scores={row: {key: _known(values) for key, values in found.items()} for row, found in per_sequence.items()},
+        scores={row: {key: known(values) for key, values in found.items()} for row, found in per_sequence.items()},
         sources={key: identity["source"] for key, identity in data["identities"].items()},
         distances={},
         missing=lambda row, name: first["notes"][row].get(name) or missing_note(columns[name], still=False),
@@ -65,9 +64,5 @@ def _data(reports: list[Mapping[str, Any]]) -> dict[str, Any]:
 def _protocol(reports: list[Mapping[str, Any]]) -> dict[str, Any]:
     several = [report["protocol"] for report in reports]
     agreed = {name: all(each["as_published"][name] for each in several) for name in several[0]["as_published"]}
-    sums = {name: sum(each[name] for each in several) for name in SUMMED}
-    return {**several[0], **sums, "as_published": agreed}
-
-
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if value is not None}
+    frames = sum(each["rendered_frames"] for each in several)
+    return {**several[0], "rendered_frames": frames, "as_published": agreed}

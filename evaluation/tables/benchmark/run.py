@@ -168,9 +168,9 @@ def evaluate_benchmark(
     with exclusive(output) as lock:
         trainer = Trainer(options, Ledger(output), lock, call)
         benchmark = Benchmark(options, Scorer(options, trainer, Kept(load), metrics))
+        _ = benchmark.scorer.columns  # unknown names are told before the clips are prepared
         for table in TABLES:
-            benchmark.rows(table)  # unknown names are told before the clips are prepared
-        _ = benchmark.scorer.weights
+            benchmark.rows(table)
         run_tables(benchmark, benchmark.prepare())
     if benchmark.scorer.failures:
         raise PartFailure(in_order(benchmark.scorer.failures))

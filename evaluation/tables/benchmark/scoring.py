@@ -34,10 +34,19 @@ class Scorer:
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
     failures: list[str] = field(default_factory=list)  # lines about what could not be trained
 
+    @property
+    def columns(self) -> dict[str, Metric]:
+        """The metrics of the tables of motion.
+
+        Raises:
+            ValueError: ``--metrics`` names another one.
+        """
+        return choose(of_table("motion", self.metrics), self.options.metrics, "--metrics")
+
     @cached_property
     def weights(self) -> dict[str, str | None]:
-        """Hashes of the weights behind the metrics of the tables of motion."""
-        return self._hashes(choose(of_table("motion", self.metrics), self.options.metrics, "--metrics"))
+        """Hashes of the weights behind :attr:`columns`."""
+        return self._hashes(self.columns)
 
     def _hashes(self, columns: Mapping[str, Metric]) -> dict[str, str | None]:
         named = in_order(name for metric in columns.values() for name in metric.weights)

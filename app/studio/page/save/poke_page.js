@@ -8,7 +8,8 @@ const LARGEST_LOOP = 1_500_000; // bytes
 const LEVELS = 127;
 
 // One HTML file, as app.viewer.page writes it.
-//   parts: those of viewer/page.json; free: where it may move; amplitude: how far; loop: a rendered MP4 to be put into it, or null.
+//   parts: those of viewer/page.json; free: where it may move; amplitude: how far, as a factor; loop: a rendered MP4 to be
+//   put into it, or null.
 export async function pokePage(parts, { manifest, photo, motion, free, amplitude, loop }) {
   const cells = free.length;
   const start = 4 * cells;
