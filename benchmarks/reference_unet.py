@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from benchmarks.timing import benchmark_parser, require_cpu, time_in_turn
@@ -20,6 +21,8 @@ from common.command_line import run_script, write_report
 from common.option_types import count
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from models.motion.reference_unet import ReferenceUNetConfig
 
 LATENT_CHANNELS, LATENT_SIZE = 12, (40, 64)  # of a slice at 256x160, (height, width)
@@ -56,8 +59,9 @@ def measure(
     rounds: int,
     latent_size: tuple[int, int] = LATENT_SIZE,
     seed: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Seconds that sampling a photo takes in both ways: the median of a call times the number of calls."""
+    """Seconds by ``clock`` that sampling a photo takes in both ways: a call's median times the number of calls."""
     import torch
 
     from models.motion.reference_unet import ReferenceUNet
@@ -75,7 +79,8 @@ def measure(
 
     with torch.no_grad():
         calls = {THERE: lambda: plain(latents[:, :1], step, index[:, :1], condition), HERE: batch}
-        seconds = {name: statistics.median(times) for name, times in time_in_turn(calls, rounds=rounds).items()}
+        timed = time_in_turn(calls, rounds=rounds, clock=clock)
+    seconds = {name: statistics.median(times) for name, times in timed.items()}
     return {THERE: STEPS_THERE * num_frequencies * seconds[THERE], HERE: STEPS_HERE * seconds[HERE]}
 
 
