@@ -58,16 +58,22 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def measure_step(preset_name: str, stage: str, *, batch_size: int) -> dict[str, float]:
-    """CPU seconds of one step of untrained networks, the process's peak memory in GB, and the losses."""
+    """CPU seconds of one step of untrained networks, the process's peak memory in GB, and the losses.
+
+    The flow's stage is measured as it is without kept codes.
+    """
     import resource
 
     from baselines.cinn.command import changed
+    from baselines.cinn.data.clips import ClipBatch
     from training.state import StepSamples
 
-    task = _stage(changed(PRESETS[preset_name], size=None, batch_size=batch_size), stage)
+    preset = changed(PRESETS[preset_name], size=None, batch_size=batch_size)
+    task = _stage(replace(preset, training=replace(preset.training, kept_codes=0)), stage)
     task.model.train()
     samples = StepSamples.of(0, 0, stream=0, first=0, count=batch_size, total=batch_size)
     (batch,) = task.draw(0, [samples], map)
+    assert isinstance(batch, ClipBatch)
     batch = batch._replace(adversarial=True)
     losses: dict[str, float] = {}
     begin = time.process_time()

@@ -27,7 +27,7 @@ from training.best import FOLDER, BestCheckpoint
 from training.log import CsvLog, TensorBoardLog, plot_log
 from training.processes import Processes
 from training.state import StepSamples
-from training.task import Batch, RunOptions, Task, Update, part_size
+from training.task import STEP_TIMES, Batch, RunOptions, Task, Update, part_size
 
 
 @dataclass(frozen=True)
@@ -141,12 +141,12 @@ class _Training:
         drawn: Future = ahead.submit(self._draw, self.first, workers.map)
         for step in steps:
             self.watch(self.plan.name, step)
-            began, done = time.monotonic(), step + 1
+            began, done = _times(), step + 1
             parts = drawn.result()
             if done < last:
                 drawn = ahead.submit(self._draw, done, workers.map)  # while this step computes
             values, stop = self._take_step(step, parts, stopping)
-            values["seconds"] = time.monotonic() - began
+            values |= {name: now - then for name, now, then in zip(STEP_TIMES, _times(), began, strict=True)}
             if done % self.options.evaluate_every == 0 or done == last:
                 values |= self._validate(done, steps.write)
             self._write_logs(done, values)
@@ -288,3 +288,8 @@ class _Training:
         with self.ema.applied_to(self.task.averaged):
             self.task.save(output, step, {})
         plot_log(self.log.path, output / self.plan.plot, self.plan.plotted)
+
+
+def _times() -> tuple[float, float]:
+    """What :data:`STEP_TIMES` are differences of."""
+    return time.monotonic(), time.process_time()

@@ -18,6 +18,8 @@ from training.state import StepSamples
 # Fields of RunOptions -> what training commands call them; not every command has all.
 TOLD = {name: name for name in ("output", "seed", "precision", "workers", "save_every", "evaluate_every")}
 TOLD |= {"accumulation": "gradient_accumulation"}
+# Columns of every log: a step by the clock, and of the processor by the main process and all its threads.
+STEP_TIMES = ("seconds", "processor_seconds")
 
 
 @dataclass(frozen=True)

@@ -193,6 +193,9 @@ class TrainingConfig:
     losses: LossConfig = LossConfig()
     condition_divergence: float = 1e-5
     adversarial_from: int = 1  # epoch; a number of epochs or more trains without discriminators
+    # Clips that the flow's stage encodes once and then draws codes of; 0: clips are drawn and encoded at each step, as
+    # published. Of a small network encoding takes most of a step.
+    kept_codes: int = 0
 
     def stage(self, name: str) -> StageConfig:
         """The configuration of one of :data:`STAGES`."""

@@ -16,7 +16,7 @@ from baselines.cinn.model import StochasticImageToVideo
 from baselines.cinn.validation import Validation
 from training.best import Goal
 from training.state import StepSamples, step_generator
-from training.task import Findings, Plan, Update
+from training.task import STEP_TIMES, Batch, Findings, Plan, Update
 
 FIRST_BATCHES = 100  # stream of the random numbers that normalisations are initialised with
 
@@ -60,7 +60,7 @@ class StageTask:
             title=f"the stage {self.stage}",
             steps=self.steps,
             batch_size=self.config.batch_size,
-            columns=(*parts, "seconds", *(self.figures() if checked else ())),
+            columns=(*parts, *STEP_TIMES, *(self.figures() if checked else ())),
             plotted=tuple(name for update in self.updates for name in update.parts[:1]),
             identity={"stage": self.stage},
             goals=self.goals() if checked else {},
@@ -118,7 +118,7 @@ class StageTask:
             prefix=prefix,
         )
 
-    def draw(self, step: int, parts: Sequence[StepSamples], map_samples: Callable) -> list[ClipBatch]:
+    def draw(self, step: int, parts: Sequence[StepSamples], map_samples: Callable) -> Sequence[Batch]:
         """See `training.task.Task.draw`."""
         adversarial = step // self.epoch >= self.preset.training.adversarial_from
         draw = partial(self.clips.draw, augmentation=self.config.augmentation)

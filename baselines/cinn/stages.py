@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from baselines.cinn.data.clips import ClipBatch
+from baselines.cinn.data.codes import Encoded, KeptCodes, PlaceBatch
 from baselines.cinn.losses import (
     AutoencoderLoss,
     Portions,
@@ -24,7 +28,7 @@ from baselines.cinn.stage import StageTask
 from baselines.cinn.validation import VIDEO_METRICS, Validation
 from training.best import Goal
 from training.state import StepSamples
-from training.task import Findings
+from training.task import Batch, Findings
 
 FIRST_CODES = 50  # that the flow's are initialised with, as many as a published batch: of a few the spread is not known
 RECONSTRUCTION_FIGURES = ("psnr", "psnr_repeat", "l1_validation", "l1_repeat")
@@ -110,6 +114,8 @@ class ConditionStage(StageTask):
 class FlowStage(StageTask):
     """Stage 2b: the invertible network, on codes of the frozen video encoder and embeddings of the frozen one.
 
+    Clips are drawn and encoded at each step, or as many as the preset keeps once, in the first.
+
     Args:
         first_codes: how many its normalisations are initialised with, at least.
     """
@@ -122,16 +128,29 @@ class FlowStage(StageTask):
         networks.flow.requires_grad_(True)
         self.averaged = networks.flow
         self.model = nn.ModuleDict({"flow": networks.flow})
-        loss = FlowLoss(networks)
+        count = self.preset.training.kept_codes
+        self.kept = KeptCodes(lambda: map(self._encode, self.first_batches(count)), count) if count else None
+        loss = FlowLoss(networks, self.kept.at if self.kept else self._encode)
         self.updates = [self.update(loss, networks.flow)]
         self.model.train()
         generator = torch.Generator().manual_seed(self.seed)
         size = self.config.batch_size, networks.config.video.code
         with torch.no_grad():
-            first = [
-                loss.seen(batch, torch.randn(size, generator=generator)) for batch in self.first_batches(first_codes)
-            ]
-            networks.flow(*(torch.cat(values) for values in zip(*first, strict=True)))
+            first = [self._encode(batch) for batch in self.first_batches(first_codes)]
+            codes = [encoded.code(torch.randn(size, generator=generator)) for encoded in first]
+            networks.flow(torch.cat(codes), torch.cat([encoded.about for encoded in first]))
+
+    @torch.no_grad()
+    def _encode(self, batch: ClipBatch) -> Encoded:
+        mean, log_variance = self.networks.encoder(batch.clip, batch.photo)
+        about = self.networks.embedding(batch.photo, batch.control if batch.control.shape[1] else None)
+        return Encoded(mean, log_variance, about)
+
+    def draw(self, step: int, parts: Sequence[StepSamples], map_samples: Callable) -> Sequence[Batch]:
+        """See `training.task.Task.draw`: clips, or places of kept codes."""
+        if self.kept is None:
+            return super().draw(step, parts, map_samples)
+        return [self.kept.draw(part.generators) for part in parts]
 
     def figures(self) -> tuple[str, ...]:
         """See :meth:`StageTask.figures`."""
@@ -170,23 +189,21 @@ class ConditionLoss(nn.Module):
 
 
 class FlowLoss(nn.Module):
-    """Negative log-likelihood of codes, drawn from q(z | X), given their photos."""
+    """Negative log-likelihood of codes, drawn from q(z | X), given their photos.
+
+    Args:
+        see: what a batch tells.
+    """
 
     parts = ("loss", "residual_norm", "log_determinant")
 
-    def __init__(self, networks: StochasticImageToVideo) -> None:
+    def __init__(self, networks: StochasticImageToVideo, see: Callable[[Any], Encoded]) -> None:
         super().__init__()
-        self.networks = networks
+        self.networks, self.see = networks, see
 
-    @torch.no_grad()
-    def seen(self, batch: ClipBatch, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes ``[B, D]`` of clips, and what the flow is told ``[B, E]``."""
-        mean, log_variance = self.networks.encoder(batch.clip, batch.photo)
-        code = mean + (0.5 * log_variance).exp() * noise.to(mean)
-        return code, self.networks.embedding(batch.photo, batch.control if batch.control.shape[1] else None)
-
-    def forward(self, batch: ClipBatch, samples: StepSamples) -> Portions:
-        code, about = self.seen(batch, samples.normal((self.networks.config.video.code,)))
+    def forward(self, batch: ClipBatch | PlaceBatch, samples: StepSamples) -> Portions:
+        seen = self.see(batch)
+        code, about = seen.code(samples.normal((self.networks.config.video.code,))), seen.about
         residual, determinant = self.networks.flow(code, about)
         loss = negative_log_likelihood(residual, determinant).mean()
         norm = residual.square().sum(1).mean()

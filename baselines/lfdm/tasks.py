@@ -25,7 +25,7 @@ from baselines.lfdm.validation import (
 from data.media.images import write_image
 from training.best import Goal
 from training.state import StepSamples
-from training.task import Findings, Plan, Update
+from training.task import STEP_TIMES, Findings, Plan, Update
 
 AUTOENCODER_PARTS = ("loss", "perceptual", "shift", "affine")
 DIFFUSION_PARTS = ("loss", "flow", "occlusion")
@@ -191,7 +191,7 @@ def _plan(
         title=f"LFDM's {stage}",
         steps=training.steps,
         batch_size=training.batch_size,
-        columns=(*parts, "learning_rate", "gradient_norm", "seconds", *figures),
+        columns=(*parts, "learning_rate", "gradient_norm", *STEP_TIMES, *figures),
         plotted=parts,
         identity={"stage": f"lfdm_{stage}"},
         goals=goals,

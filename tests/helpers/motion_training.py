@@ -14,6 +14,7 @@ from models.motion.config import MotionConfig
 from training.log import read_csv
 from training.motion.run import MotionRun, train_motion
 from training.saved_state import read_training_state
+from training.task import STEP_TIMES
 
 CPU = torch.device("cpu")
 TINY = ["--preset", "tiny", "--evaluate-every", "4", "--device", "cpu"]
@@ -63,7 +64,9 @@ def assert_same_folder(first: Path, second: Path) -> None:
     assert [name for name in one | other if not torch.equal(one[name], other[name])] == []
     for name in names[0] - {path for path in names[0] if path.suffix == ".safetensors"}:
         if name.suffix == ".csv":
-            rows = [[row | {"seconds": ""} for row in read_csv(folder / name)] for folder in (first, second)]
+            rows = [
+                [row | dict.fromkeys(STEP_TIMES, "") for row in read_csv(folder / name)] for folder in (first, second)
+            ]
             assert rows[0] == rows[1], name
         else:
             assert (first / name).read_bytes() == (second / name).read_bytes(), name

@@ -24,7 +24,7 @@ from training.loop import train
 from training.processes import Processes
 from training.saved_state import read_training_state
 from training.state import StepSamples
-from training.task import Findings, Plan, RunOptions, Update, part_size
+from training.task import STEP_TIMES, Findings, Plan, RunOptions, Update, part_size
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ class Toy:
             title="the toy",
             steps=steps,
             batch_size=4,
-            columns=(*parts, *rates, "seconds", "size"),
+            columns=(*parts, *rates, *STEP_TIMES, "size"),
             plotted=("loss",),
             identity={"stage": "toy"},
             goals={"size": Goal("size", -1)},
@@ -133,7 +133,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert read_training_state(first) == read_training_state(second)
     assert (first / "config.json").read_text() == (second / "config.json").read_text()
-    rows = [[row | {"seconds": ""} for row in read_csv(folder / "log.csv")] for folder in (first, second)]
+    rows = [[row | dict.fromkeys(STEP_TIMES, "") for row in read_csv(folder / "log.csv")] for folder in (first, second)]
     assert rows[0] == rows[1]
 
 

@@ -19,7 +19,7 @@ from training.motion.losses import StageLoss, loss_parts
 from training.motion.model import prepare_stage, slices_a_photo
 from training.presets import TrainingConfig
 from training.state import StepSamples, learning_rate_at, step_generator
-from training.task import Findings, Plan, Update
+from training.task import STEP_TIMES, Findings, Plan, Update
 
 # Figures of a validation, as columns of the log.
 SAMPLE_FIGURES = ("localisation", "amplitude_ratio", "coherence")
@@ -118,7 +118,7 @@ def stage_plan(stage: str, training: TrainingConfig) -> Plan:
         title=f"the {stage} stage",
         steps=config.steps,
         batch_size=config.batch_size,
-        columns=(*parts, "learning_rate", "gradient_norm", "seconds", *figures),
+        columns=(*parts, "learning_rate", "gradient_norm", *STEP_TIMES, *figures),
         plotted=tuple(part for part in parts if not part.startswith("noise")),
         log=f"log_{stage}.csv",
         plot=f"loss_{stage}.png",

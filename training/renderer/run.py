@@ -31,7 +31,7 @@ from training.renderer.perceptual_loss import StructureLoss, load_perceptual_los
 from training.renderer.validation import ROWS, RendererValidation, Table, format_table
 from training.saved_state import STATE_FILE
 from training.state import StepSamples, learning_rate_at, step_generator
-from training.task import Findings, Plan, RunOptions, Update
+from training.task import STEP_TIMES, Findings, Plan, RunOptions, Update
 
 LOGGED = ("psnr", "ssim", "lpips")  # measures of a validation that the log keeps
 GOALS = {"lpips": Goal("lpips_model", -1), "psnr": Goal("psnr_model", 1)}
@@ -127,7 +127,7 @@ def renderer_plan(config: RendererConfig, *, validated: bool) -> Plan:
     """What the loop has to know of the training."""
     parts = loss_names(loss_weights(config))
     figures = tuple(f"{metric}_{row}" for metric in LOGGED for row in ROWS) if validated else ()
-    columns = (*parts[:3], "learning_rate", "gradient_norm", "seconds", *parts[3:], *figures)
+    columns = (*parts[:3], "learning_rate", "gradient_norm", *STEP_TIMES, *parts[3:], *figures)
     return Plan(
         name="renderer",
         title="the renderer",

@@ -128,7 +128,7 @@ def trainings(report: Mapping) -> list[str]:
 
 def _took(training: Mapping) -> str:
     if training["seconds"] is None:
-        return "stopped and resumed, so its time is not known"
+        return "their time is not known"
     return f"{training['processor_seconds']:.0f} s of the processor in {training['seconds']:.0f} s"
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
 import shlex
 import shutil
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.command_line import select_device
 from evaluation.options import BenchmarkOptions
 from evaluation.report.report import folder_provenance
 from evaluation.tables.ablation import read_json
@@ -23,9 +22,10 @@ from evaluation.tables.benchmark.folds import Fold
 from evaluation.tables.benchmark.ledger import STEP_FILE, Ledger
 from evaluation.tables.benchmark.networks import NETWORKS
 
-PILOT_STEPS = 4  # of each stage, by which a step is timed; the first one is left out
+PILOT_STEPS = 24  # of each stage, by which a step is timed
+WARM_UP_STEPS = 8  # of them, left out: what is read for the first time is kept, and networks find their kernels
 FEWEST_STEPS = 2  # of a stage, however small the budget
-TIMES = ("processor_seconds", "seconds")  # of a training; None where it was stopped and resumed
+TIMES = ("processor_seconds", "seconds")  # of a step, columns of every training's log
 RUN = "run"  # the run folder in a training's folder
 
 Call = Callable[[list[str], int | None], int]  # (arguments of Python, lock to inherit) -> exit status
@@ -69,7 +69,7 @@ class Trainer:
         return self.ledger.output / step / RUN
 
     def timing(self, name: str, fold: Fold) -> dict[str, Any] | None:
-        """Steps and seconds of a training that is done."""
+        """Steps of a training that is done, and what they took, by :data:`TIMES`."""
         values = read_json(self.ledger.output / self._step(name, fold) / STEP_FILE)
         if "result" not in values:
             return None
@@ -87,44 +87,37 @@ class Trainer:
         return {"options": options, "seed": self.options.seed}
 
     def steps(self, name: str, data: Path) -> dict[str, int]:
-        """Steps of each stage: as asked for, or as many as fit, by what a step took in the pilot."""
+        """Steps of each stage: as asked for, or as many as fit, by what the first and the others took in the pilot."""
         network = NETWORKS[name]
         if self.options.max_steps is not None:
             return {stage.name: self.options.max_steps for stage in network.stages}
-        settings = self.settings(name)
-        found = self.ledger.do(f"pilot/{name}", lambda path: self._pilot(name, path, data), rests_on=settings)
+        rests_on = {**self.settings(name), "pilot": {"steps": PILOT_STEPS, "warm_up": WARM_UP_STEPS}}
+        found = self.ledger.do(f"pilot/{name}", lambda path: self._pilot(name, path, data), rests_on=rests_on)
         budget = 60 * self.options.budget * network.share
-        return {
-            stage.name: max(FEWEST_STEPS, int(budget * stage.share / found["seconds"][stage.name]))
-            for stage in network.stages
-        }
+        steps = {}
+        for stage in network.stages:
+            first, other = found[stage.name]["first"], found[stage.name]["other"]
+            steps[stage.name] = max(FEWEST_STEPS, 1 + int((budget * stage.share - first) / other))
+        return steps
 
     # Calls ------------------------------------------------------------------------------------------------------------
 
     def _pilot(self, name: str, folder: Path, data: Path) -> dict[str, Any]:
-        """Seconds of a step of each stage: of the processor, so that what else runs does not count; on a GPU by the
-        clock."""
+        """Seconds of the first and of each other step of each stage."""
         network = NETWORKS[name]
         shutil.rmtree(folder / RUN, ignore_errors=True)  # of a pilot that was stopped: a resumed one is not timed right
-        names = [stage.name for stage in network.stages]
-        used, passed = self._run(name, folder, data=data, steps=dict.fromkeys(names, PILOT_STEPS))
-        busy = used / passed if used and self.options.device in ("auto", "cpu") and not _has_gpu() else 1.0
-        return {
-            "seconds": {stage.name: busy * step_seconds(folder / RUN / stage.log) for stage in network.stages},
-            "processor_share": busy,
-        }
+        self._run(name, folder, data=data, steps={stage.name: PILOT_STEPS for stage in network.stages})
+        # On a processor its own time counts, whatever else runs there.
+        clock = "processor_seconds" if select_device(self.options.device).type == "cpu" else "seconds"
+        return {stage.name: step_costs(folder / RUN / stage.log, clock) for stage in network.stages}
 
     def _train(self, name: str, folder: Path, *, data: Path, steps: Mapping[str, int]) -> dict[str, Any]:
-        resumed = (folder / RUN).exists()
-        times = self._run(name, folder, data=data, steps=steps)
-        files = folder_provenance(folder / RUN)["files"]
-        # The call that ends a training knows nothing of the time of those before.
-        told = (None if resumed else round(seconds, 1) for seconds in times)
-        return {**dict(zip(TIMES, told, strict=True)), "files": files}
+        self._run(name, folder, data=data, steps=steps)
+        logs = [folder / RUN / stage.log for stage in NETWORKS[name].stages]
+        return {**whole_times(logs), "files": folder_provenance(folder / RUN)["files"]}
 
-    def _run(self, name: str, folder: Path, *, data: Path, steps: Mapping[str, int]) -> tuple[float, float]:
-        """Call the network's commands; returns :data:`TIMES`, of this call alone."""
-        began, before = time.monotonic(), _children_seconds()
+    def _run(self, name: str, folder: Path, *, data: Path, steps: Mapping[str, int]) -> None:
+        """Call the network's commands."""
         settings = self.settings(name)
         paths = ["--data", str(data.resolve()), "--output", str((folder / RUN).resolve())]
         same = [*settings["options"], "--seed", str(settings["seed"]), "--device", self.options.device]
@@ -138,28 +131,28 @@ class Trainer:
                 raise TrainingFailure(
                     f"{folder}: the training of {name} ended with exit status {status}, for the reason above"
                 )
-        return _children_seconds() - before, time.monotonic() - began
 
 
-def step_seconds(log: Path) -> float:
-    """Median of the seconds that a training's log gives for its steps after the first.
+def step_costs(log: Path, clock: str) -> dict[str, float]:
+    """Seconds by a column of a training's log: of the ``first`` step, and the mean of the ``other`` ones.
 
     Raises:
-        TrainingFailure: the log has no such steps.
+        TrainingFailure: the log has no steps after the first.
     """
-    with log.open(newline="") as file:
-        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    seconds = [float(row[clock]) for row in _rows(log)]
     if len(seconds) < 2:
         raise TrainingFailure(f"{log}: no steps to time; remove the folder and run the same command again")
-    return max(statistics.median(seconds[1:]), 1e-6)
+    others = seconds[1:][-(PILOT_STEPS - WARM_UP_STEPS) :]
+    return {"first": seconds[0], "other": max(statistics.mean(others), 1e-6)}
 
 
-def _children_seconds() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+def whole_times(logs: Sequence[Path]) -> dict[str, float | None]:
+    """Sums of :data:`TIMES` over all steps of a training; None where the logs don't tell."""
+    rows = [row for log in logs if log.is_file() for row in _rows(log)]
+    known = all(row.get(name) for row in rows for name in TIMES) and bool(rows)
+    return {name: round(sum(float(row[name]) for row in rows), 1) if known else None for name in TIMES}
 
 
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+def _rows(log: Path) -> list[dict[str, str]]:
+    with log.open(newline="") as file:
+        return list(csv.DictReader(file))

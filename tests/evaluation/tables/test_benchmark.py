@@ -25,7 +25,7 @@ from evaluation.tables.benchmark.networks import MOTION_ROWS, NETWORKS, PRESETS
 from evaluation.tables.benchmark.page import markdown, trainings
 from evaluation.tables.benchmark.parts import Part, pool
 from evaluation.tables.benchmark.run import evaluate_benchmark
-from evaluation.tables.benchmark.training import Trainer, TrainingFailure, step_seconds
+from evaluation.tables.benchmark.training import PILOT_STEPS, WARM_UP_STEPS, Trainer, TrainingFailure, step_costs
 
 COMMANDS: Mapping[str, Any] = {
     "train_unet.py": train_unet,
@@ -223,7 +223,7 @@ def test_without_metric_weights_the_table_says_so(small_dataset: Path, tmp_path:
 def test_a_pilot_without_steps_stops_no_other_network(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("step,seconds\n1,2\n")
     with pytest.raises(TrainingFailure, match="no steps to time"):
-        step_seconds(tmp_path / "log.csv")
+        step_costs(tmp_path / "log.csv", "seconds")
 
 
 # Steps of a budget ----------------------------------------------------------------------------------------------------
@@ -231,36 +231,43 @@ def test_a_pilot_without_steps_stops_no_other_network(tmp_path: Path) -> None:
 
 def test_a_budget_is_divided_by_what_a_step_takes(tmp_path: Path) -> None:
     def pilot(arguments: list[str], lock: int | None) -> int:
+        """Steps of two seconds of the processor each, after a first one of thirty and some slow ones."""
+        assert arguments[arguments.index("--max-steps") + 1] == str(PILOT_STEPS)
         stage = Path(arguments[arguments.index("--output") + 1]) / arguments[arguments.index("--stage") + 1]
         stage.mkdir(parents=True)
-        (stage / "log.csv").write_text("step,seconds\n1,90\n2,2\n3,2\n4,2\n")
+        taken = [30, *[5] * (WARM_UP_STEPS - 1), *[1, 3] * ((PILOT_STEPS - WARM_UP_STEPS) // 2)]
+        rows = [f"{number},77,{seconds}" for number, seconds in enumerate(taken, start=1)]
+        (stage / "log.csv").write_text("\n".join(["step,seconds,processor_seconds", *rows]))
         return 0
 
     options = BenchmarkOptions(clips=(), output=tmp_path, budget=10, device="cpu")
     steps = Trainer(options, Ledger(tmp_path), call=pilot).steps("lfdm", tmp_path)
     shares = {stage.name: stage.share for stage in NETWORKS["lfdm"].stages}
-    assert steps == {name: pytest.approx(600 * share / 2, abs=1) for name, share in shares.items()}
+    # The first step and the others together take what the stage's share of ten minutes is.
+    assert steps == {name: 1 + int((600 * share - 30) / 2) for name, share in shares.items()}
     for network in NETWORKS.values():
         assert math.isclose(sum(stage.share for stage in network.stages), 1)
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-def test_a_training_that_was_stopped_and_resumed_claims_no_time(stopped: bool, tmp_path: Path) -> None:
-    statuses = iter([130, 0] if stopped else [0])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_training_claims_the_time_of_its_steps(told: bool, tmp_path: Path) -> None:
+    statuses = iter([130, 0])  # stopped, then resumed
 
     def call(arguments: list[str], lock: int | None) -> int:
-        Path(arguments[arguments.index("--output") + 1]).mkdir(parents=True, exist_ok=True)
+        folder = Path(arguments[arguments.index("--output") + 1])
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = ["step,seconds,processor_seconds", "1,60,30.2", "2,3,2", "3,3,2"]
+        (folder / "log.csv").write_text("\n".join(rows) if told else "step,seconds\n1,60\n2,3\n3,3")
         return next(statuses)
 
     trainer = Trainer(BenchmarkOptions(clips=(), output=tmp_path, max_steps=3), Ledger(tmp_path), call=call)
     fold = Fold("folds/1", tmp_path, "")
-    if stopped:
-        with pytest.raises(KeyboardInterrupt):
-            trainer.train("renderer", fold)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train("renderer", fold)
     trainer.train("renderer", fold)
     (line,) = trainings({"protocol": {"trainings": {"renderer": trainer.timing("renderer", fold)}}})
     assert line.startswith("trained: renderer: 3 renderer steps; ")
-    assert line.endswith("its time is not known" if stopped else "0 s of the processor in 0 s")
+    assert line.endswith("34 s of the processor in 66 s" if told else "their time is not known")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
