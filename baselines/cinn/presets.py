@@ -154,7 +154,7 @@ PRESETS = {
             flow=replace(_SMALL_STAGE, epochs=40, batch_size=16),
             losses=LossConfig(perceptual=0.0, reconstruction=100.0, error="squared", divergence=1e-5),
             adversarial_from=80,
-            kept_codes=512,
+            kept_codes=2048,
         ),
     ),
     # Runs through everything in seconds.
