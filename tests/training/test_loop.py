@@ -133,7 +133,9 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert read_training_state(first) == read_training_state(second)
     assert (first / "config.json").read_text() == (second / "config.json").read_text()
-    rows = [[row | dict.fromkeys(STEP_TIMES, "") for row in read_csv(folder / "log.csv")] for folder in (first, second)]
+    logs = [read_csv(folder / "log.csv") for folder in (first, second)]
+    assert all(float(row[name]) > 0 for log in logs for row in log for name in STEP_TIMES)
+    rows = [[row | dict.fromkeys(STEP_TIMES, "") for row in log] for log in logs]
     assert rows[0] == rows[1]
 
 
