@@ -54,7 +54,7 @@ def measure_written(path: Path) -> WrittenLoop:
         levels.append(float(sharpness(tensor.permute(2, 0, 1)[None])))
         shapes.add(frame.shape[:2])
 
-    _show_frames(path, look)
+    show_frames(path, look)
     ((height, width),) = shapes
     level = median(levels)
     return WrittenLoop(
@@ -66,7 +66,12 @@ def measure_written(path: Path) -> WrittenLoop:
     )
 
 
-def _show_frames(path: Path, look: Callable[[np.ndarray], None]) -> None:
+def show_frames(path: Path, look: Callable[[np.ndarray], None]) -> None:
+    """Decode a file of frames and show each, uint8 RGB ``[H, W, 3]``; the array is used again for the next one.
+
+    Raises:
+        ValueError: it can't be decoded.
+    """
     if path.suffix.lower() not in PICTURES:
         from data.media.read_video import scan_video
 
