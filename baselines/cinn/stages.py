@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from baselines.cinn.data.clips import ClipBatch
-from baselines.cinn.data.codes import Encoded, KeptCodes, PlaceBatch
+from baselines.cinn.data.codes import Encoded, KeptCodes, PlaceBatch, encode
 from baselines.cinn.losses import (
     AutoencoderLoss,
     Portions,
@@ -128,23 +129,17 @@ class FlowStage(StageTask):
         networks.flow.requires_grad_(True)
         self.averaged = networks.flow
         self.model = nn.ModuleDict({"flow": networks.flow})
-        count = self.preset.training.kept_codes
-        self.kept = KeptCodes(lambda: map(self._encode, self.first_batches(count)), count) if count else None
-        loss = FlowLoss(networks, self.kept.at if self.kept else self._encode)
+        count, see = self.preset.training.kept_codes, partial(encode, networks)
+        self.kept = KeptCodes(lambda: map(see, self.first_batches(count)), count) if count else None
+        loss = FlowLoss(networks, self.kept.at if self.kept else see)
         self.updates = [self.update(loss, networks.flow)]
         self.model.train()
         generator = torch.Generator().manual_seed(self.seed)
         size = self.config.batch_size, networks.config.video.code
         with torch.no_grad():
-            first = [self._encode(batch) for batch in self.first_batches(first_codes)]
+            first = [see(batch) for batch in self.first_batches(first_codes)]
             codes = [encoded.code(torch.randn(size, generator=generator)) for encoded in first]
             networks.flow(torch.cat(codes), torch.cat([encoded.about for encoded in first]))
-
-    @torch.no_grad()
-    def _encode(self, batch: ClipBatch) -> Encoded:
-        mean, log_variance = self.networks.encoder(batch.clip, batch.photo)
-        about = self.networks.embedding(batch.photo, batch.control if batch.control.shape[1] else None)
-        return Encoded(mean, log_variance, about)
 
     def draw(self, step: int, parts: Sequence[StepSamples], map_samples: Callable) -> Sequence[Batch]:
         """See `training.task.Task.draw`: clips, or places of kept codes."""

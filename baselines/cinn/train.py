@@ -155,9 +155,10 @@ def build_stage(run: CinnRun, stage: str, device: torch.device) -> StageTask:
     training = replace(run.preset.training, **{stage: own})  # type: ignore[arg-type]
     torch.manual_seed(run.run.seed)
     networks = StochasticImageToVideo(config).to(device)
-    hashes = {}
+    more: dict[str, object] = {}
     if stage == "flow":
-        hashes = {f"{name}_sha256": networks.load_stage(run.run.output, name) for name in STAGES[:2]}
+        more = {f"{name}_sha256": networks.load_stage(run.run.output, name) for name in STAGES[:2]}
+        more |= {"kept_codes": training.kept_codes}
     epoch = own.steps_per_epoch or ceil(len(clips.videos) * LAYOUTS[run.layout].per_video / own.batch_size)
     named: dict[str, Any] = {
         "clips": clips,
@@ -165,7 +166,7 @@ def build_stage(run: CinnRun, stage: str, device: torch.device) -> StageTask:
         "epoch": epoch,
         "seed": run.run.seed,
         "validation": build_validation(run, stage, device, length=length, control=control),
-        "provenance": provenance(run) | hashes,
+        "provenance": provenance(run) | more,
         "pictures": run.run.output / stage / "samples",
     }
     shared = networks, replace(run.preset, model=config, training=training)

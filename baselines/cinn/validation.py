@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from baselines.cinn.data.clips import ClipBatch
+from baselines.cinn.data.codes import encode
 from baselines.cinn.model import StochasticImageToVideo
 from baselines.cinn.networks.flow import negative_log_likelihood
 from common.images import to_8_bits, to_uint8
@@ -92,13 +93,11 @@ class Validation:
         losses, codes, sampled = [], [], []
         videos: list[Tensor] = []
         for batch in (batch.to(self.device) for batch in self.batches):
-            mean, log_variance = model.encoder(batch.clip, batch.photo)
-            noise = torch.randn(2, *mean.shape, generator=generator).to(mean)
-            code = mean + (0.5 * log_variance).exp() * noise[0]
-            about = model.embedding(batch.photo, batch.control if batch.control.shape[1] else None)
-            losses.append(negative_log_likelihood(*model.flow(code, about)))
-            codes.append(code)
-            sampled.append(model.flow.inverse(noise[1], about))
+            seen = encode(model, batch)
+            noise = torch.randn(2, *seen.mean.shape, generator=generator).to(seen.mean)
+            codes.append(seen.code(noise[0]))
+            losses.append(negative_log_likelihood(*model.flow(codes[-1], seen.about)))
+            sampled.append(model.flow.inverse(noise[1], seen.about))
             if len(videos) < 3:
                 videos += [batch.clip[0], model.decoder(batch.photo[:1], sampled[-1][:1])[0]]
         real, made = torch.cat(codes), torch.cat(sampled)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+
+from baselines.cinn.data.clips import ClipBatch
+
+if TYPE_CHECKING:
+    from baselines.cinn.model import StochasticImageToVideo
 
 
 class Encoded(NamedTuple):
@@ -20,6 +25,14 @@ class Encoded(NamedTuple):
     def code(self, noise: Tensor) -> Tensor:
         """Codes ``[B, D]`` drawn from q(z | X) by standard normal numbers ``[B, D]``."""
         return self.mean + (0.5 * self.log_variance).exp() * noise.to(self.mean)
+
+
+@torch.no_grad()
+def encode(networks: StochasticImageToVideo, batch: ClipBatch) -> Encoded:
+    """What the frozen encoders say of clips."""
+    mean, log_variance = networks.encoder(batch.clip, batch.photo)
+    control = batch.control if batch.control.shape[1] else None
+    return Encoded(mean, log_variance, networks.embedding(batch.photo, control))
 
 
 class PlaceBatch(NamedTuple):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +19,10 @@ from baselines.clips import Video
 from training.state import StepSamples
 
 KEPT = 6
+
+
+def test_the_checkpoint_says_how_many_are_kept(run_folder: Path) -> None:
+    assert json.loads((run_folder / "flow" / "config.json").read_text())["training"]["kept_codes"] == 0
 
 
 def flow_stage(preset: Preset, videos: list[Video], *, kept: int, seed: int = 0) -> FlowStage:
