@@ -22,8 +22,8 @@ from evaluation.tables.benchmark.folds import Fold
 from evaluation.tables.benchmark.ledger import STEP_FILE, Ledger
 from evaluation.tables.benchmark.networks import NETWORKS
 
-PILOT_STEPS = 24  # of each stage, by which a step is timed
-WARM_UP_STEPS = 8  # of them, left out: what is read for the first time is kept, and networks find their kernels
+PILOT_STEPS = 64  # of each stage, by which a step is timed
+WARM_UP_STEPS = 32  # of them, in which what is read for the first time is kept: they are counted by themselves
 FEWEST_STEPS = 2  # of a stage, however small the budget
 TIMES = ("processor_seconds", "seconds")  # of a step, columns of every training's log
 RUN = "run"  # the run folder in a training's folder
@@ -87,23 +87,19 @@ class Trainer:
         return {"options": options, "seed": self.options.seed}
 
     def steps(self, name: str, data: Path) -> dict[str, int]:
-        """Steps of each stage: as asked for, or as many as fit, by what the first and the others took in the pilot."""
+        """Steps of each stage: as asked for, or as many as fit, by what they took in the pilot."""
         network = NETWORKS[name]
         if self.options.max_steps is not None:
             return {stage.name: self.options.max_steps for stage in network.stages}
         rests_on = {**self.settings(name), "pilot": {"steps": PILOT_STEPS, "warm_up": WARM_UP_STEPS}}
         found = self.ledger.do(f"pilot/{name}", lambda path: self._pilot(name, path, data), rests_on=rests_on)
         budget = 60 * self.options.budget * network.share
-        steps = {}
-        for stage in network.stages:
-            first, other = found[stage.name]["first"], found[stage.name]["other"]
-            steps[stage.name] = max(FEWEST_STEPS, 1 + int((budget * stage.share - first) / other))
-        return steps
+        return {stage.name: fitting_steps(budget * stage.share, **found[stage.name]) for stage in network.stages}
 
     # Calls ------------------------------------------------------------------------------------------------------------
 
     def _pilot(self, name: str, folder: Path, data: Path) -> dict[str, Any]:
-        """Seconds of the first and of each other step of each stage."""
+        """Seconds of the steps of each stage, by :func:`step_costs`."""
         network = NETWORKS[name]
         shutil.rmtree(folder / RUN, ignore_errors=True)  # of a pilot that was stopped: a resumed one is not timed right
         self._run(name, folder, data=data, steps={stage.name: PILOT_STEPS for stage in network.stages})
@@ -134,16 +130,22 @@ class Trainer:
 
 
 def step_costs(log: Path, clock: str) -> dict[str, float]:
-    """Seconds by a column of a training's log: of the ``first`` step, and the mean of the ``other`` ones.
+    """Seconds of a pilot's steps by a column of its log: of the ``warm_up`` together, and of each one after it.
 
     Raises:
-        TrainingFailure: the log has no steps after the first.
+        TrainingFailure: the log has no steps after the warm-up.
     """
     seconds = [float(row[clock]) for row in _rows(log)]
-    if len(seconds) < 2:
+    if len(seconds) <= WARM_UP_STEPS:
         raise TrainingFailure(f"{log}: no steps to time; remove the folder and run the same command again")
-    others = seconds[1:][-(PILOT_STEPS - WARM_UP_STEPS) :]
-    return {"first": seconds[0], "other": max(statistics.mean(others), 1e-6)}
+    return {"warm_up": sum(seconds[:WARM_UP_STEPS]), "each": max(statistics.mean(seconds[WARM_UP_STEPS:]), 1e-6)}
+
+
+def fitting_steps(budget: float, *, warm_up: float, each: float) -> int:
+    """How many steps so many seconds are enough for, by what :func:`step_costs` found."""
+    if budget < warm_up:
+        return max(FEWEST_STEPS, int(WARM_UP_STEPS * budget / warm_up))
+    return WARM_UP_STEPS + int((budget - warm_up) / each)
 
 
 def whole_times(logs: Sequence[Path]) -> dict[str, float | None]:

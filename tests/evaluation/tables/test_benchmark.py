@@ -25,7 +25,15 @@ from evaluation.tables.benchmark.networks import MOTION_ROWS, NETWORKS, PRESETS
 from evaluation.tables.benchmark.page import markdown, trainings
 from evaluation.tables.benchmark.parts import Part, pool
 from evaluation.tables.benchmark.run import evaluate_benchmark
-from evaluation.tables.benchmark.training import PILOT_STEPS, WARM_UP_STEPS, Trainer, TrainingFailure, step_costs
+from evaluation.tables.benchmark.training import (
+    FEWEST_STEPS,
+    PILOT_STEPS,
+    WARM_UP_STEPS,
+    Trainer,
+    TrainingFailure,
+    fitting_steps,
+    step_costs,
+)
 
 COMMANDS: Mapping[str, Any] = {
     "train_unet.py": train_unet,
@@ -221,7 +229,7 @@ def test_without_metric_weights_the_table_says_so(small_dataset: Path, tmp_path:
 
 
 def test_a_pilot_without_steps_stops_no_other_network(tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_text("step,seconds\n1,2\n")
+    (tmp_path / "log.csv").write_text("step,seconds\n" + "1,2\n" * WARM_UP_STEPS)
     with pytest.raises(TrainingFailure, match="no steps to time"):
         step_costs(tmp_path / "log.csv", "seconds")
 
@@ -231,7 +239,7 @@ def test_a_pilot_without_steps_stops_no_other_network(tmp_path: Path) -> None:
 
 def test_a_budget_is_divided_by_what_a_step_takes(tmp_path: Path) -> None:
     def pilot(arguments: list[str], lock: int | None) -> int:
-        """Steps of two seconds of the processor each, after a first one of thirty and some slow ones."""
+        """Steps of two seconds of the processor each, after a first one of thirty and slow ones that follow it."""
         assert arguments[arguments.index("--max-steps") + 1] == str(PILOT_STEPS)
         stage = Path(arguments[arguments.index("--output") + 1]) / arguments[arguments.index("--stage") + 1]
         stage.mkdir(parents=True)
@@ -243,10 +251,17 @@ def test_a_budget_is_divided_by_what_a_step_takes(tmp_path: Path) -> None:
     options = BenchmarkOptions(clips=(), output=tmp_path, budget=10, device="cpu")
     steps = Trainer(options, Ledger(tmp_path), call=pilot).steps("lfdm", tmp_path)
     shares = {stage.name: stage.share for stage in NETWORKS["lfdm"].stages}
-    # The first step and the others together take what the stage's share of ten minutes is.
-    assert steps == {name: 1 + int((600 * share - 30) / 2) for name, share in shares.items()}
+    # The slow steps and the others together take what the stage's share of ten minutes is.
+    slow = 30 + 5 * (WARM_UP_STEPS - 1)
+    assert steps == {name: WARM_UP_STEPS + int((600 * share - slow) / 2) for name, share in shares.items()}
     for network in NETWORKS.values():
         assert math.isclose(sum(stage.share for stage in network.stages), 1)
+
+
+def test_a_budget_that_the_warm_up_exceeds_is_for_a_part_of_it() -> None:
+    assert fitting_steps(30, warm_up=60, each=1) == WARM_UP_STEPS // 2
+    assert fitting_steps(0.1, warm_up=60, each=1) == FEWEST_STEPS
+    assert fitting_steps(60, warm_up=60, each=1) == WARM_UP_STEPS
 
 
 @pytest.mark.parametrize("told", [True, False])
