@@ -106,6 +106,12 @@ class Benchmark:
         self.parts[table] = kept
         self.write(table)
 
+    def networks(self) -> list[str]:
+        """All that are trained for the tables asked for."""
+        tables = [name for name in TABLES if name in self.options.tables]
+        found = [network for table in tables for network in self._networks(table)]
+        return in_order([*found, *(["renderer"] if "rendering" in self.options.tables else [])])
+
     def _networks(self, table: str) -> list[str]:
         rows = self.rows("ablation" if table == "ablation" else "motion")
         return in_order(network for row in rows.values() for network in row.networks)
@@ -183,6 +189,7 @@ def run_tables(benchmark: Benchmark, folds: Sequence[Fold]) -> None:
     The page follows at the end of each table.
     """
     options, scorer = benchmark.options, benchmark.scorer
+    scorer.trainer.time(benchmark.networks(), folds[0].data)
     for table in (name for name in TABLES if name in options.tables):
         parts: list[Part] = []
         for number, fold in enumerate(folds, 1):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import shlex
 import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,12 @@ class Trainer:
         more = [word for known, words in self.options.train if known == name for word in shlex.split(words)]
         options = [*network.presets[self.options.preset], *network.options, *count, *more]
         return {"options": options, "seed": self.options.seed}
+
+    def time(self, names: Iterable[str], data: Path) -> None:
+        """Run the pilots of networks one after the other, so that all of them meet the machine in the same state."""
+        for name in names:
+            with contextlib.suppress(TrainingFailure):  # which is told when the network is to be trained
+                self.steps(name, data)
 
     def steps(self, name: str, data: Path) -> dict[str, int]:
         """Steps of each stage: as asked for, or as many as fit, by what they took in the pilot."""

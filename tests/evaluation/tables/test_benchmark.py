@@ -258,6 +258,43 @@ def test_a_budget_is_divided_by_what_a_step_takes(tmp_path: Path) -> None:
         assert math.isclose(sum(stage.share for stage in network.stages), 1)
 
 
+def test_all_pilots_run_before_anything_is_trained(clips: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def call(arguments: list[str], lock: int | None) -> int:
+        """A pilot of cINN's fails, others take a second a step; no training succeeds."""
+        output = Path(arguments[arguments.index("--output") + 1])
+        name = f"{output.parent.parent.name} {output.parent.name}"
+        asked.extend([name] if asked[-1:] != [name] else [])
+        if name != "pilot lfdm":
+            return 2
+        stage = output / arguments[arguments.index("--stage") + 1]
+        stage.mkdir(parents=True)
+        (stage / "log.csv").write_text("step,seconds,processor_seconds\n" + "1,1,1\n" * PILOT_STEPS)
+        return 0
+
+    with pytest.raises(PartFailure):
+        evaluate_benchmark(
+            BenchmarkOptions(
+                clips=(clips,),
+                output=tmp_path / "out",
+                folds=2,
+                only_folds=1,
+                budget=1,
+                preset="tiny",
+                size=(64, 32),
+                num_frames=CLIP_FRAMES,
+                flow="dis",
+                methods=("cinn", "lfdm"),
+                metrics=("seam",),
+                device="cpu",
+            ),
+            call=call,
+            load=without_networks,
+        )
+    assert asked == ["pilot lfdm", "pilot cinn", "networks lfdm", "pilot cinn"]
+
+
 def test_a_budget_that_the_warm_up_exceeds_is_for_a_part_of_it() -> None:
     assert fitting_steps(30, warm_up=60, each=1) == WARM_UP_STEPS // 2
     assert fitting_steps(0.1, warm_up=60, each=1) == FEWEST_STEPS
