@@ -27,7 +27,7 @@ from evaluation.report.text import (
     shared_counts,
 )
 
-__all__ = ["Media", "page", "write_html"]
+__all__ = ["Media", "figure_cell", "page", "write_html"]
 
 FOLDER = Path(__file__).parent
 TITLES = {"rendering": "Rendering", "motion": "Motion", "sampling": "Sampling", "ablation": "Ablation"}
@@ -135,10 +135,11 @@ def _result(report: Mapping, row: str, metric: str, notes: Sequence[str]) -> str
     cell = cell_of(report, row, metric=metric)
     number = notes.index(cell.note) + 1 if cell.note else 0
     mark = f'<sup><a href="#note-{number}" aria-label="note {number}">{number}</a></sup>' if number else ""
-    return _figure(cell, mark)
+    return figure_cell(cell, mark)
 
 
-def _figure(cell: Cell, mark: str = "") -> str:
+def figure_cell(cell: Cell, mark: str = "") -> str:
+    """A figure as HTML, with its interval and its count below it."""
     extra = "".join(f'<span class="extra">{escape(text)}</span>' for text in (cell.interval, cell.count) if text)
     return escape(cell.value) + mark + extra
 
@@ -149,7 +150,7 @@ def _groups(report: Mapping) -> str:
     for title, group in group_reports(report):
         names = metric_names(group["table"])
         headers = [metric_of(name).label + ARROWS.get(metric_of(name).better or "", "") for name in names]
-        rows = [[_figure(cell_of(group, row, metric=name)) for name in names] for row in group["table"]]
+        rows = [[figure_cell(cell_of(group, row, metric=name)) for name in names] for row in group["table"]]
         tables.append(html_table(title, headers, list(group["table"]), rows))
     return section("groups", "Groups of sequences", "\n".join(tables)) if tables else ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 import torch
@@ -14,9 +13,9 @@ from common.page import html_table, section
 from data.media.read_video import read_video
 from evaluation.metrics.registry import format_value, metric_names, metric_of
 from evaluation.report.comparison_video import Comparison, add_comparison
-from evaluation.report.html import write_html
+from evaluation.report.html import figure_cell, write_html
 from evaluation.report.media import Media
-from evaluation.report.text import RATIO_DECIMALS, cell_of, count_of, format_ratios, table_notes
+from evaluation.report.text import RATIO_DECIMALS, Cell, cell_of, count_of, format_ratios, table_notes
 from evaluation.sequences import EvaluationSequence
 from evaluation.tables.benchmark.parts import Part
 from evaluation.tables.benchmark.published import PUBLISHED
@@ -80,15 +79,15 @@ def _values(report: Mapping) -> dict[str, dict[str, float]]:
     return {row: {name: v for name, v in cells.items() if v is not None} for row, cells in report["table"].items()}
 
 
-def rows(report: Mapping, table: str, *, shown: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+def rows(report: Mapping, table: str, *, shown: Sequence[str]) -> tuple[list[str], dict[str, list[Cell]]]:
     """Heads, and by name the cells of all rows: those measured, then the paper's that have any of these metrics."""
     ratios = format_ratios(report.get("ratios") or {})
     rated = [name for name in shown if any(name in row for row in ratios.values())]
     heads = [metric_of(name).label for name in shown] + [RATIO.format(metric_of(name).label) for name in rated]
     found = {}
     for row in report["table"]:
-        cells = [str(cell_of(report, row, metric=name)) for name in shown]
-        found[row] = cells + [ratios.get(row, {}).get(name, "-") for name in rated]
+        cells = [cell_of(report, row, metric=name) for name in shown]
+        found[row] = cells + [Cell(ratios.get(row, {}).get(name, "-")) for name in rated]
     published = PUBLISHED[table]
     for row, values in published.items():
         if not any(name in values for name in shown):
@@ -102,8 +101,8 @@ def rows(report: Mapping, table: str, *, shown: Sequence[str]) -> tuple[list[str
     return heads, found
 
 
-def _number(value: float | None, decimals: int) -> str:
-    return "-" if value is None else format_value(value, decimals)
+def _number(value: float | None, decimals: int) -> Cell:
+    return Cell("-" if value is None else format_value(value, decimals))
 
 
 def markdown(table: str, report: Mapping) -> str:
@@ -113,7 +112,7 @@ def markdown(table: str, report: Mapping) -> str:
     counts = f"{count_of(data['sequences'], 'sequence')} of {count_of(data['sources'], 'clip')}"
     lines = [f"## {TITLES[table]}", "", f"{counts} ({data['split']}).", ""]
     lines += [f"| | {' | '.join(heads)} |", f"|{'---|' * (len(heads) + 1)}"]
-    lines += [f"| {row} | {' | '.join(cells)} |" for row, cells in found.items()]
+    lines += [f"| {row} | {' | '.join(map(str, cells))} |" for row, cells in found.items()]
     notes = [*table_notes(report), *(f"warning: {line}" for line in report.get("warnings") or ()), *trainings(report)]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
 
@@ -138,7 +137,7 @@ def _beside(table: str, report: Mapping) -> str:
     shared = [name for name in known if any(name in row for row in PUBLISHED[table].values())]
     heads, found = rows(report, table, shown=shared if table in ("motion", "film") and shared else known)
     caption = "The paper's figures are of other data: the order of rows and the ratios are what compares."
-    cells = [[escape(cell) for cell in row] for row in found.values()]
+    cells = [[figure_cell(cell) for cell in row] for row in found.values()]
     return section(
         f"table-{table}", f"{TITLES[table]}, beside the paper", html_table(caption, heads, list(found), cells)
     )
