@@ -1,7 +1,6 @@
 """The page's controls: modes, sliders, the loop, recording; and how long a frame takes."""
 
 import json
-import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -129,9 +128,12 @@ def test_recording_saves_a_video(page: OpenPage):
 
 @pytest.mark.slow
 def test_sixty_frames_a_second_of_work(browser, tmp_path: Path, record_property):
-    """Modes of the size that the pretrained model gives; drawing in software is reported, computing has to keep up."""
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
-        pytest.skip("other programs keep the processor busy: a time says nothing")
+    """Modes of the size that the pretrained model gives: a frame's computing takes little more than its sums must.
+
+    A machine's speed differs from hour to hour, so that the sums of 16 modes, written as plainly as can be, are timed
+    beside it. On a quick machine both take a few milliseconds of the 17 that a frame has. Drawing in software is
+    reported alone.
+    """
     volume = swaying_volume(16, (288, 160)) * 2
     path = tmp_path / "large.html"
     path.write_text(viewer_page(photo(), MotionFile(volume[0], 150, 30.0, (WIDTH, HEIGHT), "0" * 64)))
@@ -140,6 +142,14 @@ def test_sixty_frames_a_second_of_work(browser, tmp_path: Path, record_property)
     page.wait(f"viewer.canvas.width === {WIDTH}")
     milliseconds = page.run("""() => {
         const rows = [];
+        const [modes, values] = [16, 288 * 160 * 4];
+        const [basis, sums] = [new Float32Array(modes * values).fill(0.5), new Float32Array(values)];
+        function addModes() {
+            for (let k = 0; k < modes; k++) {
+                const [weight, from] = [k + 0.5, k * values];
+                for (let i = 0; i < values; i++) sums[i] += weight * basis[from + i];
+            }
+        }
         for (const step of [1, 2]) {
             viewer.warp.putMesh(step);
             for (let k = 0; k < 7; k++) {
@@ -149,16 +159,19 @@ def test_sixty_frames_a_second_of_work(browser, tmp_path: Path, record_property)
                 const computed = performance.now();
                 viewer.warp.draw(dx, dy, false);
                 viewer.warp.gl.readPixels(0, 0, 1, 1, 6408, 5121, new Uint8Array(4)); // waits for the drawing
-                rows.push([step, computed - start, performance.now() - computed]);
+                const drawn = performance.now();
+                addModes();
+                rows.push([step, computed - start, drawn - computed, performance.now() - drawn]);
             }
         }
         return rows;
     }""")
     rows = np.array(milliseconds)
-    computing = float(rows[:, 1].min())  # other programs, such as tests beside this one, make the rest longer
+    # Other programs, such as tests beside this one, make the rest longer.
+    computing, summing = (float(rows[:, column].min()) for column in (1, 3))
     drawing = {step: float(np.median(rows[rows[:, 0] == step, 2])) for step in (1, 2)}
-    told = {"computing_ms": computing, "drawing_ms": drawing[1], "drawing_coarse_ms": drawing[2]}
+    told = {"computing_ms": computing, "summing_ms": summing, "drawing_ms": drawing[1], "drawing_coarse_ms": drawing[2]}
     record_property("frame", json.dumps(told))
     print(told)
-    assert computing < 1000 / 60
+    assert computing < 3 * summing
     page.close()
