@@ -78,7 +78,7 @@ class OpenPage:
         """Value of an expression, or of a function of one argument, in the page."""
         return self.page.evaluate(script, argument)
 
-    def wait(self, condition: str, seconds: float = 10.0) -> None:
+    def wait(self, condition: str, seconds: float = 60.0) -> None:
         """Wait until an expression is true; Playwright's own waiting is refused by a policy without unsafe-eval."""
         end = time.monotonic() + seconds
         while not self.run(condition):

@@ -116,7 +116,7 @@ def test_recording_saves_a_video(page: OpenPage):
     page.run("viewer.paused = false; setSlider('wind', 1); viewer.wake()")
     page.page.click("#record")
     page.page.wait_for_timeout(700)
-    with page.page.expect_download(timeout=10_000) as waiting:
+    with page.page.expect_download(timeout=60_000) as waiting:
         page.page.click("#record")
     saved = Path(waiting.value.path()).read_bytes()
     name = waiting.value.suggested_filename
