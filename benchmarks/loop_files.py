@@ -13,16 +13,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from app.written import show_frames
 from benchmarks.timing import benchmark_parser
 from common.command_line import PartFailure, one_line, run_script, write_report
-
-if TYPE_CHECKING:
-    import numpy as np
 
 COLUMNS = ("frames", "median", "90 %", "largest", "last", "last/median", "kB")
 
@@ -58,21 +53,23 @@ def measure(path: Path) -> dict[str, float]:
         OSError, ValueError: it can't be decoded, or has fewer than three frames.
     """
     import numpy as np
+    import torch
 
-    frames: list[np.ndarray] = []
-    show_frames(path, lambda frame: frames.append(frame.astype(np.int16)))
-    if len(frames) < 3:
-        raise ValueError(f"{path}: {len(frames)} frames; a loop of three or more is needed")
-    steps = [float(np.abs(later - earlier).mean()) for earlier, later in pairwise(frames)]
-    last = float(np.abs(frames[0] - frames[-1]).mean())
-    median = float(np.median(steps))
+    from models.dynamics.seam import SeamMeter
+
+    meter = SeamMeter()
+    show_frames(path, lambda frame: meter.add(torch.from_numpy(frame.astype(np.float32))))
+    steps = meter.steps()
+    if len(steps) < 3:
+        raise ValueError(f"{path}: fewer than three frames; a loop of three or more is needed")
+    *inner, last = steps
     return {
-        "frames": len(frames),
-        "median": median,
-        "90 %": float(np.quantile(steps, 0.9)),
-        "largest": max(steps),
+        "frames": len(steps),
+        "median": meter.usual_step,
+        "90 %": float(np.quantile(inner, 0.9)),
+        "largest": max(inner),
         "last": last,
-        "last/median": last / median if median else (1.0 if last == 0 else float("inf")),
+        "last/median": meter.ratio(),
         "kB": path.stat().st_size / 1000,
     }
 

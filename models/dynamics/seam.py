@@ -37,11 +37,18 @@ class SeamMeter:
         """``median_t mean|x_{t+1} - x_t|``, what the ratio divides by; where it is small, the ratio says nothing."""
         return median(self._steps) if self._steps else 0.0
 
+    def steps(self) -> list[float]:
+        """``mean|x_{t+1} - x_t|`` of neighbours, then ``mean|x_T - x_1|``; none of fewer than two elements."""
+        if self._first is None or self._last is None or not self._steps:
+            return []
+        return [*self._steps, float((self._last - self._first).abs().mean())]
+
     def ratio(self) -> float:
         """``mean|x_T - x_1| / median_t mean|x_{t+1} - x_t|``."""
-        if self._first is None or self._last is None or not self._steps:
+        steps = self.steps()
+        if not steps:
             raise ValueError("a seam ratio needs two frames or more")
-        return seam_ratio(torch.tensor([*self._steps, float((self._last - self._first).abs().mean())]))
+        return seam_ratio(torch.tensor(steps))
 
 
 def seam_ratio(steps: Tensor) -> float:

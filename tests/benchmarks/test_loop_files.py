@@ -36,10 +36,12 @@ def test_steps_are_those_between_frames_and_over_the_seam(tmp_path: Path, capsys
 
 def test_a_file_without_frames_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     good, still = animation(tmp_path / "good.png", [1, 2, 3]), animation(tmp_path / "still.png", [1, 9])
-    assert main([str(tmp_path / "none.mp4"), str(still), str(good)]) == 1
+    lone = animation(tmp_path / "lone.png", [7])
+    assert main([str(tmp_path / "none.mp4"), str(still), str(lone), str(good)]) == 1
     out, errors = capsys.readouterr()
     assert out.splitlines()[-1].startswith(str(good))
     assert [line.split(": ")[:2] for line in errors.splitlines()] == [
         ["error", str(tmp_path / "none.mp4")],
         ["error", str(still)],
+        ["error", str(lone)],
     ]

@@ -28,12 +28,14 @@ from evaluation.tables.benchmark.run import evaluate_benchmark
 from evaluation.tables.benchmark.training import (
     FEWEST_STEPS,
     PILOT_STEPS,
+    TIMES,
     WARM_UP_STEPS,
     Trainer,
     TrainingFailure,
     fitting_steps,
     step_costs,
 )
+from training.task import STEP_TIMES
 
 COMMANDS: Mapping[str, Any] = {
     "train_unet.py": train_unet,
@@ -299,6 +301,10 @@ def test_a_budget_that_the_warm_up_exceeds_is_for_a_part_of_it() -> None:
     assert fitting_steps(30, warm_up=60, each=1) == WARM_UP_STEPS // 2
     assert fitting_steps(0.1, warm_up=60, each=1) == FEWEST_STEPS
     assert fitting_steps(60, warm_up=60, each=1) == WARM_UP_STEPS
+
+
+def test_the_times_of_steps_are_the_columns_that_trainings_log() -> None:
+    assert set(TIMES) == set(STEP_TIMES)
 
 
 @pytest.mark.parametrize("told", [True, False])
